@@ -1,0 +1,61 @@
+# What is installed where, and the Debian package: `scripts/package`, or cpack -G DEB.
+#
+# The programs go below the prefix (/usr in the package); units, accounts and settings have fixed
+# places, which ROWCREW_UNIT_DIR and ROWCREW_CONFIG_DIR move for other systems.
+set(ROWCREW_UNIT_DIR /lib/systemd/system CACHE PATH "Where systemd units are installed")
+set(ROWCREW_CONFIG_DIR /etc/rowcrew CACHE PATH "Where settings are installed; the units name it")
+set(files ${PROJECT_SOURCE_DIR}/systemd)
+
+foreach(program IN ITEMS rowcrewd rowcrew-ingest rowcrew-cli)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endforeach()
+# Not on anybody's PATH: the node starts it.
+if(TARGET rowcrew-shim)
+  install(TARGETS rowcrew-shim RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/rowcrew)
+endif()
+
+install(FILES ${files}/rowcrewd@.service ${files}/rowcrew-ingest.service
+  ${files}/rowcrew-ingest.socket ${files}/rowcrew.target ${files}/rowcrew.slice
+  DESTINATION ${ROWCREW_UNIT_DIR})
+install(FILES ${files}/rowcrew.sysusers.conf DESTINATION lib/sysusers.d RENAME rowcrew.conf)
+install(FILES ${files}/rowcrew.tmpfiles.conf DESTINATION lib/tmpfiles.d RENAME rowcrew.conf)
+
+# Every etc/*.yaml but the annotated examples is a live setting: /etc/rowcrew/<set>.yaml.
+file(GLOB examples CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/etc/*.example.yaml)
+file(GLOB settings CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/etc/*.yaml)
+list(REMOVE_ITEM settings ${examples})
+install(FILES ${settings} DESTINATION ${ROWCREW_CONFIG_DIR})
+
+install(FILES ${examples} ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/CHANGELOG.md
+  DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
+
+# dpkg asks before it overwrites a conffile that the operator has changed.
+set(conffiles "")
+foreach(setting IN LISTS settings)
+  get_filename_component(name ${setting} NAME)
+  string(APPEND conffiles "${ROWCREW_CONFIG_DIR}/${name}\n")
+endforeach()
+file(WRITE ${PROJECT_BINARY_DIR}/packaging/conffiles "${conffiles}")
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME rowcrew)
+set(CPACK_PACKAGE_VENDOR rowcrew)
+set(CPACK_PACKAGE_CONTACT "The rowcrew authors <rowcrew@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_THREADS 0)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION admin)
+set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "tzdata, ca-certificates")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "postgresql (>= 15)")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/packaging/conffiles
+  ${PROJECT_SOURCE_DIR}/packaging/postinst ${PROJECT_SOURCE_DIR}/packaging/prerm
+  ${PROJECT_SOURCE_DIR}/packaging/postrm)
+include(CPack)

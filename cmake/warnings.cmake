@@ -1,0 +1,21 @@
+# Warnings are errors for our own code; foreign headers are system headers.
+add_library(rowcrew_options INTERFACE)
+target_compile_features(rowcrew_options INTERFACE cxx_std_20)
+target_compile_options(rowcrew_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+  -Woverloaded-virtual -Werror -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # False alarms of g++ 12 inside coroutine frames and std::variant.
+  target_compile_options(rowcrew_options INTERFACE -Wno-maybe-uninitialized -Wno-mismatched-new-delete)
+endif()
+target_include_directories(rowcrew_options INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+target_compile_definitions(rowcrew_options INTERFACE
+  BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_BEAST_SEPARATE_COMPILATION
+  JSON_USE_IMPLICIT_CONVERSIONS=0
+  $<$<NOT:$<CONFIG:Release>>:_GLIBCXX_ASSERTIONS>
+  $<$<BOOL:${ROWCREW_FAULTS}>:ROWCREW_FAULTS>)
+if(ROWCREW_SANITIZE)
+  target_compile_options(rowcrew_options INTERFACE -fsanitize=${ROWCREW_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(rowcrew_options INTERFACE -fsanitize=${ROWCREW_SANITIZE})
+endif()
+target_link_libraries(rowcrew_options INTERFACE Threads::Threads)

@@ -1,0 +1,52 @@
+// Outgoing HTTP. One implementation carries all of it (libcurl's multi interface on the event
+// thread); every connection passes the egress guard on the resolved address.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace rowcrew {
+
+/// Names are compared without case; repeated names are allowed.
+using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+
+struct HttpRequest {
+  HttpRequest(std::string verb, std::string target)
+      : method(std::move(verb)), url(std::move(target)) {}
+
+  std::string method;  ///< upper case
+  std::string url;     ///< http or https, absolute, without user information
+  HttpHeaders headers;
+  std::string body;
+  /// From DNS to the last byte. Clip it to what is left of the job's deadline.
+  std::chrono::milliseconds timeout{std::chrono::seconds{30}};
+  /// A longer body ends the transfer with PermanentError("http_body_too_large").
+  std::size_t max_response_bytes = std::size_t{1} << 20;
+};
+
+struct HttpResponse {
+  HttpResponse() = default;
+  int status = 0;
+  HttpHeaders headers;
+  std::string body;
+};
+
+class HttpClient {
+ public:
+  virtual ~HttpClient() = default;
+
+  /// Sends one request and reads the whole answer. Event thread only. Redirects are not followed.
+  /// A response of any status is a success of this call: judging 4xx and 5xx is the caller's
+  /// business.
+  ///
+  /// Throws TransientError ("http_dns", "http_connect", "http_tls", "http_timeout",
+  /// "http_transfer"); PermanentError ("http_bad_url", "egress_refused", "http_body_too_large");
+  /// boost::system::system_error (operation_aborted) when cancelled, with the transfer dropped.
+  virtual boost::asio::awaitable<HttpResponse> send(HttpRequest request) = 0;
+};
+
+}  // namespace rowcrew

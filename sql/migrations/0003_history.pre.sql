@@ -1,0 +1,96 @@
+-- 0003: what is written when a job ends: the attempt log and the outbox, both by time.
+
+CREATE TABLE rowcrew.job_attempt (
+  ended_at      timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  job_table     text        NOT NULL,
+  job_id        uuid        NOT NULL,
+  job_type      text        NOT NULL,
+  attempt       smallint    NOT NULL,
+  outcome       text        NOT NULL
+                CHECK (outcome IN ('retry', 'snooze', 'failed', 'cancelled', 'released', 'crashed')),
+  error_code    text,
+  error_message text,
+  node_id       bigint,
+  duration_ms   integer
+) PARTITION BY RANGE (ended_at);
+CREATE INDEX ON rowcrew.job_attempt (job_id);
+COMMENT ON TABLE rowcrew.job_attempt IS
+  'One row per execution that did not complete at once; a job that does leaves no trace but its own row.';
+
+CREATE TABLE rowcrew.event_subscription (
+  name      text   PRIMARY KEY,
+  events    text[] NOT NULL CHECK (events <@ ARRAY['job.completed', 'job.failed', 'job.cancelled'] AND cardinality(events) > 0),
+  job_types text[]
+);
+COMMENT ON TABLE rowcrew.event_subscription IS
+  'Who wants events. While no row matches, none are written. job_types null: all.';
+
+CREATE TABLE rowcrew.job_event (
+  event_id  bigint      GENERATED ALWAYS AS IDENTITY,
+  at        timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  event     text        NOT NULL,
+  job_table text        NOT NULL,
+  job_id    uuid        NOT NULL,
+  job_type  text        NOT NULL,
+  data      jsonb       NOT NULL DEFAULT '{}'
+) PARTITION BY RANGE (at);
+CREATE INDEX ON rowcrew.job_event (event_id);
+COMMENT ON TABLE rowcrew.job_event IS 'The outbox: written in the transaction that ends the job, when somebody subscribes.';
+
+-- Creates the weekly partitions from this week to p_ahead weeks on. A default partition takes what
+-- falls beside them, so that a late maintainer never makes a finish fail.
+CREATE FUNCTION rowcrew.ensure_partitions(p_ahead integer DEFAULT 4) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_parent text;
+  v_week timestamptz;
+  v_name text;
+  v_made integer := 0;
+BEGIN
+  PERFORM set_config('lock_timeout', '200ms', true);
+  FOREACH v_parent IN ARRAY ARRAY['job_attempt', 'job_event'] LOOP
+    IF to_regclass(format('rowcrew.%I', v_parent || '_default')) IS NULL THEN
+      EXECUTE format('CREATE TABLE rowcrew.%I PARTITION OF rowcrew.%I DEFAULT', v_parent || '_default', v_parent);
+    END IF;
+    FOR i IN 0..p_ahead LOOP
+      v_week := date_trunc('week', rowcrew.clock(), 'UTC') + i * interval '7 days';
+      v_name := v_parent || '_' || to_char(v_week AT TIME ZONE 'UTC', 'IYYY"w"IW');
+      IF to_regclass(format('rowcrew.%I', v_name)) IS NULL THEN
+        EXECUTE format('CREATE TABLE rowcrew.%I PARTITION OF rowcrew.%I FOR VALUES FROM (%L) TO (%L)',
+                       v_name, v_parent, v_week, v_week + interval '7 days');
+        v_made := v_made + 1;
+      END IF;
+    END LOOP;
+  END LOOP;
+  RETURN v_made;
+END $$;
+SELECT rowcrew.ensure_partitions();
+
+CREATE TABLE rowcrew.schedule (
+  name       text        PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 100),
+  cron       text,
+  every_ms   bigint      CHECK (every_ms >= 1000),
+  zone       text        NOT NULL DEFAULT 'UTC',
+  job_type   text        NOT NULL,
+  payload    jsonb       NOT NULL DEFAULT '{}',
+  queue      text        COLLATE "C" NOT NULL DEFAULT 'default',
+  priority   smallint    NOT NULL DEFAULT 5 CHECK (priority BETWEEN 0 AND 9),
+  enabled    boolean     NOT NULL DEFAULT true,
+  created_at timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  CHECK ((cron IS NULL) <> (every_ms IS NULL))
+);
+COMMENT ON COLUMN rowcrew.schedule.cron IS 'Five fields, local to zone: minute hour day-of-month month day-of-week.';
+COMMENT ON COLUMN rowcrew.schedule.every_ms IS 'Instead of cron: an interval, counted from the epoch, so that all nodes agree.';
+COMMENT ON COLUMN rowcrew.schedule.created_at IS 'Moments before this are never due.';
+
+CREATE TABLE rowcrew.tick (
+  schedule text        NOT NULL REFERENCES rowcrew.schedule ON UPDATE CASCADE ON DELETE CASCADE,
+  due_at   timestamptz NOT NULL,
+  job_id   uuid        NOT NULL,
+  PRIMARY KEY (schedule, due_at)
+);
+COMMENT ON TABLE rowcrew.tick IS
+  'One row per due moment that was enqueued. Its key is what makes any number of schedulers enqueue it once. '
+  'Moments missed while no node ran are made up for by one job, that of the latest.';
+
+UPDATE rowcrew.meta SET schema_version = 3;

@@ -1,0 +1,1 @@
+SELECT version, step FROM rowcrew.schema_migration

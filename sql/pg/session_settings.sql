@@ -1,0 +1,24 @@
+-- What every statement of ours relies on, as one batch. The scope is SESSION right after connecting,
+-- or LOCAL inside every transaction behind a transaction pooler, which hands sessions around.
+SET {scope} default_transaction_isolation = 'read committed';
+-- An error instead of rows that silently are not there.
+SET {scope} row_security = off;
+-- Every name in our statements is qualified; nobody's table may shadow ours.
+SET {scope} search_path = '';
+-- Results travel as text: its form must not depend on settings of the role or the database.
+SET {scope} TimeZone = 'UTC';
+SET {scope} DateStyle = 'ISO, YMD';
+SET {scope} IntervalStyle = 'postgres';
+SET {scope} bytea_output = 'hex';
+SET {scope} standard_conforming_strings = on;
+SET {scope} client_min_messages = warning;
+SET {scope} lock_timeout = {lock_timeout};
+SET {scope} statement_timeout = {statement_timeout};
+SET {scope} idle_in_transaction_session_timeout = '60s';
+-- Index walks with nested loops, whatever the statistics of an hour ago say: the hot tables are empty
+-- at one moment and huge at the next.
+SET {scope} enable_hashjoin = off;
+SET {scope} enable_mergejoin = off;
+SET {scope} enable_bitmapscan = off;
+SET {scope} jit = off;
+SET {scope} plan_cache_mode = force_generic_plan;

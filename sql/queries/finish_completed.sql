@@ -1,0 +1,20 @@
+-- Ends jobs that succeeded. Fenced: a job whose claim was lost does not match and is not returned.
+-- $1 ids uuid[]  $2 tokens bigint[]  $3 results text[] (JSON or null)  $4 tokens bigint[] whose
+-- batch has ended with this, so that their claim rows go
+-- Sort $1: rows are locked in id order, so that two batches cannot deadlock.
+WITH f AS (
+  UPDATE {table} q
+  SET status = 'completed', attempts = q.attempts + 1, completed_at = rowcrew.clock_now(),
+      {result} = coalesce(u.result::jsonb, q.{result}), error_code = NULL, error_message = NULL
+  FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS u (id, token, result)
+  WHERE q.id = u.id AND q.claim_token = u.token AND q.status = 'processing'
+  RETURNING q.id, {job_type} AS job_type
+), e AS (
+  INSERT INTO rowcrew.job_event (event, job_table, job_id, job_type)
+  SELECT 'job.completed', {table_name}, f.id, f.job_type FROM f
+  WHERE EXISTS (SELECT FROM rowcrew.event_subscription s
+                WHERE 'job.completed' = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)))
+), d AS (
+  DELETE FROM {claim} WHERE token = ANY ($4::bigint[])
+)
+SELECT id FROM f

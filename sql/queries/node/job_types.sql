@@ -1,0 +1,2 @@
+-- Policies of job types.
+SELECT name, timeout_ms, backoff_base_ms, backoff_cap_ms FROM rowcrew.job_type

@@ -1,0 +1,89 @@
+-- Group roles without login and what each may do. Run after the migrations unless
+-- "migrate --roles=none"; repeatable. Needs CREATEROLE (no superuser) when a role is missing.
+
+DO $$
+DECLARE
+  v_role text;
+BEGIN
+  FOREACH v_role IN ARRAY ARRAY['rowcrew_owner', 'rowcrew_app', 'rowcrew_worker', 'rowcrew_ingest',
+                                'rowcrew_operator', 'rowcrew_viewer'] LOOP
+    IF to_regrole(v_role) IS NULL THEN
+      BEGIN
+        EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+      EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        NULL;  -- roles belong to the server: a migration of another database was quicker
+      END;
+    END IF;
+  END LOOP;
+  IF NOT pg_has_role(current_user, 'rowcrew_owner', 'member') THEN
+    EXECUTE format('GRANT rowcrew_owner TO %I', current_user);
+  END IF;
+END $$;
+
+REVOKE ALL ON SCHEMA rowcrew FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA rowcrew FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA rowcrew FROM PUBLIC;
+
+-- Everything belongs to rowcrew_owner, so that any member of it can migrate.
+DO $$
+DECLARE
+  v record;
+BEGIN
+  EXECUTE 'GRANT ALL ON SCHEMA rowcrew TO rowcrew_owner';
+  FOR v IN SELECT c.oid::regclass AS name, c.relkind FROM pg_class c
+           WHERE c.relnamespace = 'rowcrew'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+             AND c.relowner <> to_regrole('rowcrew_owner') LOOP
+    EXECUTE format('ALTER %s %s OWNER TO rowcrew_owner', CASE v.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, v.name);
+  END LOOP;
+  FOR v IN SELECT p.oid::regprocedure AS name FROM pg_proc p
+           WHERE p.pronamespace = 'rowcrew'::regnamespace AND p.proowner <> to_regrole('rowcrew_owner') LOOP
+    EXECUTE format('ALTER FUNCTION %s OWNER TO rowcrew_owner', v.name);
+  END LOOP;
+  IF (SELECT nspowner FROM pg_namespace WHERE nspname = 'rowcrew') = current_user::regrole THEN
+    ALTER SCHEMA rowcrew OWNER TO rowcrew_owner;
+  END IF;
+END $$;
+
+GRANT USAGE ON SCHEMA rowcrew TO rowcrew_app, rowcrew_worker, rowcrew_ingest, rowcrew_operator, rowcrew_viewer;
+
+-- The application: enqueues, and reads what it enqueued.
+GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at, unique_key),
+      SELECT (id) ON rowcrew.job_queue TO rowcrew_app;
+GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key),
+      SELECT (id) ON rowcrew.processing_jobs TO rowcrew_app;
+GRANT SELECT ON rowcrew.my_jobs, rowcrew.my_processing_jobs TO rowcrew_app;
+GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text),
+      rowcrew.uuid7(), rowcrew.clock(), rowcrew.clock_now() TO rowcrew_app;
+
+-- Nodes: claim, finish, keep hints. They neither create nor drop anything.
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+      rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_queue_claim,
+      rowcrew.processing_jobs_ready, rowcrew.processing_jobs_parked, rowcrew.processing_jobs_claim,
+      rowcrew.node, rowcrew.node_stat, rowcrew.job_unique TO rowcrew_worker;
+GRANT SELECT, INSERT, UPDATE ON rowcrew.job_queue, rowcrew.processing_jobs TO rowcrew_worker;
+GRANT SELECT, INSERT ON rowcrew.job_attempt, rowcrew.job_event, rowcrew.tick, rowcrew.node_command_ack TO rowcrew_worker;
+GRANT SELECT, DELETE ON rowcrew.node_command TO rowcrew_worker;
+GRANT SELECT ON rowcrew.meta, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.event_subscription,
+      rowcrew.app TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(), rowcrew.here(),
+      rowcrew.system_identifier(), rowcrew.ensure_partitions(integer) TO rowcrew_worker;
+
+-- Ingest: two calls, nothing else.
+GRANT EXECUTE ON FUNCTION rowcrew.ingest_key(text),
+      rowcrew.ingest_enqueue(text, text, jsonb, text, text, integer, bigint, text) TO rowcrew_ingest;
+
+-- Operators: see everything, run again, stop, schedule, hand out keys.
+GRANT SELECT ON ALL TABLES IN SCHEMA rowcrew TO rowcrew_operator;
+GRANT UPDATE (status, scheduled_at, priority, queue, max_attempts) ON rowcrew.job_queue, rowcrew.processing_jobs TO rowcrew_operator;
+GRANT INSERT ON rowcrew.node_command, rowcrew.audit_logs TO rowcrew_operator;
+GRANT INSERT, UPDATE, DELETE ON rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.event_subscription,
+      rowcrew.api_key TO rowcrew_operator;
+GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text),
+      rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7() TO rowcrew_operator;
+
+-- Viewers: the state of the fleet, no payloads and no keys.
+GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_queue_claim,
+      rowcrew.processing_jobs_ready, rowcrew.processing_jobs_parked, rowcrew.processing_jobs_claim,
+      rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.tick,
+      rowcrew.job_attempt TO rowcrew_viewer;
+GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now() TO rowcrew_viewer;

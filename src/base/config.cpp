@@ -1,0 +1,126 @@
+#include "base/config.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include <rowcrew/error.hpp>
+
+#include "base/config_file.hpp"
+#include "base/settings_tree.hpp"
+
+namespace rowcrew {
+namespace {
+
+std::string_view parent_of(std::string_view full) {
+  const auto dot = full.rfind('.');
+  return dot == std::string_view::npos ? std::string_view{} : full.substr(0, dot);
+}
+
+std::string_view last_of(std::string_view full) {
+  const auto dot = full.rfind('.');
+  return dot == std::string_view::npos ? full : full.substr(dot + 1);
+}
+
+/// Levenshtein, one row at a time.
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
+    }
+  }
+  return row[b.size()];
+}
+
+std::vector<std::string> candidates(const Settings::Tree& tree) {
+  std::vector<std::string> found(tree.sections.begin(), tree.sections.end());
+  for (const auto& [key, value] : tree.known) found.push_back(key);
+  return found;
+}
+
+/// A typing mistake beside its siblings, else the right word in the wrong section, else empty.
+std::string nearest(const Settings::Tree& tree, std::string_view unknown) {
+  const std::string_view word = last_of(unknown);
+  std::size_t best = word.size() / 3 + 2;
+  std::string sibling;
+  std::string elsewhere;
+  for (const std::string& known : candidates(tree)) {
+    if (parent_of(known) == parent_of(unknown)) {
+      const std::size_t far = distance(word, last_of(known));
+      if (far < best) {
+        best = far;
+        sibling = known;
+      }
+    } else if (elsewhere.empty() && last_of(known) == word) {
+      elsewhere = known;
+    }
+  }
+  return sibling.empty() ? elsewhere : sibling;
+}
+
+[[noreturn]] void refuse_unknown(const Settings::Tree& tree, const std::string& full,
+                                 std::string_view where) {
+  const std::string suggestion = nearest(tree, full);
+  throw ConfigError(suggestion.empty() ? fmt::format("{} ({}): unknown key", full, where)
+                                       : fmt::format("{} ({}): unknown key, did you mean {}?", full,
+                                                     where, suggestion));
+}
+
+/// Asked for itself, or something below it was.
+bool is_known(const Settings::Tree& tree, const std::string& full) {
+  if (tree.known.contains(full) || tree.sections.contains(full)) return true;
+  const std::string below = full + ".";
+  const auto key = tree.known.lower_bound(below);
+  const auto section = tree.sections.lower_bound(below);
+  return (key != tree.known.end() && key->first.starts_with(below)) ||
+         (section != tree.sections.end() && section->starts_with(below));
+}
+
+}  // namespace
+
+std::map<std::string, std::string> rowcrew_environment() {
+  std::map<std::string, std::string> found;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const auto equals = text.find('=');
+    if (text.starts_with("ROWCREW_") && equals != std::string_view::npos) {
+      found.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+  }
+  return found;
+}
+
+Settings load_config(const ConfigSources& sources) {
+  auto tree = std::make_shared<Settings::Tree>();
+  if (!sources.file.empty()) read_config_file(sources.file, *tree);
+  tree->env = sources.env;
+  tree->flags = sources.flags;
+  return {std::move(tree), {}};
+}
+
+void check_unknown(const Settings& root) {
+  const Settings::Tree& tree = Settings::Tree::of(root);
+  for (const std::string& full : tree.order) {
+    if (!is_known(tree, full)) {
+      refuse_unknown(tree, full, fmt::format("line {}", tree.node(full)->line));
+    }
+  }
+  for (const auto& [full, value] : tree.flags) {
+    if (!tree.known.contains(full)) refuse_unknown(tree, full, "command line");
+  }
+}
+
+std::string describe_config(const Settings& root) {
+  std::string out;
+  for (const auto& [key, value] : Settings::Tree::of(root).known) {
+    if (value) out += fmt::format("{} = {}\n", key, *value);
+  }
+  return out;
+}
+
+}  // namespace rowcrew

@@ -1,0 +1,63 @@
+// Every event name that the log may carry, in one place: searchable, testable, stable over
+// releases. `noun.verb`; a kind's own events start with the kind's name.
+#pragma once
+
+#include <string_view>
+
+namespace rowcrew::event {
+
+using E = std::string_view;
+
+// Process
+inline constexpr E kNodeStarted = "node.started";
+inline constexpr E kNodeReady = "node.ready";
+inline constexpr E kNodeStopping = "node.stopping";
+inline constexpr E kNodeStopped = "node.stopped";
+inline constexpr E kServiceRestarted = "service.restarted";
+inline constexpr E kServiceFailed = "service.failed";
+
+// Database
+inline constexpr E kDbUnreachable = "db.unreachable";
+inline constexpr E kDbReconnected = "db.reconnected";
+inline constexpr E kDbSlow = "db.slow";
+inline constexpr E kListenerLost = "listener.lost";
+inline constexpr E kListenerReady = "listener.ready";
+inline constexpr E kSchemaMigrated = "schema.migrated";
+
+// Jobs
+inline constexpr E kJobStarted = "job.started";
+inline constexpr E kJobCompleted = "job.completed";
+inline constexpr E kJobRetry = "job.retry";
+inline constexpr E kJobSnoozed = "job.snoozed";
+inline constexpr E kJobFailed = "job.failed";
+inline constexpr E kJobCancelled = "job.cancelled";
+inline constexpr E kJobReleased = "job.released";
+inline constexpr E kJobClaimLost = "job.claim_lost";
+inline constexpr E kJobUnserved = "job.unserved";
+inline constexpr E kJobRescued = "job.rescued";
+inline constexpr E kJobPoison = "job.poison";
+
+// Claims and leases
+inline constexpr E kClaimFailed = "claim.failed";
+inline constexpr E kClaimReconciled = "claim.reconciled";
+inline constexpr E kLeaseStopping = "lease.stopping";
+inline constexpr E kLeaseLost = "lease.lost";
+inline constexpr E kNodeDead = "node.dead";
+inline constexpr E kHintHealed = "hint.healed";
+inline constexpr E kTickEnqueued = "tick.enqueued";
+inline constexpr E kCommandDone = "command.done";
+
+// Child programs
+inline constexpr E kChildEnded = "child.ended";
+inline constexpr E kChildLost = "child.lost";
+
+// HTTP server
+inline constexpr E kHttpAcceptFailed = "http.accept_failed";
+inline constexpr E kHttpHandlerFailed = "http.handler_failed";
+
+// Ingest
+inline constexpr E kIngestEnqueued = "ingest.enqueued";
+inline constexpr E kIngestRefused = "ingest.refused";
+inline constexpr E kIngestReady = "ingest.ready";
+
+}  // namespace rowcrew::event

@@ -1,0 +1,25 @@
+// Where secrets are read from. Nothing here ever puts a secret into an error.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rowcrew {
+
+/// Stdout of `argv` (absolute program, no shell), which gets our environment without ROWCREW_* and
+/// an empty stdin; its stderr is ours. Blocking, for start-up; when this returns or throws, the
+/// command's process group is dead. `subject` starts the sentence of every ConfigError: not
+/// absolute, cannot be started, exit code other than 0, a signal, too slow, more than 64 KiB.
+std::string run_secret_command(const std::vector<std::string>& argv,
+                               std::chrono::milliseconds within, std::string_view subject);
+
+/// Removes the variable from the environment and overwrites its value where it stood, which is
+/// what /proc/<pid>/environ shows.
+void wipe_environment(const std::string& name);
+
+/// Without the line ends at its end.
+std::string trim_line_ends(std::string text);
+
+}  // namespace rowcrew

@@ -1,0 +1,39 @@
+// What the client is told. Pure.
+#pragma once
+
+#include <rowcrew/error.hpp>
+#include <string_view>
+
+#include "ingest/refused.hpp"
+#include "net/http_server.hpp"
+
+namespace rowcrew {
+
+/// 202 {"id":"…","created":true}. created is false when the idempotency key was used before: the id
+/// is that of the first request's job, and the status stays 202, because to a client that repeats
+/// after a lost answer both mean the same.
+ServerResponse accepted(std::string_view id, bool created);
+
+/// {"error":code,"message":sentence} with the status and headers of the refusal.
+ServerResponse to_response(const Refused& refused);
+
+/// 200 {"status":"ok"} or 503 {"status":"unavailable"}.
+ServerResponse health(bool ok);
+
+/// What a failure of the enqueueing statement means for the client: 401 (28000), 403 (42501),
+/// 400 (22, 23), else 503 with Retry-After. 503 "outcome_unknown" says how to find out; only there
+/// may the job have been enqueued.
+Refused judge_enqueue_failure(const Error& error, bool has_idempotency_key);
+
+/// The database is away, busy or not set up: nothing has been enqueued.
+Refused unavailable();
+
+/// Rolled back for a reason that another attempt may not meet: a deadlock, a lock that was not had
+/// in time, a unique key whose job ended meanwhile.
+bool worth_repeating(const Error& error);
+
+/// The schema is not there or older than this program, or the role lacks its grants: "run …".
+/// Empty for any other error.
+std::string_view setup_advice(const Error& error);
+
+}  // namespace rowcrew

@@ -1,0 +1,334 @@
+#include "net/curl_transfer.hpp"
+
+#include <fmt/format.h>
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <rowcrew/error.hpp>
+
+#include "net/http_syntax.hpp"
+
+namespace rowcrew {
+namespace {
+
+// Ten thousand transfers may be in flight, each with its buffers.
+constexpr long kBufferBytes = 16 << 10;
+constexpr std::size_t kMaxHeadBytes = std::size_t{64} << 10;
+constexpr std::chrono::milliseconds kConnectTimeout{10'000};
+
+struct FreeUrl {
+  void operator()(CURLU* url) const { curl_url_cleanup(url); }
+};
+
+PermanentError bad_url(std::string_view why) {
+  return PermanentError("http_bad_url",
+                        fmt::format("http: url {}, expected http:// or https://, a host and no "
+                                    "user information",
+                                    why));
+}
+
+bool has_part(CURLU* url, CURLUPart part) {
+  char* text = nullptr;
+  const CURLUcode code = curl_url_get(url, part, &text, 0);
+  curl_free(text);
+  return code == CURLUE_OK;
+}
+
+/// The URL's host. Judged by the parser that will connect, so that no spelling means one host here
+/// and another there.
+std::string checked_host(const std::string& text) {
+  const bool printable = std::all_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) > 0x20 && c != 0x7f && c != '\\';
+  });
+  if (!printable) throw bad_url("has a blank, a backslash or a control character");
+  const std::unique_ptr<CURLU, FreeUrl> url(curl_url());
+  const CURLUcode parsed = curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0);
+  if (parsed == CURLUE_UNSUPPORTED_SCHEME) throw bad_url("has another scheme");
+  if (parsed != CURLUE_OK) {
+    throw bad_url(fmt::format("is malformed ({})", curl_url_strerror(parsed)));
+  }
+  if (has_part(url.get(), CURLUPART_USER) || has_part(url.get(), CURLUPART_PASSWORD)) {
+    throw bad_url("has user information");
+  }
+  char* scheme = nullptr;
+  curl_url_get(url.get(), CURLUPART_SCHEME, &scheme, 0);
+  const std::string_view found = scheme == nullptr ? "" : scheme;
+  const bool http = found == "http" || found == "https";
+  curl_free(scheme);
+  if (!http) throw bad_url("has another scheme");
+  char* host = nullptr;
+  if (curl_url_get(url.get(), CURLUPART_HOST, &host, 0) != CURLUE_OK) throw bad_url("has no host");
+  std::string name(host);
+  curl_free(host);
+  return name;
+}
+
+bool carries_body(std::string_view method) {
+  return method == "POST" || method == "PUT" || method == "PATCH";
+}
+
+void check_method(const HttpRequest& request) {
+  static constexpr std::array<std::string_view, 7> kMethods = {"GET",   "HEAD",   "POST",   "PUT",
+                                                               "PATCH", "DELETE", "OPTIONS"};
+  if (std::find(kMethods.begin(), kMethods.end(), request.method) == kMethods.end()) {
+    throw PermanentError("http_bad_method",
+                         "http: method is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+  }
+  if (request.method == "HEAD" && !request.body.empty()) {
+    throw PermanentError("http_bad_method", "http: a HEAD request has a body, expected none");
+  }
+}
+
+/// What frames or routes the message belongs to the client, not to its callers.
+bool is_reserved(std::string_view name) {
+  static constexpr std::array<std::string_view, 8> kReserved = {
+      "host", "content-length", "transfer-encoding", "connection",
+      "te",   "trailer",        "upgrade",           "expect"};
+  return std::any_of(kReserved.begin(), kReserved.end(),
+                     [&](std::string_view r) { return equals_ignoring_case(r, name); });
+}
+
+void check_header(const std::string& name, const std::string& value) {
+  if (!is_header_name(name)) {
+    throw PermanentError("http_bad_header", "http: a header name has a character that is no token");
+  }
+  if (!is_header_value(value)) {
+    throw PermanentError("http_bad_header",
+                         fmt::format("http: header \"{}\" has a control character", name));
+  }
+  if (is_reserved(name)) {
+    throw PermanentError("http_bad_header",
+                         fmt::format("http: header \"{}\" is set by the client itself", name));
+  }
+}
+
+bool is_tls(CURLcode code) {
+  switch (code) {
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_ENGINE_INITFAILED:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_SHUTDOWN_FAILED:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// The stable word for an end that is neither the guard's nor a limit's doing.
+std::string_view transient_code(CURLcode code) {
+  if (code == CURLE_COULDNT_RESOLVE_HOST) return "http_dns";
+  if (code == CURLE_COULDNT_CONNECT) return "http_connect";
+  if (code == CURLE_OPERATION_TIMEDOUT) return "http_timeout";
+  return is_tls(code) ? "http_tls" : "http_transfer";
+}
+
+struct Peer {
+  std::string address;
+  unsigned port = 0;
+  std::string text() const {
+    const bool v6 = address.find(':') != std::string::npos;
+    return v6 ? fmt::format("[{}]:{}", address, port) : fmt::format("{}:{}", address, port);
+  }
+};
+
+/// Nullopt for anything but IPv4 and IPv6.
+std::optional<Peer> numeric(const curl_sockaddr& address) {
+  if (address.family != AF_INET && address.family != AF_INET6) return std::nullopt;
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
+  if (::getnameinfo(&address.addr, static_cast<socklen_t>(address.addrlen), host.data(),
+                    host.size(), port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return std::nullopt;
+  }
+  return Peer{host.data(), static_cast<unsigned>(std::stoul(port.data()))};
+}
+
+}  // namespace
+
+CurlTransfer::CurlTransfer(const EgressGuard& guard, HttpRequest request)
+    : guard_(guard), request_(std::move(request)), easy_(curl_easy_init()) {
+  if (!easy_) throw TransientError("http_transfer", "http: no memory for another transfer");
+  check_method(request_);
+  host_ = checked_host(request_.url);
+  set(CURLOPT_URL, request_.url.c_str());
+  set(CURLOPT_PATH_AS_IS, 1L);  // what a caller signed is what is sent
+  set_method();
+  set_headers();
+  set_limits();
+  set(CURLOPT_OPENSOCKETFUNCTION, &CurlTransfer::open_socket);
+  set(CURLOPT_OPENSOCKETDATA, this);
+  set(CURLOPT_WRITEFUNCTION, &CurlTransfer::on_body);
+  set(CURLOPT_WRITEDATA, this);
+  set(CURLOPT_HEADERFUNCTION, &CurlTransfer::on_header);
+  set(CURLOPT_HEADERDATA, this);
+  set(CURLOPT_ERRORBUFFER, error_.data());
+}
+
+template <class T>
+void CurlTransfer::set(CURLoption option, T value) {
+  const CURLcode code = curl_easy_setopt(easy_.get(), option, value);
+  if (code == CURLE_OUT_OF_MEMORY) {
+    throw TransientError("http_transfer", "http: no memory for another transfer");
+  }
+  if (code != CURLE_OK) {
+    throw BugError("http_option", fmt::format("http: option {}: {}", static_cast<int>(option),
+                                              curl_easy_strerror(code)));
+  }
+}
+
+void CurlTransfer::set_method() {
+  const auto& method = request_.method;
+  if (method == "HEAD") {
+    set(CURLOPT_NOBODY, 1L);
+  } else if (carries_body(method) || !request_.body.empty()) {
+    set(CURLOPT_POST, 1L);
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+    set(CURLOPT_POSTFIELDS, request_.body.data());  // not copied: request_ stays
+    set(CURLOPT_CUSTOMREQUEST, method.c_str());
+  } else {
+    set(CURLOPT_HTTPGET, 1L);
+    if (method != "GET") set(CURLOPT_CUSTOMREQUEST, method.c_str());
+  }
+}
+
+void CurlTransfer::set_headers() {
+  set(CURLOPT_USERAGENT, "rowcrew/" ROWCREW_VERSION);
+  bool typed = false;
+  for (const auto& [name, value] : request_.headers) {
+    check_header(name, value);
+    typed = typed || equals_ignoring_case(name, "content-type");
+    const auto trimmed = trim_blanks(value);
+    // "Name:" would remove a header; "Name;" sends it empty.
+    add_header(trimmed.empty() ? name + ";" : fmt::format("{}: {}", name, trimmed));
+  }
+  if (!typed) add_header("Content-Type:");  // else libcurl calls every body a web form
+  add_header("Expect:");                    // else libcurl waits for a 100 before large bodies
+  set(CURLOPT_HTTPHEADER, headers_.get());
+}
+
+void CurlTransfer::add_header(const std::string& line) {
+  curl_slist* longer = curl_slist_append(headers_.get(), line.c_str());
+  if (longer == nullptr) throw TransientError("http_transfer", "http: no memory for a header");
+  static_cast<void>(headers_.release());
+  headers_.reset(longer);
+}
+
+void CurlTransfer::set_limits() {
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+  set(CURLOPT_PROXY, "");  // else http_proxy and its kin would route around the guard
+  set(CURLOPT_NOSIGNAL, 1L);
+  // Without it, dropping a transfer waits for its name look-up, on the event thread.
+  set(CURLOPT_QUICK_EXIT, 1L);
+  set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  // One transfer per connection: dropping one, or its stall, concerns no other.
+  set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(kConnectTimeout.count()));
+  set(CURLOPT_TCP_KEEPALIVE, 1L);  // a provider may think for minutes behind a NAT
+  set(CURLOPT_BUFFERSIZE, kBufferBytes);
+  set(CURLOPT_UPLOAD_BUFFERSIZE, kBufferBytes);
+  // Ends what announces too much at once; on_body() counts what really comes. An answer to HEAD
+  // announces what it does not send, and 0 would mean no limit.
+  if (request_.method != "HEAD" && request_.max_response_bytes > 0) {
+    constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<curl_off_t>::max());
+    set(CURLOPT_MAXFILESIZE_LARGE,
+        static_cast<curl_off_t>(std::min(request_.max_response_bytes, kMost)));
+  }
+}
+
+std::size_t CurlTransfer::on_body(const char* data, std::size_t size, std::size_t count,
+                                  void* self) noexcept {
+  auto& transfer = *static_cast<CurlTransfer*>(self);
+  const std::size_t bytes = size * count;
+  auto& body = transfer.response_.body;
+  if (bytes > transfer.request_.max_response_bytes - body.size()) {
+    transfer.body_too_large_ = true;
+    return 0;
+  }
+  body.append(data, bytes);
+  return bytes;
+}
+
+std::size_t CurlTransfer::on_header(const char* data, std::size_t size, std::size_t count,
+                                    void* self) noexcept {
+  auto& transfer = *static_cast<CurlTransfer*>(self);
+  const std::string_view line(data, size * count);
+  transfer.head_bytes_ += line.size();
+  // libcurl calls a head that breaks off a success; trailers start another block of lines.
+  transfer.head_complete_ = line == "\r\n" || line == "\n" ||
+                            (transfer.head_complete_ && !line.starts_with("HTTP/"));
+  transfer.head_too_large_ = transfer.head_bytes_ > kMaxHeadBytes;
+  return transfer.head_too_large_ ? 0 : line.size();
+}
+
+curl_socket_t CurlTransfer::open_socket(void* self, curlsocktype purpose,
+                                        curl_sockaddr* address) noexcept {
+  auto& transfer = *static_cast<CurlTransfer*>(self);
+  const auto peer = numeric(*address);
+  if (purpose != CURLSOCKTYPE_IPCXN || !peer ||
+      !transfer.guard_.allows(peer->address, peer->port)) {
+    if (transfer.refused_.empty()) transfer.refused_ = peer ? peer->text() : "of unknown family";
+    return CURL_SOCKET_BAD;
+  }
+  transfer.opened_ = true;
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+HttpResponse CurlTransfer::finish(std::optional<CURLcode> code) {
+  if (!code) {
+    throw TransientError("http_timeout",
+                         fmt::format("http: host \"{}\" gave no complete answer within {} ms",
+                                     host_, request_.timeout.count()));
+  }
+  if (*code != CURLE_OK) fail(*code);
+  if (!head_complete_) fail(CURLE_GOT_NOTHING);
+  long status = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+  response_.status = static_cast<int>(status);
+  read_headers();
+  return std::move(response_);
+}
+
+void CurlTransfer::read_headers() {
+  curl_header* header = nullptr;
+  while ((header = curl_easy_nextheader(easy_.get(), CURLH_HEADER, -1, header)) != nullptr) {
+    response_.headers.emplace_back(header->name, header->value);
+  }
+}
+
+void CurlTransfer::fail(CURLcode code) const {
+  if (body_too_large_ || code == CURLE_FILESIZE_EXCEEDED) {
+    throw PermanentError("http_body_too_large",
+                         fmt::format("http: the answer of host \"{}\" is longer than {} bytes",
+                                     host_, request_.max_response_bytes));
+  }
+  if (head_too_large_) {
+    throw TransientError("http_transfer",
+                         fmt::format("http: the head of host \"{}\" is longer than {} bytes", host_,
+                                     kMaxHeadBytes));
+  }
+  // An allowed address that did not answer is the better reason of the two.
+  if (code == CURLE_COULDNT_CONNECT && !refused_.empty() && !opened_) {
+    throw PermanentError("egress_refused",
+                         fmt::format("http: address {} of host \"{}\" is not allowed, allow-list "
+                                     "it under egress.allow",
+                                     refused_, host_));
+  }
+  const std::string_view why = error_[0] != '\0' ? error_.data() : curl_easy_strerror(code);
+  if (code == CURLE_URL_MALFORMAT) throw bad_url(why);  // a name that IDN cannot spell
+  throw TransientError(std::string(transient_code(code)),
+                       fmt::format("http: {} host \"{}\": {}", request_.method, host_, why));
+}
+
+}  // namespace rowcrew

@@ -1,0 +1,75 @@
+// One connection of the HTTP server: requests in turn, each under one deadline.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <string_view>
+
+#include "net/http_head.hpp"
+#include "net/http_listen.hpp"
+#include "net/http_server.hpp"
+
+namespace rowcrew {
+
+/// What all connections of one server share.
+struct HttpServerCore {
+  HttpServerCore(HttpServerOptions with, HttpServer::Handler answering, Log& to)
+      : options(std::move(with)), handler(std::move(answering)), log(to) {}
+
+  const HttpServerOptions options;
+  const HttpServer::Handler handler;
+  Log& log;
+  bool stopping = false;
+};
+
+/// Event thread only; held by shared_ptr until run() has ended.
+class HttpSession : public std::enable_shared_from_this<HttpSession> {
+ public:
+  HttpSession(std::shared_ptr<HttpServerCore> core, StreamSocket socket);
+
+  /// Serves the connection to its end. Throws nothing that the peer can cause.
+  boost::asio::awaitable<void> run();
+  /// Says 503 and closes: the server has all the connections that it may have.
+  boost::asio::awaitable<void> turn_away();
+  /// Closes the connection if no request is being read or answered.
+  void stop_if_idle();
+  /// Closes the connection and cancels its handler.
+  void abort();
+
+ private:
+  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+  using ErrorCode = boost::beast::error_code;
+
+  // Those that give a bool say whether the connection goes on.
+  boost::asio::awaitable<bool> await_request();
+  boost::asio::awaitable<bool> serve_request();
+  boost::asio::awaitable<ErrorCode> read_body(Parser& parser);
+  boost::asio::awaitable<bool> refuse_unread(ErrorCode ec);
+  boost::asio::awaitable<bool> refuse(Refusal refusal);
+  boost::asio::awaitable<ServerResponse> answer(ServerRequest request);
+  ServerResponse judge_failure(std::exception_ptr error, std::string_view subject);
+  boost::asio::awaitable<bool> write(ServerResponse response, unsigned version, bool head_only,
+                                     bool keep_alive);
+  boost::asio::awaitable<void> close();
+
+  /// Replaces the deadline of whatever is pending.
+  void arm(std::chrono::steady_clock::time_point deadline);
+  void on_deadline();
+
+  const std::shared_ptr<HttpServerCore> core_;
+  StreamSocket socket_;
+  boost::beast::flat_buffer buffer_;
+  boost::asio::steady_timer timer_;
+  boost::asio::cancellation_signal cancel_handler_;
+  bool idle_ = false;     ///< no byte of the next request has come
+  bool expired_ = false;  ///< the deadline passed; what was pending got operation_aborted
+};
+
+}  // namespace rowcrew

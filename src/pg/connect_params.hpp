@@ -1,0 +1,30 @@
+// From PoolOptions to the keywords that libpq connects with.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <string>
+
+#include "pg/pool.hpp"
+
+namespace rowcrew {
+
+/// libpq keyword -> value (host, port, dbname, …).
+using ConnectParams = std::map<std::string, std::string, std::less<>>;
+
+/// What the URL says (URI or keywords; several hosts and target_session_attrs pass through), plus
+/// what it leaves open: keep-alives, tcp_user_timeout, a fallback application_name. Asks
+/// options.password. Throws ConfigError for a malformed URL, without quoting it.
+ConnectParams connect_params(const PoolOptions& options);
+
+/// How long one host may take: connect_timeout of the URL (whole seconds), else of the options.
+std::chrono::milliseconds connect_timeout(const ConnectParams& params, const PoolOptions& options);
+
+/// At least 1.
+std::size_t host_count(const ConnectParams& params);
+
+/// Lets the list of hosts start `by` places later; the first ones come last.
+void rotate_hosts(ConnectParams& params, std::size_t by);
+
+}  // namespace rowcrew

@@ -1,0 +1,129 @@
+#include "pg/connection.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <new>
+#include <vector>
+
+#include <rowcrew/db_error.hpp>
+
+#include "pg/connect_params.hpp"
+#include "pg/driver_error.hpp"
+#include "pg/driver_text.hpp"
+
+namespace rowcrew {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct ResultClearer {
+  void operator()(PGresult* result) const noexcept { PQclear(result); }
+};
+using Result = std::unique_ptr<PGresult, ResultClearer>;
+
+[[noreturn]] void throw_lost(const std::string& message) {
+  throw DbError(ErrorClass::transient, "", "database: " + message, true, false);
+}
+
+[[noreturn]] void throw_stopped() {
+  throw TransientError("db_stopped", "database: the pool has been stopped");
+}
+
+SteadyTime deadline_in(milliseconds span) {
+  return std::chrono::steady_clock::now() + span;
+}
+
+Connection start(const ConnectParams& params) {
+  std::vector<const char*> keywords, values;
+  for (const auto& [keyword, value] : params) {
+    keywords.push_back(keyword.c_str());
+    values.push_back(value.c_str());
+  }
+  keywords.push_back(nullptr);
+  values.push_back(nullptr);
+  Connection connection(PQconnectStartParams(keywords.data(), values.data(), 0));
+  if (!connection) throw std::bad_alloc();
+  // libpq prints notices to stderr otherwise.
+  PQsetNoticeProcessor(
+      connection.get(), [](void*, const char*) {}, nullptr);
+  return connection;
+}
+
+/// False: no answer in time. Throws when every host refused.
+bool complete(PGconn* connection, SteadyTime deadline, const Interrupt* interrupt) {
+  PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+  for (;;) {
+    if (PQstatus(connection) == CONNECTION_BAD || next == PGRES_POLLING_FAILED) {
+      throw_lost(last_error(connection));
+    }
+    if (next == PGRES_POLLING_OK) return true;
+    const short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+    switch (wait_socket(PQsocket(connection), events, deadline, interrupt)) {
+      case SocketWait::interrupted:
+        throw_stopped();
+      case SocketWait::timeout:
+        return false;
+      case SocketWait::ready:
+        next = PQconnectPoll(connection);
+    }
+  }
+}
+
+/// Waits until the connection has something to read, or takes more to write if it has to.
+void await_answer(PGconn* connection, SteadyTime deadline, const Interrupt* interrupt) {
+  const int unsent = PQflush(connection);
+  if (unsent < 0) throw_lost(last_error(connection));
+  const short events = unsent > 0 ? POLLIN | POLLOUT : POLLIN;
+  switch (wait_socket(PQsocket(connection), events, deadline, interrupt)) {
+    case SocketWait::interrupted:
+      throw_stopped();
+    case SocketWait::timeout:
+      throw_lost("no answer to the first statement in time");
+    case SocketWait::ready:
+      break;
+  }
+  if (PQconsumeInput(connection) == 0) throw_lost(last_error(connection));
+}
+
+}  // namespace
+
+std::string last_error(const PGconn* connection) {
+  return one_line(PQerrorMessage(connection));
+}
+
+Connection Connector::connect(const Interrupt* interrupt) {
+  // libpq tries the hosts in order, but leaves time-outs of its asynchronous interface to the
+  // caller: after one, the next attempt begins with another host.
+  ConnectParams params = connect_params(options_);
+  const std::size_t hosts = host_count(params);
+  const milliseconds per_host = connect_timeout(params, options_);
+  rotate_hosts(params, first_host_ % hosts);
+  for (std::size_t silent = 0; silent < hosts; ++silent) {
+    Connection connection = start(params);
+    if (complete(connection.get(), deadline_in(per_host), interrupt)) return connection;
+    rotate_hosts(params, 1);
+    first_host_ = (first_host_ + 1) % hosts;
+  }
+  throw_lost(fmt::format("no answer within {} ms", per_host.count() * static_cast<int>(hosts)));
+}
+
+void run_batch(PGconn* connection, const std::string& sql, milliseconds within,
+               const Interrupt* interrupt) {
+  const SteadyTime deadline = deadline_in(within);
+  if (PQsendQuery(connection, sql.c_str()) == 0) throw_lost(last_error(connection));
+  Result failed;
+  for (;;) {
+    while (PQisBusy(connection)) await_answer(connection, deadline, interrupt);
+    Result result(PQgetResult(connection));
+    if (!result) break;
+    if (PQresultStatus(result.get()) == PGRES_FATAL_ERROR && !failed) failed = std::move(result);
+  }
+  if (PQstatus(connection) != CONNECTION_OK) throw_lost(last_error(connection));
+  if (!failed) return;
+  const char* state = PQresultErrorField(failed.get(), PG_DIAG_SQLSTATE);
+  throw server_error(state ? state : "",
+                     "database: " + one_line(PQresultErrorMessage(failed.get())));
+}
+
+}  // namespace rowcrew

@@ -1,0 +1,16 @@
+// Texts on their way to and from the drivers. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace rowcrew {
+
+/// The driver's message as one line without severity, at most 400 bytes: several lines are joined.
+std::string one_line(std::string_view message);
+
+/// The name of a prepared statement on the server, which looks at the first 63 bytes only: longer
+/// names are cut and end in a hash of the whole.
+std::string prepared_name(std::string_view statement);
+
+}  // namespace rowcrew

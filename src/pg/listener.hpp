@@ -1,0 +1,42 @@
+// LISTEN on a connection of its own, watched by the event loop.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/service.hpp"
+#include "pg/pool.hpp"
+
+namespace rowcrew {
+
+struct ListenerOptions {
+  PoolOptions connection;             ///< url, password, timeouts; threads and queue are not used
+  std::vector<std::string> channels;  ///< plain identifiers
+  std::chrono::milliseconds self_test{15'000};  ///< how often a silent connection is probed
+};
+
+/// A notification is a hint: it may be late, doubled or lost. After every (re)connect `on_ready`
+/// is called once, after LISTEN has been acknowledged, so that the owner looks once for what it
+/// missed. Both callbacks run on the event thread and must not throw. The connection never holds a
+/// transaction. Blocking connects happen on a thread of the listener's own.
+class Listener final : public Service {
+ public:
+  using OnNotify = std::function<void(std::string_view channel, std::string_view payload)>;
+
+  Listener(ListenerOptions options, OnNotify on_notify, std::function<void()> on_ready, Log& log,
+           Clock& clock, Random& random);
+  ~Listener() override;
+
+  std::string_view name() const override { return "listener"; }
+  boost::asio::awaitable<void> run() override;
+  bool connected() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace rowcrew

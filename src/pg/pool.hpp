@@ -1,0 +1,69 @@
+// Database threads, one connection each, behind a bounded queue.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <rowcrew/db.hpp>
+#include <rowcrew/db_error.hpp>
+#include <rowcrew/log.hpp>
+
+namespace rowcrew {
+
+struct PoolOptions {
+  std::string url;               ///< libpq URI or keywords; several hosts allowed
+  std::string application_name;  ///< shows in pg_stat_activity
+  /// Read at every connect when set (password files and commands that rotate).
+  std::function<std::optional<std::string>()> password;
+  unsigned threads = 4;                    ///< 1..64
+  std::size_t queue = 256;                 ///< closures that may wait; one more is "db_busy"
+  std::chrono::milliseconds wait{10'000};  ///< longest wait for a free thread: "db_timeout"
+  std::chrono::milliseconds connect_timeout{5'000};
+  std::chrono::milliseconds statement_timeout{30'000};
+  std::chrono::milliseconds lock_timeout{400};  ///< below the server's deadlock_timeout (1 s)
+  /// True behind a transaction pooler: no session settings, no named prepared statements; every
+  /// transaction sets what it needs itself.
+  bool pooled = false;
+};
+
+/// Every connection runs with READ COMMITTED, row_security=off, TimeZone UTC, an empty search_path
+/// and nested-loop plans (engine-protocol: "connections"). A lost connection is replaced before
+/// the next closure; the closure that met it gets DbError. Connecting is retried with backoff for
+/// as long as a closure's `wait` allows; while the database is away one db.unreachable line is
+/// logged a minute, and one db.reconnected when it is back.
+class Pool final : public Db {
+ public:
+  Pool(PoolOptions options, Log& log);
+  /// Abandons what waits (TransientError "db_stopped"), ends running statements by closing their
+  /// sockets after `stop()`'s time, joins.
+  ~Pool() override;
+
+  /// No new closures; waits for running ones at most `within`, then cancels their statements.
+  void stop(std::chrono::milliseconds within);
+
+  /// Whether the last connection attempt or statement of any thread reached the server.
+  bool reachable() const;
+  std::size_t waiting() const;
+
+ protected:
+  boost::asio::awaitable<void> submit(TxMode mode, std::function<void(Tx&)> work) override;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+/// Runs `work` on a fresh connection on the calling thread and closes it: for terminal commands and
+/// the migrator. Same settings and errors as a pool's connection.
+void run_once(const PoolOptions& options, TxMode mode, const std::function<void(Tx&)>& work);
+
+/// Executes SQL text that may hold several statements (migrations only). `tx` must come from
+/// run_once or a Pool.
+void exec_script(Tx& tx, std::string_view sql);
+
+}  // namespace rowcrew

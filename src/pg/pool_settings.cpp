@@ -1,0 +1,96 @@
+#include "pg/pool_settings.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <rowcrew/error.hpp>
+
+#include "base/read_file.hpp"
+#include "base/secret_source.hpp"
+#include "base/settings_tree.hpp"
+#include "pg/connect_params.hpp"
+
+namespace rowcrew {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using PasswordSource = std::function<std::optional<std::string>()>;
+
+constexpr std::size_t kMaxPasswordFile = std::size_t{64} << 10;
+constexpr auto kCommandLimit = seconds{10};
+
+/// A password that cannot be had is an outage like any other: retried, and said once a minute.
+[[noreturn]] void throw_unreadable(const std::string& reason) {
+  throw DbError(ErrorClass::transient, "", reason, true, false);
+}
+
+std::optional<std::string> reread_file(const std::string& key, const std::string& path) {
+  ReadResult read = read_file(path, kMaxPasswordFile);
+  if (!read.ok()) throw_unreadable(fmt::format("{}: {}", key, read.reason));
+  return trim_line_ends(std::move(read.content));
+}
+
+std::optional<std::string> rerun_command(const std::string& key,
+                                         const std::vector<std::string>& argv) {
+  try {
+    return trim_line_ends(run_secret_command(argv, kCommandLimit, key));
+  } catch (const ConfigError& e) {
+    throw_unreadable(e.what());
+  }
+}
+
+/// The first read happens here, so that a source that never worked is a mistake of the
+/// configuration.
+PasswordSource read_password(const Settings& database) {
+  const auto now = database.secret("password");
+  if (!now) return nullptr;
+  if (database.has("password_file")) {
+    return [key = database.full("password_file"), path = database.text("password_file")] {
+      return reread_file(key, path);
+    };
+  }
+  if (database.has("password_command")) {
+    const std::string key = database.full("password_command");
+    auto argv = database.texts("password_command", {});
+    // Arguments may be half a secret themselves: nothing of them is shown.
+    Settings::Tree::of(database).known[key] = std::nullopt;
+    return [key, argv = std::move(argv)] { return rerun_command(key, argv); };
+  }
+  return [now] { return now; };
+}
+
+std::string read_url(const Settings& database) {
+  if (auto url = database.secret("url")) return std::move(*url);
+  throw ConfigError(
+      fmt::format("{}: missing, expected a libpq URI, from ROWCREW_DATABASE_URL, {} or a "
+                  "credential database-url",
+                  database.full("url"), database.full("url_file")));
+}
+
+}  // namespace
+
+PoolOptions read_pool_options(const Settings& root, std::string_view application_name) {
+  const Settings database = root.section("database");
+  PoolOptions options;
+  options.application_name = application_name;
+  options.threads = static_cast<unsigned>(database.integer("threads", options.threads, 1, 64));
+  options.queue = static_cast<std::size_t>(
+      database.integer("queue", static_cast<std::int64_t>(options.queue), 1, 65536));
+  options.pooled = database.flag("pooled", options.pooled);
+  options.connect_timeout =
+      database.duration("connect_timeout", options.connect_timeout, milliseconds{100}, seconds{60});
+  options.statement_timeout = database.duration("statement_timeout", options.statement_timeout,
+                                                milliseconds{100}, minutes{10});
+  options.url = read_url(database);
+  connect_params(options);  // a malformed URL is found now, not at the first connect
+  options.password = read_password(database);
+  return options;
+}
+
+}  // namespace rowcrew

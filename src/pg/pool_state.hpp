@@ -1,0 +1,100 @@
+// The threads, the queue of closures and the shut-down of a Pool.
+#pragma once
+
+#include <libpq-fe.h>
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "pg/backoff.hpp"
+#include "pg/connection.hpp"
+#include "pg/interrupt.hpp"
+#include "pg/pool.hpp"
+#include "pg/session.hpp"
+
+namespace rowcrew {
+
+/// What another thread may do to a connection in use.
+class ConnectionHandle {
+ public:
+  void attach(PGconn* connection);
+  /// Before the connection is closed: its descriptor may be somebody else's right after.
+  void detach();
+
+  /// Sends nothing by itself; null while detached.
+  std::shared_ptr<PGcancel> canceller() const;
+  /// Ends every wait on the connection, even when the peer is silent.
+  void shut_down_socket();
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<PGcancel> cancel_;
+  int socket_ = -1;
+};
+
+struct Pool::State {
+  struct Request {
+    TxMode mode;
+    std::function<void(Tx&)> work;
+    SteadyTime deadline;
+    std::function<void(std::exception_ptr)> done;  ///< any thread; called once
+  };
+
+  State(PoolOptions pool_options, Log& pool_log);
+  void start_threads();
+  void push(std::unique_ptr<Request> request);
+  void stop(std::chrono::milliseconds within);
+  void join();
+  std::size_t waiting() const;
+
+  const PoolOptions options;
+  Log& log;
+  std::atomic<bool> reachable{false};
+
+ private:
+  struct Worker {
+    explicit Worker(const PoolOptions& o) : connector(o) {}
+    Connector connector;
+    ConnectionHandle handle;
+    AnswerWatch answers;
+    std::unique_ptr<Session> session;
+    bool running = false;  ///< guarded by mutex_
+    std::thread thread;
+  };
+
+  void work(Worker& worker);
+  std::exception_ptr run(Worker& worker, Request& request);
+  Session& session_of(Worker& worker, SteadyTime deadline);
+  void drop_session(Worker& worker);
+  void await_turn(SteadyTime deadline);
+  bool try_connect(Worker& worker);
+  void note_failure(const std::string& reason);
+  void note_success();
+  void watch_over();
+  void end_overdue(SteadyTime when);
+  std::unique_ptr<Request> next_late(SteadyTime when);
+
+  bool await_idle(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds within);
+  void cancel_running(std::unique_lock<std::mutex>& lock);
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_there_, turn_, idle_, watcher_wake_;
+  std::deque<std::unique_ptr<Request>> queue_;
+  std::size_t running_ = 0;
+  std::size_t waiting_workers_ = 0;
+  bool stopping_ = false;
+  bool watcher_dozes_ = false;  ///< until the next tick: nothing was waiting in the queue
+  Outage outage_;
+  std::minstd_rand jitter_{std::random_device{}()};
+  Interrupt interrupt_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::thread watcher_;
+};
+
+}  // namespace rowcrew

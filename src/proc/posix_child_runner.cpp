@@ -1,0 +1,140 @@
+#include "proc/posix_child_runner.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
+#include <filesystem>
+#include <utility>
+
+#include <rowcrew/error.hpp>
+#include "base/event.hpp"
+#include "proc/child_process.hpp"
+
+namespace rowcrew {
+namespace asio = boost::asio;
+namespace {
+
+using namespace std::chrono_literals;
+
+// What the shim may need beyond its own deadlines before it counts as stuck.
+constexpr std::chrono::milliseconds kShimMargin = 10s;
+constexpr std::chrono::milliseconds kLongest = 24h * 365;
+
+std::string find_shim() {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto here = program.parent_path();
+  const auto beside = here / "rowcrew-shim";
+  const auto installed = here.parent_path() / "libexec/rowcrew/rowcrew-shim";
+  for (const auto& path : {beside, installed}) {
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  throw ConfigError("rowcrew-shim: found neither " + beside.string() + " nor " +
+                    installed.string());
+}
+
+std::string usable_shim(std::string path) {
+  if (path.empty()) return find_shim();
+  if (path.front() != '/' || ::access(path.c_str(), X_OK) != 0) {
+    throw ConfigError("rowcrew-shim: " + path + " is no absolute path of a program");
+  }
+  return path;
+}
+
+// A program that closes its stdin early must not end the daemon that writes to it.
+void ignore_sigpipe() {
+  struct sigaction now {};
+  if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) {
+    ::signal(SIGPIPE, SIG_IGN);
+  }
+}
+
+std::chrono::milliseconds clipped(std::chrono::milliseconds span) {
+  return std::clamp(span, std::chrono::milliseconds(0), kLongest);
+}
+
+ChildResult result_of(ChildProcess& child, const ShimReport& report) {
+  ChildResult result;
+  result.exit_code = report.exit_code.value_or(0);
+  result.signal = report.signal.value_or(0);
+  result.timed_out = report.timed_out;
+  result.output_truncated = child.output().truncated || child.errors().truncated;
+  result.output = std::move(child.output().kept);
+  result.errors = std::move(child.errors().kept);
+  return result;
+}
+
+}  // namespace
+
+struct PosixChildRunner::State {
+  State(asio::any_io_executor on, std::string path, Clock& time, Log& lines)
+      : executor(std::move(on)), shim(std::move(path)), clock(time), log(lines) {}
+
+  void log_end(const std::string& program, const ShimReport& report, Mono started, bool cancelled) {
+    const auto took =
+        std::chrono::duration_cast<std::chrono::milliseconds>(clock.mono() - started).count();
+    if (!report.complete() && report.failed_step.empty()) {
+      log.error(event::kChildLost, {{"program", program}, {"took_ms", took}},
+                "the shim was killed before its child");
+      return;
+    }
+    log.debug(event::kChildEnded, {{"program", program},
+                                   {"exit", report.exit_code.value_or(0)},
+                                   {"signal", report.signal.value_or(0)},
+                                   {"timed_out", report.timed_out ? 1 : 0},
+                                   {"cancelled", cancelled ? 1 : 0},
+                                   {"took_ms", took}});
+  }
+
+  asio::any_io_executor executor;
+  std::string shim;
+  Clock& clock;
+  Log& log;
+};
+
+PosixChildRunner::PosixChildRunner(asio::any_io_executor executor, std::string shim, Clock& clock,
+                                   Log& log)
+    : state_(
+          std::make_shared<State>(std::move(executor), usable_shim(std::move(shim)), clock, log)) {
+  ignore_sigpipe();
+}
+
+PosixChildRunner::~PosixChildRunner() = default;
+
+asio::awaitable<ChildResult> PosixChildRunner::run(ChildRequest request) {
+  const auto state = state_;
+  check_request(request);
+  const Mono started = state->clock.mono();
+  const auto child =
+      std::make_shared<ChildProcess>(state->executor, spawn_shim(state->shim, request),
+                                     std::move(request.input), request.max_output_bytes);
+  child->start();
+  child->give_up_after(clipped(request.timeout) + clipped(request.grace) + kShimMargin);
+
+  // A cancelled caller still waits for the end of the group; its own cancellation state is left
+  // as it was, so that its next await throws as usual.
+  const bool throwing = co_await asio::this_coro::throw_if_cancelled();
+  co_await asio::this_coro::throw_if_cancelled(false);
+  bool cancelled = false;
+  while (!co_await child->ended()) {
+    if (!cancelled) child->give_up_after(clipped(request.grace) + kShimMargin);
+    cancelled = true;
+    child->ask_to_stop();
+  }
+  co_await asio::this_coro::throw_if_cancelled(throwing);
+
+  const ShimReport report = child->finish();
+  state->log_end(request.argv[0], report, started, cancelled);
+  if (cancelled) throw boost::system::system_error(asio::error::operation_aborted, "child");
+  throw_if_not_run(report, request.argv[0], request.directory);
+  if (!report.complete()) {
+    throw TransientError("child_lost", "child " + request.argv[0] + ": its shim was killed");
+  }
+  co_return result_of(*child, report);
+}
+
+}  // namespace rowcrew

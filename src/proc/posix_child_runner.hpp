@@ -1,0 +1,33 @@
+// ChildRunner on posix_spawn, a shim and pidfds.
+//
+// The shim (rowcrew-shim, installed beside the programs) is the child's process group leader's
+// parent-side guardian: it starts the program in a new process group, with the limits set, and
+// kills that group when its control pipe closes, which happens whenever this process dies,
+// whatever killed it. It also kills the group at the deadline by itself, so that a stopped
+// (SIGSTOP) or hung daemon does not leave children running past their lease.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <memory>
+#include <string>
+
+#include <rowcrew/child_runner.hpp>
+#include <rowcrew/clock.hpp>
+#include <rowcrew/log.hpp>
+
+namespace rowcrew {
+
+class PosixChildRunner final : public ChildRunner {
+ public:
+  /// `shim`: absolute path of rowcrew-shim; empty: looked up beside /proc/self/exe, then in
+  /// ../libexec/rowcrew. Throws ConfigError when there is none.
+  PosixChildRunner(boost::asio::any_io_executor executor, std::string shim, Clock& clock, Log& log);
+  ~PosixChildRunner() override;
+  boost::asio::awaitable<ChildResult> run(ChildRequest request) override;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace rowcrew

@@ -1,0 +1,119 @@
+#include "programs/node_program.hpp"
+
+#include <boost/program_options.hpp>
+#include <fmt/format.h>
+
+#include <csignal>
+#include <iostream>
+
+#include "base/config.hpp"
+#include "base/exit_code.hpp"
+#include "base/log_setup.hpp"
+#include "base/sd_notify.hpp"
+#include "base/system_clock.hpp"
+#include "net/curl_http_client.hpp"
+#include "pg/pool_settings.hpp"
+#include "proc/posix_child_runner.hpp"
+#include "registry.hpp"
+#include "schema/schema.hpp"
+
+namespace rowcrew {
+namespace {
+
+namespace po = boost::program_options;
+
+LogOptions read_log_options(const Settings& root, const std::string& node) {
+  const Settings log = root.section("log");
+  LogOptions options;
+  options.format = parse_log_format(log.text("format", "auto"));
+  options.level = parse_log_level(log.text("level", "info"));
+  options.node = node;
+  return options;
+}
+
+/// Connections of handlers are apart from the engine's, so that neither can starve the other.
+PoolOptions handler_pool(PoolOptions options, const Settings& root) {
+  options.threads = static_cast<unsigned>(root.section("database").integer("handler_threads", 2, 1, 64));
+  options.application_name += "/handlers";
+  return options;
+}
+
+int run_configured(const NodeProgram& program) {
+  ConfigSources sources{program.config_file, rowcrew_environment(), program.flags};
+  const Settings root = load_config(sources);
+  const NodeConfig config = read_node_config(root);
+  const LogOptions log_options = read_log_options(root, config.name);
+  const PoolOptions connection = read_pool_options(root, "rowcrewd/" + config.name);
+  const PoolOptions handler_connection = handler_pool(connection, root);
+  EgressGuard guard(config.egress_allow);
+
+  const auto log = make_log(log_options);
+  boost::asio::io_context io(1);
+  SystemClock clock;
+  SystemRandom random;
+  sd_watchdog_interval();  // remembers, before the environment is cleaned for children
+  CurlHttpClient http(io.get_executor(), std::move(guard));
+  PosixChildRunner children(io.get_executor(), config.shim, clock, *log);
+  Pool handlers_pool(handler_connection, *log);
+  Settings kinds = root.section("kinds");
+  Deps deps{handlers_pool, http, children, clock, random, *log, kinds};
+  Registry registry;
+  register_kinds(registry, deps);
+  if (program.more_handlers) program.more_handlers(registry, deps);
+  check_unknown(root);
+  if (program.check_config) {
+    std::cout << describe_config(root);
+    return kExitOk;
+  }
+  Pool pool(connection, *log);
+  NodeParts parts{io, config, connection, pool, registry, clock, random, *log, ROWCREW_VERSION, schema::version()};
+  Node node(std::move(parts));
+  return node.run(program.mode);
+}
+
+}  // namespace
+
+int run_node_program(const NodeProgram& program) {
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return run_configured(program);
+  } catch (const ConfigError& e) {
+    std::cerr << "rowcrewd: " << e.what() << std::endl;
+    return kExitConfig;
+  } catch (const std::exception& e) {
+    std::cerr << "rowcrewd: " << e.what() << std::endl;
+    return kExitFailure;
+  }
+}
+
+std::optional<int> parse_node_arguments(int argc, const char* const* argv, NodeProgram& program) {
+  po::options_description options("rowcrewd: claims jobs from PostgreSQL and runs them");
+  options.add_options()
+      ("help,h", "print this")
+      ("version", "print the version")
+      ("config,c", po::value(&program.config_file), "configuration file (YAML)")
+      ("check-config", po::bool_switch(&program.check_config), "print the effective configuration and exit")
+      ("log", po::value<std::string>(), "log format: auto, logfmt, json, journal")
+      ("log-level", po::value<std::string>(), "debug, info, warning, error");
+  po::variables_map values;
+  try {
+    po::store(po::parse_command_line(argc, argv, options), values);
+    po::notify(values);
+  } catch (const po::error& e) {
+    std::cerr << "rowcrewd: " << e.what() << ", see rowcrewd --help" << std::endl;
+    return kExitUsage;
+  }
+  if (values.contains("help")) {
+    std::cout << options;
+    return kExitOk;
+  }
+  if (values.contains("version")) {
+    std::cout << fmt::format("rowcrewd {} (schema {})\n", ROWCREW_VERSION, schema::version());
+    return kExitOk;
+  }
+  if (values.contains("log")) program.flags["log.format"] = values["log"].as<std::string>();
+  if (values.contains("log-level")) program.flags["log.level"] = values["log-level"].as<std::string>();
+  return std::nullopt;
+}
+
+}  // namespace rowcrew

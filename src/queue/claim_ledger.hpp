@@ -1,0 +1,43 @@
+// What this node believes that it holds: tokens, and how many jobs of each have not ended yet.
+// Pure. A claim row in the database that is not in here is an orphan (its reply was lost) and is
+// handed back by reconciliation; a token that has nothing outstanding is due for removal.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <vector>
+
+namespace rowcrew {
+
+class ClaimLedger {
+ public:
+  /// Before the claim is sent: from here on reconciliation leaves the token alone.
+  void sending(std::int64_t token) { sending_.insert(token); }
+  /// The claim's reply: it holds `jobs` jobs. With none the claim row is due for removal (it may
+  /// hold stale ids).
+  void claimed(std::int64_t token, std::size_t jobs);
+  /// No reply, or a refusal: if a row exists after all, reconciliation hands it back.
+  void unknown(std::int64_t token) { sending_.erase(token); }
+
+  /// Which of these tokens end with `jobs` (token, how many of it): to be removed in the same
+  /// statement.
+  std::vector<std::int64_t> ending_with(const std::map<std::int64_t, std::size_t>& jobs) const;
+  /// The database acknowledged (or refused) the end of `jobs` jobs of a token.
+  void ended(std::int64_t token, std::size_t jobs, bool row_removed);
+  /// The node gives all of it up (lease over): reconciliation or the reaper does the rest.
+  void abandon();
+
+  bool knows(std::int64_t token) const { return sending_.contains(token) || held_.contains(token); }
+  /// Tokens whose jobs have all ended while their row is still there.
+  std::vector<std::int64_t> removable() const { return {removable_.begin(), removable_.end()}; }
+  void removed(std::int64_t token) { removable_.erase(token); }
+  std::size_t held() const { return held_.size(); }
+
+ private:
+  std::set<std::int64_t> sending_;
+  std::map<std::int64_t, std::size_t> held_;
+  std::set<std::int64_t> removable_;
+};
+
+}  // namespace rowcrew

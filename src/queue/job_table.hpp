@@ -1,0 +1,110 @@
+// Everything that a node does to one job table: one method per statement of sql/queries. Statements
+// are repeatable, because every write presents its claim token.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <rowcrew/db.hpp>
+#include <rowcrew/db_error.hpp>
+#include <rowcrew/job.hpp>
+
+#include "pg/statement_template.hpp"
+#include "queue/table_map.hpp"
+#include "queue/transition.hpp"
+
+namespace rowcrew {
+
+/// Which node claims; stands in every claim row.
+struct NodeIdentity {
+  std::int64_t node_id = 0;
+  std::int64_t epoch = 0;
+};
+
+struct ClaimedJob {
+  Job job;
+  int priority = 0;
+  std::int64_t hint_run_at_us = 0;  ///< of its ready hint, database clock
+};
+
+/// How many jobs of a queue to claim, from which marks on (ten, see Watermarks).
+struct ClaimWant {
+  std::string queue;
+  std::size_t count = 0;
+  std::vector<std::string> marks;
+};
+
+struct EndedJob {
+  Job job;
+  Ending ending;
+  std::int64_t duration_ms = 0;
+};
+
+struct ClaimRow {
+  std::int64_t token;
+  std::vector<std::string> ids;
+};
+
+struct ReapedJob {
+  std::string id;
+  std::string job_type;
+  std::string status;  ///< "retrying" or "failed" (poison)
+};
+
+/// One reaped claim; `token` 0: there was none to reap.
+struct ReapedClaim {
+  std::int64_t token = 0;
+  std::vector<ReapedJob> jobs;
+};
+
+/// All calls on the event thread; all throw DbError as Db::run does.
+class JobTable {
+ public:
+  template <class T>
+  using Awaitable = boost::asio::awaitable<T>;
+
+  JobTable(Db& db, TableMap map);
+  const std::string& name() const { return name_; }
+
+  Awaitable<std::vector<ClaimedJob>> claim(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants);
+  /// After 55P03: skips jobs whose rows somebody else holds locked.
+  Awaitable<std::vector<ClaimedJob>> claim_unlocked(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants);
+  Awaitable<std::vector<ClaimedJob>> claim_suspect(std::int64_t token, NodeIdentity node, std::vector<std::string> queues);
+  Awaitable<bool> has_suspect(std::vector<std::string> queues);
+
+  /// Both write a batch, sorted by id here, and return the ids that were still ours. `drop`: tokens
+  /// whose claim rows go with it.
+  Awaitable<std::vector<std::string>> finish_completed(std::vector<EndedJob> jobs, std::vector<std::int64_t> drop);
+  Awaitable<std::vector<std::string>> finish_ended(std::vector<EndedJob> jobs, std::int64_t node_id, std::vector<std::int64_t> drop);
+  /// Which of these ended under their token although the answer was lost.
+  Awaitable<std::vector<std::string>> finish_verify(std::vector<EndedJob> jobs);
+  Awaitable<void> park_unserved(std::vector<Job> jobs, std::vector<std::int64_t> drop, std::chrono::milliseconds delay);
+  Awaitable<void> drop_claims(std::vector<std::int64_t> tokens, std::int64_t node_id);
+
+  Awaitable<std::vector<ClaimRow>> own_claims(NodeIdentity node);
+  Awaitable<std::size_t> hand_back(std::int64_t token, std::int64_t node_id);
+  /// Which of these jobs are no longer ours; (id, what they are now).
+  Awaitable<std::vector<std::pair<std::string, std::string>>> lost_running(std::vector<Job> jobs);
+
+  Awaitable<ReapedClaim> reap(int max_crashes, std::vector<std::int64_t> skip);
+  Awaitable<std::uint64_t> promote(std::size_t limit);
+  /// Milliseconds until the next parked job is due; nullopt when none is parked.
+  Awaitable<std::optional<std::chrono::milliseconds>> next_parked();
+
+  Awaitable<std::int64_t> audit_pages();
+  Awaitable<std::vector<std::string>> audit_find(std::int64_t first_page, std::int64_t pages);
+  Awaitable<std::vector<std::string>> audit_heal(std::vector<std::string> ids);
+
+ private:
+  Awaitable<std::vector<ClaimedJob>> run_claim(const Statement& statement, Params params, std::int64_t token);
+  Awaitable<std::vector<std::string>> run_ids(const Statement& statement, Params params);
+
+  Db& db_;
+  std::string name_;
+  StatementSet statements_;
+};
+
+}  // namespace rowcrew

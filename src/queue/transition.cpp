@@ -1,0 +1,122 @@
+#include "queue/transition.hpp"
+
+#include <type_traits>
+
+#include <rowcrew/error.hpp>
+
+namespace rowcrew {
+namespace {
+
+/// Cuts at a character boundary, so that what is stored stays valid UTF-8.
+std::string shortened(std::string text) {
+  if (text.size() <= Ending::kMaxMessageBytes) return text;
+  std::size_t end = Ending::kMaxMessageBytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  text.resize(end);
+  return text;
+}
+
+/// PostgreSQL's text has no NUL.
+std::string storable(std::string text) {
+  std::erase(text, '\0');
+  return shortened(std::move(text));
+}
+
+std::string waiting_status(const Job& job) { return job.attempt > 1 ? "retrying" : "pending"; }
+
+struct Decider {
+  const Job& job;
+  const RetryPolicy& policy;
+  double unit;
+
+  Ending operator()(const Completed& c) const {
+    Ending e;
+    e.status = "completed";
+    e.result = c.result;
+    return e;
+  }
+  Ending operator()(const Retry& r) const {
+    Ending e;
+    e.code = r.code;
+    e.message = storable(r.message);
+    if (job.attempt >= job.max_attempts) {
+      e.kind = Ending::Kind::failed;
+      e.status = "failed";
+      return e;
+    }
+    e.kind = Ending::Kind::retry;
+    e.status = "retrying";
+    e.delay = r.after.value_or(policy.delay(job.attempt, unit));
+    return e;
+  }
+  Ending operator()(const Snooze& s) const {
+    Ending e;
+    e.kind = Ending::Kind::snooze;
+    e.status = waiting_status(job);
+    e.message = storable(s.reason);
+    e.delay = s.after;
+    e.counts = false;
+    return e;
+  }
+  Ending operator()(const Failed& f) const {
+    Ending e;
+    e.kind = Ending::Kind::failed;
+    e.status = "failed";
+    e.code = f.code;
+    e.message = storable(f.message);
+    return e;
+  }
+  Ending operator()(const Cancelled& c) const {
+    Ending e;
+    e.kind = Ending::Kind::cancelled;
+    e.status = "cancelled";
+    e.code = "cancelled";
+    e.message = storable(c.reason);
+    return e;
+  }
+};
+
+}  // namespace
+
+std::string_view outcome_word(Ending::Kind kind) {
+  switch (kind) {
+    case Ending::Kind::completed: return "completed";
+    case Ending::Kind::retry: return "retry";
+    case Ending::Kind::snooze: return "snooze";
+    case Ending::Kind::failed: return "failed";
+    case Ending::Kind::cancelled: return "cancelled";
+    case Ending::Kind::released: return "released";
+  }
+  return "unknown";
+}
+
+Ending decide(const Job& job, const Outcome& outcome, const RetryPolicy& policy, double unit) {
+  return std::visit(Decider{job, policy, unit}, outcome);
+}
+
+Ending released(const Job& job) {
+  Ending e;
+  e.kind = Ending::Kind::released;
+  e.status = waiting_status(job);
+  e.counts = false;
+  return e;
+}
+
+Outcome outcome_of(std::exception_ptr error, bool& is_bug) {
+  is_bug = false;
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& e) {
+    if (e.error_class() == ErrorClass::permanent) return Failed(e.code(), e.what());
+    is_bug = e.error_class() == ErrorClass::bug;
+    return Retry(e.code(), e.what());
+  } catch (const std::exception& e) {
+    is_bug = true;
+    return Retry("exception", e.what());
+  } catch (...) {
+    is_bug = true;
+    return Retry("exception", "the handler threw something that is no std::exception");
+  }
+}
+
+}  // namespace rowcrew

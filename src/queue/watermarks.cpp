@@ -1,0 +1,45 @@
+#include "queue/watermarks.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace rowcrew {
+
+void Watermarks::swept(Mono now, double unit) {
+  next_sweep_ = now + std::chrono::duration_cast<MonoClock::duration>(options_.sweep_every * (0.5 + unit));
+}
+
+void Watermarks::note(std::string_view queue, int priority, std::int64_t run_at_us) {
+  if (priority < 0 || priority >= kPriorities) return;
+  const auto [at, added] = batch_.try_emplace({std::string(queue), priority}, run_at_us);
+  if (!added) at->second = std::min(at->second, run_at_us);
+}
+
+void Watermarks::settle() {
+  const std::int64_t margin = std::chrono::microseconds(options_.margin).count();
+  for (const auto& [group, smallest] : batch_) {
+    auto [at, added] = marks_.try_emplace(group.first);
+    if (added) at->second.fill(kNone);
+    at->second[static_cast<std::size_t>(group.second)] = smallest - margin;
+  }
+  batch_.clear();
+}
+
+std::vector<std::string> Watermarks::marks(std::string_view queue) const {
+  std::vector<std::string> texts(kPriorities, "-infinity");
+  const auto at = marks_.find(queue);
+  if (at == marks_.end()) return texts;
+  for (int p = 0; p < kPriorities; ++p) {
+    const std::int64_t us = at->second[static_cast<std::size_t>(p)];
+    if (us == kNone) continue;
+    const std::time_t seconds = static_cast<std::time_t>(us / 1'000'000);
+    std::tm utc{};
+    gmtime_r(&seconds, &utc);
+    texts[static_cast<std::size_t>(p)] =
+        fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}+00", utc.tm_year + 1900, utc.tm_mon + 1,
+                    utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, us % 1'000'000);
+  }
+  return texts;
+}
+
+}  // namespace rowcrew

@@ -1,0 +1,54 @@
+// Where claims start reading, per queue and priority: pure. Dead entries of finished jobs pile up
+// at the head of the ready index while a snapshot is pinned; a claim that starts behind them costs
+// the same whatever is dead in front.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <rowcrew/clock.hpp>
+
+namespace rowcrew {
+
+class Watermarks {
+ public:
+  static constexpr int kPriorities = 10;
+
+  struct Options {
+    /// Hints are filed with the time of filing and become visible at commit; this much later they
+    /// are still met by bounded claims. Stragglers beyond it are met by the next sweep.
+    std::chrono::milliseconds margin{2'000};
+    std::chrono::milliseconds sweep_every{2'000};
+  };
+  explicit Watermarks(Options options) : options_(options) {}
+
+  /// Whether the next claim must ignore the marks. True at first and after reset().
+  bool sweep_due(Mono now) const { return now >= next_sweep_; }
+  /// A sweep was carried out; `unit` in [0, 1) spreads the fleet's sweeps.
+  void swept(Mono now, double unit);
+  /// Everything may be behind the marks: after a reconnect, a wake-up from idleness.
+  void reset() { next_sweep_ = Mono{}; }
+
+  /// A claimed job's hint: microseconds since the epoch on the database's clock. Marks move to the
+  /// smallest of a batch minus the margin; note all of a batch, then settle().
+  void note(std::string_view queue, int priority, std::int64_t run_at_us);
+  void settle();
+
+  /// Ten marks for this queue as PostgreSQL timestamps; "-infinity" where nothing is known.
+  std::vector<std::string> marks(std::string_view queue) const;
+
+ private:
+  using Marks = std::array<std::int64_t, kPriorities>;
+  static constexpr std::int64_t kNone = INT64_MIN;
+
+  Options options_;
+  Mono next_sweep_{};
+  std::map<std::string, Marks, std::less<>> marks_;
+  std::map<std::pair<std::string, int>, std::int64_t> batch_;
+};
+
+}  // namespace rowcrew

@@ -1,0 +1,117 @@
+#include "runtime/executor.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <fmt/format.h>
+
+#include "base/event.hpp"
+#include "base/config.hpp"
+#include "base/fault.hpp"
+#include "base/log_setup.hpp"
+#include "runtime/completer.hpp"
+
+namespace rowcrew {
+namespace asio = boost::asio;
+
+Executor::Executor(NodeState& state, Completer& completer, std::function<void(std::string_view)> slot_freed)
+    : state_(state), completer_(completer), slot_freed_(std::move(slot_freed)) {}
+
+void Executor::start(std::size_t table, ClaimedJob claimed) {
+  ROWCREW_FAULT_POINT("job.starting");
+  auto running = std::make_shared<RunningJob>(std::move(claimed.job), table, state_.executor);
+  running->started = state_.clock.mono();
+  state_.running.add(running);
+  const std::string& table_name = state_.tables[table]->table.name();
+  state_.statistics.add(state_.minute(), table_name, running->job.job_type, Statistics::Count::started);
+
+  auto on_end = [this, running](std::exception_ptr error) {
+    // run() lets nothing out; if it does, the job is handed back rather than forgotten.
+    if (error) {
+      bool is_bug = true;
+      const Outcome outcome = outcome_of(error, is_bug);
+      end(*running, outcome, state_.job_types.policy(running->job.job_type));
+    }
+    if (ended_) ended_();
+  };
+  asio::co_spawn(state_.executor, run(running),
+                 asio::bind_cancellation_slot(running->signal.slot(), std::move(on_end)));
+}
+
+asio::awaitable<void> Executor::run(RunningJobs::Ref running) {
+  const Job& job = running->job;
+  std::vector<LogField> fields;
+  fields.emplace_back("job", job.id);
+  fields.emplace_back("job_type", job.job_type);
+  fields.emplace_back("attempt", job.attempt);
+  fields.emplace_back("queue", job.queue);
+  FieldLog log(state_.log, std::move(fields));
+  const JobTypePolicy policy = state_.job_types.policy(job.job_type);
+  log.info(event::kJobStarted, {});
+  const std::optional<Outcome> outcome = co_await run_handler(*running, log, policy);
+  end(*running, outcome, policy);
+}
+
+asio::awaitable<std::optional<Outcome>> Executor::run_handler(RunningJob& running, Log& log, JobTypePolicy policy) {
+  Handler* handler = state_.registry.find(running.job.job_type);
+  if (handler == nullptr) co_return Outcome(Retry("unserved", "no handler for this job type"));
+  arm_deadline(state_.running.find(running), policy.timeout);
+  JobContext context(running.job, log, running.started + policy.timeout);
+  std::exception_ptr error;
+  try {
+    ROWCREW_FAULT_POINT("handler.running");
+    Outcome outcome = co_await handler->run(context);
+    running.deadline.cancel();
+    co_return outcome;
+  } catch (...) {
+    error = std::current_exception();
+  }
+  running.deadline.cancel();
+  if (running.reason == StopReason::none) co_return judged(running, log, error);
+  if (running.reason == StopReason::deadline) {
+    co_return Outcome(Retry("timeout", fmt::format("execution took longer than {}", format_duration(policy.timeout))));
+  }
+  co_return std::nullopt;
+}
+
+Outcome Executor::judged(RunningJob& running, Log& log, std::exception_ptr error) const {
+  bool is_bug = false;
+  Outcome outcome = outcome_of(error, is_bug);
+  if (is_bug) {
+    const auto* retry = std::get_if<Retry>(&outcome);
+    log.error("job.bug", {{"job_type", running.job.job_type}}, retry ? retry->message : "unknown exception");
+  }
+  return outcome;
+}
+
+void Executor::arm_deadline(const RunningJobs::Ref& running, std::chrono::milliseconds timeout) {
+  running->deadline.expires_after(timeout);
+  running->deadline.async_wait([weak = std::weak_ptr<RunningJob>(running)](boost::system::error_code ec) {
+    if (ec) return;
+    if (const auto job = weak.lock()) RunningJobs::stop(*job, StopReason::deadline);
+  });
+}
+
+void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, const JobTypePolicy& policy) {
+  state_.running.remove(running);
+  state_.slots.give_back(running.job.queue);
+  slot_freed_(running.job.queue);
+
+  EndedJob ended;
+  ended.job = running.job;
+  ended.duration_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(state_.clock.mono() - running.started).count();
+  if (outcome) {
+    ended.ending = decide(running.job, *outcome, policy.retry, state_.random.unit());
+  } else if (running.reason == StopReason::stopping) {
+    ended.ending = released(running.job);
+  } else {
+    // Lease over or claim lost: nothing of ours to write. The database rescues it, or has.
+    state_.log.warning(event::kJobClaimLost, {{"job", running.job.id}, {"job_type", running.job.job_type}},
+                       "the claim was lost while the job ran; its handler was stopped");
+    completer_.forget(running.table, running.job);
+    return;
+  }
+  completer_.add(running.table, std::move(ended));
+}
+
+}  // namespace rowcrew

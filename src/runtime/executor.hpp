@@ -1,0 +1,38 @@
+// Runs claimed jobs: one coroutine each, with deadline and cancellation, and turns whatever comes
+// out of a handler into an ending for the completer.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "queue/job_table.hpp"
+#include "runtime/node_state.hpp"
+
+namespace rowcrew {
+
+class Completer;
+
+class Executor {
+ public:
+  /// `slot_freed(queue)` is called whenever a job has ended here, before its row is written.
+  Executor(NodeState& state, Completer& completer, std::function<void(std::string_view)> slot_freed);
+
+  /// Starts one job. Its slot has been taken by the caller.
+  void start(std::size_t table, ClaimedJob claimed);
+  /// Rung when a job ends; for whoever waits for the node to be empty.
+  void on_ended(std::function<void()> handler) { ended_ = std::move(handler); }
+
+ private:
+  boost::asio::awaitable<void> run(RunningJobs::Ref running);
+  boost::asio::awaitable<std::optional<Outcome>> run_handler(RunningJob& running, Log& log, JobTypePolicy policy);
+  void arm_deadline(const RunningJobs::Ref& running, std::chrono::milliseconds timeout);
+  void end(RunningJob& running, const std::optional<Outcome>& outcome, const JobTypePolicy& policy);
+  Outcome judged(RunningJob& running, Log& log, std::exception_ptr error) const;
+
+  NodeState& state_;
+  Completer& completer_;
+  std::function<void(std::string_view)> slot_freed_;
+  std::function<void()> ended_;
+};
+
+}  // namespace rowcrew

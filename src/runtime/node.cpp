@@ -1,0 +1,183 @@
+#include "runtime/node.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <algorithm>
+#include <csignal>
+#include <optional>
+
+#include "base/event.hpp"
+#include "base/exit_code.hpp"
+#include "base/sd_notify.hpp"
+#include "runtime/installation.hpp"
+#include "runtime/node_services.hpp"
+
+namespace rowcrew {
+namespace asio = boost::asio;
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How the time to stop is shared out: waiting for jobs, ending the rest, writing.
+struct StopPlan {
+  Mono drain_until;
+  Mono cancel_until;
+  Mono write_until;
+  Mono end;
+
+  StopPlan(Mono now, std::chrono::milliseconds within) {
+    const auto part = [&](std::chrono::milliseconds most) { return std::min(within / 5, most); };
+    end = now + within;
+    write_until = end - std::min(within / 10, 500ms);
+    cancel_until = write_until - part(2s);
+    drain_until = cancel_until - part(5s);
+  }
+};
+
+}  // namespace
+
+struct Node::State {
+  explicit State(NodeParts p)
+      : parts(std::move(p)), supervisor(parts.io.get_executor(), parts.clock, parts.random, parts.log),
+        change(parts.io.get_executor(), parts.clock), signals(parts.io),
+        services(parts, [this] { change.ring(); }) {}
+
+  asio::awaitable<void> live(NodeMode mode);
+  asio::awaitable<bool> wait_for_installation();
+  asio::awaitable<void> wait_for_stop(NodeMode mode);
+  asio::awaitable<void> stop();
+  asio::awaitable<void> unregister(Mono until);
+  asio::awaitable<void> wait_for_jobs(Mono until, bool also_second_signal);
+  void await_signal();
+  void ready(std::string_view status);
+
+  NodeParts parts;
+  Supervisor supervisor;
+  Wake change;
+  asio::signal_set signals;
+  NodeServices services;
+  int stop_requests = 0;
+  bool failed = false;
+  bool said_ready = false;
+  int exit_code = kExitOk;
+};
+
+Node::Node(NodeParts parts) : state_(std::make_unique<State>(std::move(parts))) {}
+Node::~Node() = default;
+
+int Node::run(NodeMode mode) {
+  State& s = *state_;
+  s.signals.add(SIGTERM);
+  s.signals.add(SIGINT);
+  s.await_signal();
+  s.supervisor.on_fatal([&s](std::string_view service) {
+    s.parts.log.error(event::kServiceFailed, {{"service", service}}, "gave up: stopping the node");
+    s.failed = true;
+    s.exit_code = kExitFailure;
+    s.change.ring();
+  });
+  std::exception_ptr error;
+  asio::co_spawn(s.parts.io, s.live(mode), [&](std::exception_ptr e) {
+    error = e;
+    s.parts.io.stop();
+  });
+  s.parts.io.run();
+  if (error) std::rethrow_exception(error);
+  return s.exit_code;
+}
+
+void Node::State::await_signal() {
+  signals.async_wait([this](boost::system::error_code ec, int) {
+    if (ec) return;
+    ++stop_requests;
+    change.ring();
+    await_signal();
+  });
+}
+
+void Node::State::ready(std::string_view status) {
+  const std::string text = "STATUS=" + std::string(status);
+  sd_notify_state(said_ready ? text : "READY=1\n" + text);
+  said_ready = true;
+}
+
+asio::awaitable<void> Node::State::live(NodeMode mode) {
+  parts.log.info(event::kNodeStarted, {{"version", parts.version}, {"lease_ms", parts.config.lease.count()}});
+  if (!co_await wait_for_installation()) co_return;
+  services.start(supervisor);
+  ready("running");
+  co_await wait_for_stop(mode);
+  co_await stop();
+}
+
+/// False: told to stop, or the installation is none to work on.
+asio::awaitable<bool> Node::State::wait_for_installation() {
+  auto pause = 100ms;
+  for (;;) {
+    std::optional<Installation> found;
+    std::optional<std::string> broken;
+    try {
+      found = co_await read_installation(parts.pool);
+    } catch (const Error& e) {
+      if (e.error_class() != ErrorClass::transient) broken = e.what();
+    }
+    if (found || broken) {
+      const auto why = broken ? broken : refusal(*found, parts.schema_version);
+      if (!why) co_return true;
+      parts.log.error(event::kNodeStopped, {}, *why);
+      exit_code = kExitConfig;
+      co_return false;
+    }
+    ready("database unreachable, retrying");
+    co_await change.wait_until(parts.clock.mono() + pause);
+    if (stop_requests > 0) co_return false;
+    pause = std::min(pause * 2, 2000ms);
+  }
+}
+
+asio::awaitable<void> Node::State::wait_for_stop(NodeMode mode) {
+  while (stop_requests == 0 && !failed) {
+    if (mode == NodeMode::until_empty && services.promoter.passed() && services.claimer.drained()) co_return;
+    co_await change.wait_until(parts.clock.mono() + (mode == NodeMode::until_empty ? 50ms : 3'600'000ms));
+  }
+}
+
+asio::awaitable<void> Node::State::wait_for_jobs(Mono until, bool also_second_signal) {
+  while (!services.state.running.empty() && parts.clock.mono() < until) {
+    if (also_second_signal && stop_requests > 1) co_return;
+    co_await change.wait_until(until);
+  }
+}
+
+asio::awaitable<void> Node::State::stop() {
+  const StopPlan plan(parts.clock.mono(), parts.config.stop_within);
+  services.state.stopping = true;
+  parts.log.info(event::kNodeStopping, {{"running", services.state.running.size()}});
+  sd_notify_state("STOPPING=1\nSTATUS=waiting for running jobs");
+  co_await wait_for_jobs(plan.drain_until, true);
+  services.state.running.stop_all(StopReason::stopping);
+  co_await wait_for_jobs(plan.cancel_until, false);
+  const bool written = co_await services.completer.drain(plan.write_until);
+  if (written) co_await unregister(plan.write_until);
+  const std::size_t left = services.state.running.size() + services.completer.pending();
+  parts.log.info(event::kNodeStopped, {{"unwritten", left}},
+                 left == 0 ? "every job was finished or handed back" : "the rest is rescued when this node's lease ends");
+  parts.pool.stop(std::chrono::duration_cast<std::chrono::milliseconds>(std::max<MonoClock::duration>(plan.end - parts.clock.mono(), 0ms)) / 2);
+  co_await supervisor.stop_all(std::chrono::duration_cast<std::chrono::milliseconds>(std::max<MonoClock::duration>(plan.end - parts.clock.mono(), 50ms)));
+}
+
+/// Bounded: a database that does not answer any more must not hold up the stop.
+asio::awaitable<void> Node::State::unregister(Mono until) {
+  bool done = false;
+  // The heartbeat must not register again behind our back.
+  co_await supervisor.stop(services.heartbeat, 200ms);
+  asio::co_spawn(parts.io, services.heartbeat.unregister(), [this, &done](std::exception_ptr) {
+    done = true;
+    change.ring();
+  });
+  while (!done && parts.clock.mono() < until) co_await change.wait_until(until);
+  if (!done) parts.pool.stop(0ms);
+  while (!done) co_await change.wait_until(parts.clock.mono() + 1s);
+}
+
+}  // namespace rowcrew

@@ -1,0 +1,53 @@
+#include "runtime/node_config.hpp"
+
+#include <unistd.h>
+
+#include <rowcrew/error.hpp>
+
+namespace rowcrew {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string host_name() {
+  char name[256] = {};
+  if (::gethostname(name, sizeof name - 1) != 0) return "node";
+  return name;
+}
+
+}  // namespace
+
+std::vector<std::string> NodeConfig::queue_names() const {
+  std::vector<std::string> names;
+  for (const auto& [queue, slots] : queues) names.push_back(queue);
+  return names;
+}
+
+NodeConfig read_node_config(const Settings& root) {
+  NodeConfig config;
+  const Settings node = root.section("node");
+  config.name = node.text("name", host_name());
+  config.tables = node.texts("tables", config.tables);
+  config.lease = node.duration("lease", config.lease, 2s, 10min);
+  config.stop_within = node.duration("stop_within", config.stop_within, 1s, 1h);
+  config.poll_every = node.duration("poll_every", config.poll_every, 50ms, 1min);
+  config.reconcile_every = node.duration("reconcile_every", config.reconcile_every, 100ms, 1min);
+  config.audit_every = node.duration("audit_every", config.audit_every, 500ms, 1h);
+  config.listen = node.flag("listen", config.listen);
+  config.max_crashes = static_cast<int>(node.integer("max_crashes", config.max_crashes, 1, 100));
+  config.shim = node.text("shim", "");
+  config.egress_allow = root.section("egress").texts("allow", {});
+  for (const std::string& table : config.tables) {
+    if (table != "job_queue" && table != "processing_jobs") {
+      throw ConfigError("node.tables: \"" + table + "\" is no job table, expected job_queue or processing_jobs");
+    }
+  }
+  const Settings queues = root.section("queues");
+  for (const std::string& queue : queues.names()) {
+    config.queues.emplace_back(queue, static_cast<std::size_t>(queues.integer(queue, 1, 1, 10'000)));
+  }
+  if (config.queues.empty()) config.queues = {{"default", 8}, {"generation", 2}};
+  return config;
+}
+
+}  // namespace rowcrew

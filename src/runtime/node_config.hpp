@@ -1,0 +1,35 @@
+// The configuration of one node: defaults, units, ranges.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <rowcrew/settings.hpp>
+
+namespace rowcrew {
+
+struct NodeConfig {
+  std::string name;                                            ///< node.name; default: host name
+  std::vector<std::string> tables{"job_queue", "processing_jobs"};  ///< node.tables
+  std::vector<std::pair<std::string, std::size_t>> queues;     ///< queues.<name>: slots, 1..10000
+  std::chrono::milliseconds lease{30'000};        ///< node.lease, 2s..10m: bounds crash recovery
+  std::chrono::milliseconds stop_within{25'000};  ///< node.stop_within, 1s..1h; keep below
+                                                  ///< TimeoutStopSec of the unit
+  std::chrono::milliseconds poll_every{2'000};    ///< node.poll_every, 50ms..1m: fallback when a
+                                                  ///< notification is missed
+  std::chrono::milliseconds reconcile_every{5'000};  ///< node.reconcile_every, 100ms..1m
+  std::chrono::milliseconds audit_every{10'000};     ///< node.audit_every, 500ms..1h
+  bool listen = true;                             ///< node.listen: false behind a transaction pooler
+  int max_crashes = 3;                            ///< node.max_crashes, 1..100: lonely deaths to poison
+  std::vector<std::string> egress_allow;          ///< egress.allow
+  std::string shim;                               ///< node.shim: path of rowcrew-shim
+
+  std::vector<std::string> queue_names() const;
+};
+
+/// Throws ConfigError.
+NodeConfig read_node_config(const Settings& root);
+
+}  // namespace rowcrew

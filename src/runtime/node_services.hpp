@@ -1,0 +1,46 @@
+// The services of one node and what they tell each other.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/service.hpp"
+#include "pg/listener.hpp"
+#include "runtime/claimer.hpp"
+#include "runtime/completer.hpp"
+#include "runtime/control.hpp"
+#include "runtime/executor.hpp"
+#include "runtime/heartbeat.hpp"
+#include "runtime/maintainer.hpp"
+#include "runtime/node.hpp"
+#include "runtime/promoter.hpp"
+#include "runtime/reaper.hpp"
+#include "runtime/reconciler.hpp"
+#include "runtime/scheduler.hpp"
+#include "runtime/watchdog.hpp"
+
+namespace rowcrew {
+
+struct NodeServices {
+  NodeServices(const NodeParts& parts, std::function<void()> job_ended);
+
+  /// Completer first: whatever ends a job finds it there. Claimer last.
+  void start(Supervisor& supervisor);
+
+  NodeState state;
+  Completer completer;
+  Executor executor;
+  Claimer claimer;
+  Heartbeat heartbeat;
+  LeaseGuard lease_guard;
+  Reaper reaper;
+  Reconciler reconciler;
+  Promoter promoter;
+  Scheduler scheduler;
+  Maintainer maintainer;
+  Control control;
+  Watchdog watchdog;
+  std::unique_ptr<Listener> listener;  ///< null: polling only
+};
+
+}  // namespace rowcrew

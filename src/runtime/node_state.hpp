@@ -1,0 +1,75 @@
+// What the services of one node share. Owned by Node; event thread only.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <rowcrew/clock.hpp>
+#include <rowcrew/db.hpp>
+#include <rowcrew/log.hpp>
+#include <rowcrew/random.hpp>
+#include <rowcrew/registry.hpp>
+
+#include "queue/claim_ledger.hpp"
+#include "queue/job_table.hpp"
+#include "queue/lease_keeper.hpp"
+#include "runtime/job_types.hpp"
+#include "runtime/node_config.hpp"
+#include "runtime/running_jobs.hpp"
+#include "runtime/slots.hpp"
+#include "runtime/statistics.hpp"
+
+namespace rowcrew {
+
+struct TableState {
+  TableState(Db& db, const std::string& name) : table(db, table_map(name)) {}
+  JobTable table;
+  ClaimLedger ledger;
+};
+
+struct NodeState {
+  NodeState(boost::asio::any_io_executor ex, const NodeConfig& node_config, Db& database, Registry& handlers,
+            Clock& the_clock, Random& the_random, Log& the_log)
+      : executor(std::move(ex)), config(node_config), db(database), registry(handlers), clock(the_clock),
+        random(the_random), log(the_log), slots(node_config.queues) {
+    for (const std::string& name : config.tables) tables.push_back(std::make_unique<TableState>(db, name));
+  }
+
+  boost::asio::any_io_executor executor;
+  const NodeConfig& config;
+  Db& db;
+  Registry& registry;
+  Clock& clock;
+  Random& random;
+  Log& log;
+
+  std::vector<std::unique_ptr<TableState>> tables;
+  Slots slots;
+  RunningJobs running;
+  Statistics statistics;
+  JobTypes job_types;
+  std::set<std::string, std::less<>> paused;  ///< queues
+
+  NodeIdentity identity;             ///< node_id 0: not registered (any more)
+  std::optional<LeaseKeeper> lease;  ///< of this registration
+  bool stopping = false;             ///< no new claims, ticks, maintenance
+
+  bool holds_lease() const { return identity.node_id != 0 && lease && lease->holds(clock.mono()); }
+  bool may_claim() const { return !stopping && holds_lease(); }
+  /// 63 random bits, never 0: a token of another node or of before a failover cannot come again.
+  std::int64_t new_token() const {
+    const auto bits = static_cast<std::int64_t>(random.bits() >> 1);
+    return bits == 0 ? 1 : bits;
+  }
+  std::int64_t minute() const {
+    const auto now = std::chrono::duration_cast<std::chrono::minutes>(clock.wall().time_since_epoch());
+    return std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  }
+};
+
+}  // namespace rowcrew

@@ -1,0 +1,29 @@
+// Compares what the database believes this node holds with what it does hold, both ways: a claim
+// whose reply was lost is handed back, a job whose row was changed by hand is stopped.
+#pragma once
+
+#include "base/service.hpp"
+#include "runtime/completer.hpp"
+#include "runtime/node_state.hpp"
+#include "runtime/wake.hpp"
+
+namespace rowcrew {
+
+class Reconciler final : public Service {
+ public:
+  Reconciler(NodeState& state, const Completer& completer);
+  std::string_view name() const override { return "reconciler"; }
+  boost::asio::awaitable<void> run() override;
+  void wake() { wake_.ring(); }
+
+ private:
+  boost::asio::awaitable<void> reconcile(std::size_t table);
+  boost::asio::awaitable<void> hand_back_orphans(std::size_t table);
+  boost::asio::awaitable<void> stop_lost(std::size_t table);
+
+  NodeState& state_;
+  const Completer& completer_;
+  Wake wake_;
+};
+
+}  // namespace rowcrew

@@ -1,0 +1,58 @@
+// The jobs that run on this node right now, and how to stop them. Event thread only.
+#pragma once
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <rowcrew/clock.hpp>
+#include <rowcrew/job.hpp>
+
+namespace rowcrew {
+
+enum class StopReason {
+  none,
+  deadline,   ///< the execution took longer than its job type allows
+  stopping,   ///< the node stops: the attempt is given back
+  lease,      ///< the lease cannot be renewed: somebody else may start the job soon
+  claim_lost, ///< the row says that it is no longer ours
+};
+
+struct RunningJob {
+  RunningJob(Job claimed, std::size_t table_index, boost::asio::any_io_executor executor)
+      : job(std::move(claimed)), table(table_index), deadline(std::move(executor)) {}
+  Job job;
+  std::size_t table;  ///< index into NodeState::tables
+  Mono started{};
+  StopReason reason = StopReason::none;  ///< the first one counts
+  boost::asio::cancellation_signal signal;
+  boost::asio::steady_timer deadline;
+};
+
+class RunningJobs {
+ public:
+  using Ref = std::shared_ptr<RunningJob>;
+
+  void add(const Ref& running);
+  void remove(const RunningJob& running);
+  /// The shared owner of a job that is running here; null when it has been removed.
+  Ref find(const RunningJob& running) const;
+  std::size_t size() const { return jobs_.size(); }
+  bool empty() const { return jobs_.empty(); }
+
+  /// Asks the handler to end. Its coroutine ends later, through its current await.
+  static void stop(RunningJob& running, StopReason reason);
+  void stop_all(StopReason reason);
+  void stop_one(std::size_t table, const std::string& id, StopReason reason);
+  std::vector<Job> jobs_of(std::size_t table) const;
+
+ private:
+  using Key = std::pair<std::size_t, std::string>;
+  std::map<Key, Ref> jobs_;
+};
+
+}  // namespace rowcrew

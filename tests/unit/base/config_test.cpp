@@ -1,0 +1,117 @@
+#include "base/config.hpp"
+
+#include <doctest/doctest.h>
+
+#include <rowcrew/error.hpp>
+
+#include "scratch_dir.hpp"
+
+using namespace rowcrew;
+using namespace std::chrono_literals;
+using testing::ScopedEnv;
+using testing::ScratchDir;
+using testing::sentence_of;
+
+namespace {
+
+std::string load_error(const std::string& yaml) {
+  const ScratchDir dir;
+  ConfigSources sources;
+  sources.file = dir.write("c.yaml", yaml);
+  const std::string sentence = sentence_of<ConfigError>([&] { load_config(sources); });
+  return sentence.starts_with(sources.file) ? sentence.substr(sources.file.size()) : sentence;
+}
+
+std::string unknown_error(const std::string& yaml, std::map<std::string, std::string> flags = {}) {
+  const ScratchDir dir;
+  ConfigSources sources;
+  if (!yaml.empty()) sources.file = dir.write("c.yaml", yaml);
+  sources.flags = std::move(flags);
+  const Settings root = load_config(sources);
+  const Settings worker = root.section("worker");
+  worker.duration("lease", 30s, 1s, 1min);
+  worker.integer("slots", 8, 1, 256);
+  root.section("database").secret("url");
+  for (const std::string& queue : root.section("queues").names()) {
+    root.section("queues").section(queue).integer("slots", 1, 1, 9);
+  }
+  return sentence_of<ConfigError>([&] { check_unknown(root); });
+}
+
+}  // namespace
+
+TEST_CASE("a file that cannot be read is refused with its path and the reason") {
+  ConfigSources sources;
+  sources.file = "/nonexistent/rowcrew.yaml";
+  CHECK(sentence_of<ConfigError>([&] { load_config(sources); }) ==
+        "/nonexistent/rowcrew.yaml: No such file or directory, expected a readable file");
+  sources.file = "/";
+  CHECK(sentence_of<ConfigError>([&] { load_config(sources); }) ==
+        "/: Is a directory, expected a readable file");
+}
+
+TEST_CASE("malformed YAML is refused with line and column") {
+  CHECK(load_error("worker:\n  lease: [1, 2\n").starts_with(": line "));
+  CHECK(load_error("worker:\n  lease: [1, 2\n").ends_with(", expected YAML"));
+  CHECK(load_error("a: b: c\n").starts_with(": line 1, column 5: "));
+  CHECK(load_error("- a\n- b\n") ==
+        ": line 1, column 1: a list or a single value, expected a map of sections");
+  CHECK(load_error("just words\n") ==
+        ": line 1, column 1: a list or a single value, expected a map of sections");
+  CHECK(load_error("a: 1\n---\nb: 2\n") == ": 2 YAML documents, expected one");
+  CHECK(load_error("? [a]\n: 1\n").ends_with("a key that is no word, expected a name"));
+  CHECK(load_error("") == "nothing was thrown");
+  CHECK(load_error("# only a comment\n") == "nothing was thrown");
+  CHECK(load_error("~") == "nothing was thrown");
+}
+
+TEST_CASE("a key that is given twice is refused") {
+  CHECK(load_error("worker:\n  lease: 1s\n  lease: 2s\n") ==
+        ": line 3, column 3: worker.lease is given twice, expected once");
+  CHECK(load_error("a.b: 1\na:\n  b: 2\n") ==
+        ": line 3, column 3: a.b is given twice, expected once");
+}
+
+TEST_CASE("a file that contains itself ends in a sentence, not in a crash") {
+  CHECK(load_error("a: &x\n  b: *x\n").ends_with("nested too deeply, expected 16 levels at most"));
+  std::string bomb = "a0: &a0 {x: 1, y: 2}\n";
+  for (int i = 1; i < 15; ++i) {
+    const std::string at = std::to_string(i);
+    const std::string below = "*a" + std::to_string(i - 1);
+    bomb += "a" + at + ": &a" + at + " {x: " + below + ", y: " + below + "}\n";
+  }
+  CHECK(load_error(bomb).ends_with("too many keys, expected 20000 at most"));
+}
+
+TEST_CASE("a key that nobody asked for is refused with the nearest known one") {
+  CHECK(unknown_error("") == "nothing was thrown");
+  CHECK(unknown_error("database: {url_file: /proc/version}\n") == "nothing was thrown");
+  CHECK(unknown_error("worker:\n  slots: 4\n  lese: 30s\n") ==
+        "worker.lese (line 3): unknown key, did you mean worker.lease?");
+  CHECK(unknown_error("wroker:\n  lease: 30s\n") ==
+        "wroker (line 1): unknown key, did you mean worker?");
+  CHECK(unknown_error("lease: 30s\n") == "lease (line 1): unknown key, did you mean worker.lease?");
+  CHECK(unknown_error("worker:\n  colour: red\n") == "worker.colour (line 2): unknown key");
+  CHECK(unknown_error("queues:\n  mail: {slots: 2}\n") == "nothing was thrown");
+  CHECK(unknown_error("queues:\n  mail: {slot: 2}\n") ==
+        "queues.mail.slot (line 2): unknown key, did you mean queues.mail.slots?");
+  CHECK(unknown_error("worker:\n") == "nothing was thrown");
+}
+
+TEST_CASE("the first unknown key of the file is the one that is named") {
+  CHECK(unknown_error("zebra: 1\napple: 2\n").starts_with("zebra (line 1)"));
+}
+
+TEST_CASE("a flag that nobody asked for is refused too") {
+  CHECK(unknown_error("", {{"worker.lease", "2s"}}) == "nothing was thrown");
+  CHECK(unknown_error("", {{"worker.slot", "2"}}) ==
+        "worker.slot (command line): unknown key, did you mean worker.slots?");
+}
+
+TEST_CASE("only ROWCREW_ variables are taken from the environment") {
+  const ScopedEnv ours("ROWCREW_TEST_VALUE", "a=b");
+  const ScopedEnv foreign("OTHER_TEST_VALUE", "c");
+  const auto found = rowcrew_environment();
+  CHECK(found.at("ROWCREW_TEST_VALUE") == "a=b");
+  CHECK_FALSE(found.contains("OTHER_TEST_VALUE"));
+}
