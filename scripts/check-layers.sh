@@ -104,6 +104,19 @@ FNR == 1 {
   if (tree == "src" && !(layer in allowed)) { report("folder src/" layer " is no known layer"); layer = "programs" }
 }
 
+# Whether the parentheses after if, while or switch hold a co_await.
+function awaits_in_condition(line,   at, depth, c, from) {
+  if (!match(line, /(^|[^A-Za-z0-9_])(if|while|switch)[ \t]*\(/)) return 0
+  from = RSTART + RLENGTH
+  depth = 1
+  for (at = from; at <= length(line) && depth > 0; at++) {
+    c = substr(line, at, 1)
+    if (c == "(") depth++
+    if (c == ")") depth--
+  }
+  return substr(line, from, at - from) ~ /co_await/
+}
+
 /^[ \t]*#[ \t]*include[ \t]*[<"]/ {
   target = $0; sub(/^[^<"]*[<"]/, "", target); sub(/[>"].*/, "", target)
   quoted = ($0 ~ /include[ \t]*"/)
@@ -126,6 +139,9 @@ FNR == 1 {
       code ~ /"([^"]*\()?[ \t]*(select .* from|insert into|delete from|update [a-z_.{}:]+ set) / ||
       code ~ /"([^"]*\()?[ \t]*(SELECT|INSERT|UPDATE|DELETE)([ \t\\]|$)/)
     report("holds SQL text, which belongs into sql/")
+  # g++ 12 miscompiles both: the frame is left uninitialised, or both branches are evaluated.
+  if (awaits_in_condition(bare)) report("awaits inside a condition: name the result first (g++ 12)")
+  if (bare ~ /(&&|\|\|)[ \t]*!?co_await|co_await [^;]* \? [^;]* : /) report("awaits inside &&, || or ?: name the parts first (g++ 12)")
   if (bare ~ /(^|[^A-Za-z0-9_])detached([^A-Za-z0-9_]|$)/) report("uses asio::detached: give co_spawn a completion handler that logs")
   if (bare ~ /sleep_for[ \t]*\(|sleep_until[ \t]*\(|[^A-Za-z0-9_]u?sleep[ \t]*\(/) {
     if (bare ~ /this_thread|usleep|::sleep[ \t]*\(/) report("sleeps, which blocks its thread: await the Clock")

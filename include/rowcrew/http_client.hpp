@@ -44,8 +44,12 @@ class HttpClient {
   /// business.
   ///
   /// Throws TransientError ("http_dns", "http_connect", "http_tls", "http_timeout",
-  /// "http_transfer"); PermanentError ("http_bad_url", "egress_refused", "http_body_too_large");
-  /// boost::system::system_error (operation_aborted) when cancelled, with the transfer dropped.
+  /// "http_transfer"); PermanentError ("http_bad_url", "http_bad_method", "http_bad_header",
+  /// "egress_refused", "http_body_too_large"); boost::system::system_error (operation_aborted) when
+  /// cancelled, with the transfer dropped.
+  ///
+  /// Methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS. Host, Content-Length,
+  /// Transfer-Encoding, TE, Trailer, Connection, Upgrade and Expect are the client's to set.
   virtual boost::asio::awaitable<HttpResponse> send(HttpRequest request) = 0;
 };
 

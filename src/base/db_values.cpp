@@ -83,15 +83,14 @@ std::string_view Rows::text(std::size_t row, std::size_t column) const {
 }
 
 std::int64_t Rows::integer(std::size_t row, std::size_t column) const {
-  const bool null = is_null(row, column);
   const std::string_view found = text(row, column);
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(found.data(), found.data() + found.size(), value);
-  if (null || error != std::errc{} || end != found.data() + found.size()) {
+  if (error != std::errc{} || end != found.data() + found.size()) {
     // The cell itself may be private; its place is enough to find the statement.
     throw BugError("db_result",
                    fmt::format("result: row {} column {} is {}, expected a whole number", row,
-                               column, null ? "NULL" : "other text"));
+                               column, is_null(row, column) ? "NULL" : "other text"));
   }
   return value;
 }

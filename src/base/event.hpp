@@ -59,5 +59,8 @@ inline constexpr E kHttpHandlerFailed = "http.handler_failed";
 inline constexpr E kIngestEnqueued = "ingest.enqueued";
 inline constexpr E kIngestRefused = "ingest.refused";
 inline constexpr E kIngestReady = "ingest.ready";
+inline constexpr E kIngestNotSetUp = "ingest.not_set_up";
+inline constexpr E kIngestStopping = "ingest.stopping";
+inline constexpr E kIngestStopped = "ingest.stopped";
 
 }  // namespace rowcrew::event

@@ -81,8 +81,8 @@ std::optional<std::string> Settings::secret(std::string_view key) const {
   tree.mark(command_key);
   tree.show(path, "(unset)");
 
-  const auto by_environment = from_environment(tree, path);
-  const auto found = [&]() -> std::optional<std::string> {
+  auto by_environment = from_environment(tree, path);
+  auto found = [&]() -> std::optional<std::string> {
     if (const auto flag = tree.flags.find(path); flag != tree.flags.end()) return flag->second;
     if (const auto file = tree.find(file_key, "the path of a file")) {
       return from_file(file_key + file->where, file->text);

@@ -20,7 +20,8 @@ constexpr auto kLineEvery = 1min;
 boost::asio::awaitable<void> DatabaseProbe::run() {
   for (;;) {
     co_await ask();
-    co_await clock_.sleep_until(clock_.mono() + (ready_ ? kWhileReady : kWhileAway));
+    const auto nap = ready() ? kWhileReady : kWhileAway;
+    co_await clock_.sleep_until(clock_.mono() + nap);
   }
 }
 
@@ -36,9 +37,9 @@ boost::asio::awaitable<void> DatabaseProbe::ask() {
 }
 
 void DatabaseProbe::note_failure(const Error& error) {
-  ready_ = false;
   const std::string_view advice = setup_advice(error);
   if (advice.empty()) return;  // the pool speaks of a database that is away
+  set_up_ = false;
   const Mono now = clock_.mono();
   if (next_line_ && now < *next_line_) return;
   next_line_ = now + kLineEvery;

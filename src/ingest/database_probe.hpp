@@ -2,8 +2,10 @@
 // truth before the first request, while a load balancer sends none, and once the database is back.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include <rowcrew/db.hpp>
 #include <rowcrew/error.hpp>
@@ -14,26 +16,27 @@ namespace rowcrew {
 
 class DatabaseProbe final : public Service {
  public:
-  DatabaseProbe(Db& db, Clock& clock, Log& log) : db_(db), clock_(clock), log_(log) {}
+  /// `reachable`: what the connections know (Pool::reachable).
+  DatabaseProbe(Db& db, std::function<bool()> reachable, Clock& clock, Log& log)
+      : db_(db), reachable_(std::move(reachable)), clock_(clock), log_(log) {}
 
   std::string_view name() const override { return "database_probe"; }
   boost::asio::awaitable<void> run() override;
 
-  /// False before the first answer and after a failure of any kind: away, schema missing, rights
-  /// missing.
-  bool ready() const { return ready_; }
-  /// For failures that requests meet: says once a minute what an operator has to do, if there is
-  /// anything.
+  /// Reachable, with the schema and the rights that enqueueing needs.
+  bool ready() const { return set_up_ && reachable_(); }
+  /// For what requests meet, too. Says once a minute what an operator has to do, if anything.
   void note_failure(const Error& error);
-  void note_success() { ready_ = true; }
+  void note_success() { set_up_ = true; }
 
  private:
   boost::asio::awaitable<void> ask();
 
   Db& db_;
+  std::function<bool()> reachable_;
   Clock& clock_;
   Log& log_;
-  bool ready_ = false;
+  bool set_up_ = true;
   std::optional<Mono> next_line_;
 };
 

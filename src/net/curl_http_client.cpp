@@ -10,7 +10,8 @@ namespace asio = boost::asio;
 
 struct CurlHttpClient::State {
   State(asio::any_io_executor executor, EgressGuard allowed, CurlLimits limits)
-      : guard(std::move(allowed)), multi(std::make_shared<CurlMulti>(std::move(executor), limits)) {}
+      : guard(std::move(allowed)),
+        multi(std::make_shared<CurlMulti>(std::move(executor), limits)) {}
 
   const EgressGuard guard;
   const std::shared_ptr<CurlMulti> multi;

@@ -5,8 +5,8 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <memory>
 
-#include "net/egress_guard.hpp"
 #include <rowcrew/http_client.hpp>
+#include "net/egress_guard.hpp"
 
 namespace rowcrew {
 

@@ -173,8 +173,8 @@ void CurlMulti::arm(const std::shared_ptr<Watch>& watch) {
 void CurlMulti::await_event(const std::shared_ptr<Watch>& watch, int event) {
   const bool read = event == CURL_CSELECT_IN;
   (read ? watch->reading : watch->writing) = true;
-  const auto kind = read ? asio::posix::descriptor_base::wait_read
-                         : asio::posix::descriptor_base::wait_write;
+  const auto kind =
+      read ? asio::posix::descriptor_base::wait_read : asio::posix::descriptor_base::wait_write;
   watch->descriptor.async_wait(kind, [weak = weak_from_this(), watch, event, read](error_code ec) {
     (read ? watch->reading : watch->writing) = false;
     const auto self = weak.lock();

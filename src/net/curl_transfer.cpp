@@ -8,6 +8,7 @@
 #include <rowcrew/error.hpp>
 
 #include "net/http_syntax.hpp"
+#include "net/request_rules.hpp"
 
 namespace rowcrew {
 namespace {
@@ -17,90 +18,8 @@ constexpr long kBufferBytes = 16 << 10;
 constexpr std::size_t kMaxHeadBytes = std::size_t{64} << 10;
 constexpr std::chrono::milliseconds kConnectTimeout{10'000};
 
-struct FreeUrl {
-  void operator()(CURLU* url) const { curl_url_cleanup(url); }
-};
-
-PermanentError bad_url(std::string_view why) {
-  return PermanentError("http_bad_url",
-                        fmt::format("http: url {}, expected http:// or https://, a host and no "
-                                    "user information",
-                                    why));
-}
-
-bool has_part(CURLU* url, CURLUPart part) {
-  char* text = nullptr;
-  const CURLUcode code = curl_url_get(url, part, &text, 0);
-  curl_free(text);
-  return code == CURLUE_OK;
-}
-
-/// The URL's host. Judged by the parser that will connect, so that no spelling means one host here
-/// and another there.
-std::string checked_host(const std::string& text) {
-  const bool printable = std::all_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) > 0x20 && c != 0x7f && c != '\\';
-  });
-  if (!printable) throw bad_url("has a blank, a backslash or a control character");
-  const std::unique_ptr<CURLU, FreeUrl> url(curl_url());
-  const CURLUcode parsed = curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0);
-  if (parsed == CURLUE_UNSUPPORTED_SCHEME) throw bad_url("has another scheme");
-  if (parsed != CURLUE_OK) {
-    throw bad_url(fmt::format("is malformed ({})", curl_url_strerror(parsed)));
-  }
-  if (has_part(url.get(), CURLUPART_USER) || has_part(url.get(), CURLUPART_PASSWORD)) {
-    throw bad_url("has user information");
-  }
-  char* scheme = nullptr;
-  curl_url_get(url.get(), CURLUPART_SCHEME, &scheme, 0);
-  const std::string_view found = scheme == nullptr ? "" : scheme;
-  const bool http = found == "http" || found == "https";
-  curl_free(scheme);
-  if (!http) throw bad_url("has another scheme");
-  char* host = nullptr;
-  if (curl_url_get(url.get(), CURLUPART_HOST, &host, 0) != CURLUE_OK) throw bad_url("has no host");
-  std::string name(host);
-  curl_free(host);
-  return name;
-}
-
 bool carries_body(std::string_view method) {
   return method == "POST" || method == "PUT" || method == "PATCH";
-}
-
-void check_method(const HttpRequest& request) {
-  static constexpr std::array<std::string_view, 7> kMethods = {"GET",   "HEAD",   "POST",   "PUT",
-                                                               "PATCH", "DELETE", "OPTIONS"};
-  if (std::find(kMethods.begin(), kMethods.end(), request.method) == kMethods.end()) {
-    throw PermanentError("http_bad_method",
-                         "http: method is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-  }
-  if (request.method == "HEAD" && !request.body.empty()) {
-    throw PermanentError("http_bad_method", "http: a HEAD request has a body, expected none");
-  }
-}
-
-/// What frames or routes the message belongs to the client, not to its callers.
-bool is_reserved(std::string_view name) {
-  static constexpr std::array<std::string_view, 8> kReserved = {
-      "host", "content-length", "transfer-encoding", "connection",
-      "te",   "trailer",        "upgrade",           "expect"};
-  return std::any_of(kReserved.begin(), kReserved.end(),
-                     [&](std::string_view r) { return equals_ignoring_case(r, name); });
-}
-
-void check_header(const std::string& name, const std::string& value) {
-  if (!is_header_name(name)) {
-    throw PermanentError("http_bad_header", "http: a header name has a character that is no token");
-  }
-  if (!is_header_value(value)) {
-    throw PermanentError("http_bad_header",
-                         fmt::format("http: header \"{}\" has a control character", name));
-  }
-  if (is_reserved(name)) {
-    throw PermanentError("http_bad_header",
-                         fmt::format("http: header \"{}\" is set by the client itself", name));
-  }
 }
 
 bool is_tls(CURLcode code) {
@@ -266,8 +185,8 @@ std::size_t CurlTransfer::on_header(const char* data, std::size_t size, std::siz
   const std::string_view line(data, size * count);
   transfer.head_bytes_ += line.size();
   // libcurl calls a head that breaks off a success; trailers start another block of lines.
-  transfer.head_complete_ = line == "\r\n" || line == "\n" ||
-                            (transfer.head_complete_ && !line.starts_with("HTTP/"));
+  transfer.head_complete_ =
+      line == "\r\n" || line == "\n" || (transfer.head_complete_ && !line.starts_with("HTTP/"));
   transfer.head_too_large_ = transfer.head_bytes_ > kMaxHeadBytes;
   return transfer.head_too_large_ ? 0 : line.size();
 }
@@ -287,9 +206,9 @@ curl_socket_t CurlTransfer::open_socket(void* self, curlsocktype purpose,
 
 HttpResponse CurlTransfer::finish(std::optional<CURLcode> code) {
   if (!code) {
-    throw TransientError("http_timeout",
-                         fmt::format("http: host \"{}\" gave no complete answer within {} ms",
-                                     host_, request_.timeout.count()));
+    throw TransientError(
+        "http_timeout", fmt::format("http: host \"{}\" gave no complete answer within {} ms", host_,
+                                    request_.timeout.count()));
   }
   if (*code != CURLE_OK) fail(*code);
   if (!head_complete_) fail(CURLE_GOT_NOTHING);
@@ -314,9 +233,9 @@ void CurlTransfer::fail(CURLcode code) const {
                                      host_, request_.max_response_bytes));
   }
   if (head_too_large_) {
-    throw TransientError("http_transfer",
-                         fmt::format("http: the head of host \"{}\" is longer than {} bytes", host_,
-                                     kMaxHeadBytes));
+    throw TransientError(
+        "http_transfer",
+        fmt::format("http: the head of host \"{}\" is longer than {} bytes", host_, kMaxHeadBytes));
   }
   // An allowed address that did not answer is the better reason of the two.
   if (code == CURLE_COULDNT_CONNECT && !refused_.empty() && !opened_) {

@@ -61,8 +61,8 @@ class CurlTransfer {
   bool head_complete_ = false;  ///< the empty line behind the final head has come
   bool body_too_large_ = false;
   bool head_too_large_ = false;
-  std::string refused_;         ///< the first address that the guard refused, with its port
-  bool opened_ = false;         ///< an allowed address was tried
+  std::string refused_;  ///< the first address that the guard refused, with its port
+  bool opened_ = false;  ///< an allowed address was tried
   std::array<char, CURL_ERROR_SIZE> error_{};
   std::unique_ptr<curl_slist, FreeList> headers_;
   std::unique_ptr<CURL, FreeEasy> easy_;  ///< last: its end may still call back

@@ -28,21 +28,21 @@ bool within(const Ranges& set, const AddressBytes& address) {
 // judged by what they embed.
 const Ranges& special() {
   static const Ranges kSpecial = ranges({
-      "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-      "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
-      "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+      "0.0.0.0/8",        "10.0.0.0/8",      "100.64.0.0/10",  "127.0.0.0/8",    "169.254.0.0/16",
+      "172.16.0.0/12",    "192.0.0.0/24",    "192.0.2.0/24",   "192.88.99.0/24", "192.168.0.0/16",
+      "198.18.0.0/15",    "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4",    "240.0.0.0/4",
       "168.63.129.16/32",  // a cloud's metadata and agent endpoint, inside public space
-      "2001::/23", "2001:db8::/32", "3fff::/20",
+      "2001::/23",        "2001:db8::/32",   "3fff::/20",
   });
   return kSpecial;
 }
 
 const Ranges& islands() {
   static const Ranges kIslands = ranges({
-      "192.0.0.9/32", "192.0.0.10/32",                     // anycast of PCP and TURN
+      "192.0.0.9/32", "192.0.0.10/32",                    // anycast of PCP and TURN
       "2001:1::1/128", "2001:1::2/128", "2001:1::3/128",  // the same, and of DNS-SD SRP
-      "2001:3::/32", "2001:4:112::/48",                    // AMT, AS112
-      "2001:20::/28", "2001:30::/28",                      // ORCHIDv2, DRIP
+      "2001:3::/32", "2001:4:112::/48",                   // AMT, AS112
+      "2001:20::/28", "2001:30::/28",                     // ORCHIDv2, DRIP
   });
   return kIslands;
 }
@@ -103,10 +103,10 @@ EgressGuard::EgressGuard(const std::vector<std::string>& allow_list) {
 
 EgressGuard::Entry EgressGuard::parse_entry(const std::string& text) {
   const auto refuse = [&](std::string_view why) {
-    return ConfigError(fmt::format(
-        "egress.allow: \"{}\" {}, expected an address or prefix such as 10.1.0.0/16, "
-        "127.0.0.1:8080 or [::1]:8080",
-        text, why));
+    return ConfigError(
+        fmt::format("egress.allow: \"{}\" {}, expected an address or prefix such as 10.1.0.0/16, "
+                    "127.0.0.1:8080 or [::1]:8080",
+                    text, why));
   };
   const auto parts = split_entry(text);
   if (!parts.well_formed) throw refuse("is malformed");

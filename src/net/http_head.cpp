@@ -11,7 +11,9 @@ namespace {
 
 using Head = http::header<true, http::fields>;
 
-Refusal malformed(std::string_view sentence) { return Refusal(400, "bad_request", sentence); }
+Refusal malformed(std::string_view sentence) {
+  return Refusal(400, "bad_request", sentence);
+}
 
 std::string_view value_of(const Head& head, http::field name) {
   const auto found = head[name];
@@ -38,9 +40,8 @@ std::optional<Refusal> judge_framing(const Head& head) {
 }  // namespace
 
 ServerResponse Refusal::response() const {
-  return ServerResponse(
-      status, "application/json",
-      fmt::format("{{\"error\":\"{}\",\"message\":\"{}\"}}\n", code, sentence));
+  return ServerResponse(status, "application/json",
+                        fmt::format("{{\"error\":\"{}\",\"message\":\"{}\"}}\n", code, sentence));
 }
 
 std::optional<Refusal> judge_head(const Head& head) {

@@ -18,7 +18,7 @@ struct Refusal {
   ServerResponse response() const;
 
   int status;
-  std::string_view code;      ///< both must be literals that need no JSON escape
+  std::string_view code;  ///< both must be literals that need no JSON escape
   std::string_view sentence;
 };
 

@@ -13,7 +13,6 @@
 #include "base/event.hpp"
 #include "net/http_listen.hpp"
 #include "net/http_session.hpp"
-#include <rowcrew/log.hpp>
 
 namespace rowcrew {
 namespace asio = boost::asio;
@@ -79,7 +78,8 @@ asio::awaitable<void> HttpServer::State::back_off(error_code why) {
   const auto now = steady_clock::now();
   if (!accept_logged || now - *accept_logged >= kAcceptLogEvery) {
     accept_logged = now;
-    core->log.warning(event::kHttpAcceptFailed, {{"connections", sessions.size()}}, why.message());
+    core->report(LogLevel::warning, event::kHttpAcceptFailed, {{"connections", sessions.size()}},
+                 why.message());
   }
   wake.expires_after(kAcceptBackoff);
   co_await wake.async_wait(as_tuple(use_awaitable));
@@ -104,7 +104,8 @@ void HttpServer::State::start(std::shared_ptr<HttpSession> session, asio::awaita
                    self->sessions.erase(session);
                    if (self->core->stopping && self->sessions.empty()) self->wake.cancel();
                    if (!error) return;
-                   self->core->log.error(event::kHttpHandlerFailed, {}, "a connection broke off");
+                   self->core->report(LogLevel::error, event::kHttpHandlerFailed, {},
+                                      "a connection broke off");
                  });
 }
 
@@ -143,9 +144,12 @@ HttpServer::HttpServer(asio::any_io_executor executor, HttpServerOptions options
 HttpServer::~HttpServer() {
   state_->stop_accepting();
   state_->abort_sessions();
+  state_->core->log = nullptr;
 }
 
-std::uint16_t HttpServer::port() const { return state_->port; }
+std::uint16_t HttpServer::port() const {
+  return state_->port;
+}
 
 asio::awaitable<void> HttpServer::run() {
   const auto state = state_;

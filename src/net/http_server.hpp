@@ -10,8 +10,8 @@
 #include <string>
 #include <string_view>
 
-#include "base/service.hpp"
 #include <rowcrew/http_client.hpp>
+#include "base/service.hpp"
 
 namespace rowcrew {
 

@@ -12,15 +12,14 @@
 
 #include "base/event.hpp"
 #include "net/http_syntax.hpp"
-#include <rowcrew/log.hpp>
 
 namespace rowcrew {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
-using beast::error_code;
 using asio::as_tuple;
 using asio::use_awaitable;
+using beast::error_code;
 using std::chrono::steady_clock;
 
 namespace {
@@ -48,9 +47,13 @@ std::optional<Refusal> judge_read_error(const error_code& ec) {
   return Refusal(400, "bad_request", "the request is malformed");
 }
 
-Refusal internal_error() { return Refusal(500, "internal", "the request could not be served"); }
+Refusal internal_error() {
+  return Refusal(500, "internal", "the request could not be served");
+}
 
-bool has_no_body(int status) { return status < 200 || status == 204 || status == 304; }
+bool has_no_body(int status) {
+  return status < 200 || status == 204 || status == 304;
+}
 
 /// What a handler made must not be able to break the framing of the answer.
 bool is_sound(const ServerResponse& response) {
@@ -98,7 +101,8 @@ asio::awaitable<void> HttpSession::run() {
   arm(steady_clock::now() + options.request_deadline);
   bool open = co_await await_request();
   while (open) {
-    if (!co_await serve_request()) {
+    const bool goes_on = co_await serve_request();
+    if (!goes_on) {
       co_await close();
       co_return;
     }
@@ -194,8 +198,8 @@ asio::awaitable<ServerResponse> HttpSession::answer(ServerRequest request) {
   cancel_handler_.slot().clear();
   if (error) co_return judge_failure(error, subject);
   if (is_sound(response)) co_return response;
-  core_->log.error(event::kHttpHandlerFailed, {{"request", subject}},
-                   "the answer has a status or header that cannot be sent");
+  core_->report(LogLevel::error, event::kHttpHandlerFailed, {{"request", subject}},
+                "the answer has a status or header that cannot be sent");
   co_return internal_error().response();
 }
 
@@ -208,10 +212,11 @@ ServerResponse HttpSession::judge_failure(std::exception_ptr error, std::string_
   } catch (...) {  // its type is all that there is to say
   }
   if (expired_) {
-    core_->log.warning(event::kHttpHandlerFailed, {{"request", subject}}, "no answer in time");
+    core_->report(LogLevel::warning, event::kHttpHandlerFailed, {{"request", subject}},
+                  "no answer in time");
     return Refusal(503, "timeout", "no answer in time").response();
   }
-  core_->log.error(event::kHttpHandlerFailed, {{"request", subject}}, why);
+  core_->report(LogLevel::error, event::kHttpHandlerFailed, {{"request", subject}}, why);
   return internal_error().response();
 }
 

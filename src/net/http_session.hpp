@@ -11,7 +11,9 @@
 #include <exception>
 #include <memory>
 #include <string_view>
+#include <vector>
 
+#include <rowcrew/log.hpp>
 #include "net/http_head.hpp"
 #include "net/http_listen.hpp"
 #include "net/http_server.hpp"
@@ -21,11 +23,17 @@ namespace rowcrew {
 /// What all connections of one server share.
 struct HttpServerCore {
   HttpServerCore(HttpServerOptions with, HttpServer::Handler answering, Log& to)
-      : options(std::move(with)), handler(std::move(answering)), log(to) {}
+      : options(std::move(with)), handler(std::move(answering)), log(&to) {}
+
+  /// Says nothing once the server is gone: its log may be gone too.
+  void report(LogLevel level, std::string_view event, const std::vector<LogField>& fields,
+              std::string_view message) const {
+    if (log != nullptr && log->enabled(level)) log->write(level, event, fields, message);
+  }
 
   const HttpServerOptions options;
   const HttpServer::Handler handler;
-  Log& log;
+  Log* log;
   bool stopping = false;
 };
 

@@ -51,8 +51,10 @@ asio::awaitable<std::string> ListenerLink::watch(const Listener::OnNotify& on_no
                                                  std::chrono::milliseconds patience) {
   for (;;) {
     if (!drain(on_notify)) break;
-    if (co_await readable_until(clock_.mono() + self_test)) continue;
-    if (!co_await ask(on_notify, clock_.mono() + patience)) break;
+    const bool spoke = co_await readable_until(clock_.mono() + self_test);
+    if (spoke) continue;
+    const bool alive = co_await ask(on_notify, clock_.mono() + patience);
+    if (!alive) break;
   }
   std::string reason = last_error(connection_.get());
   co_return reason.empty() ? "no answer to the self-test" : reason;
@@ -81,7 +83,8 @@ asio::awaitable<bool> ListenerLink::ask(const Listener::OnNotify& on_notify, Mon
       PQclear(result);
       continue;
     }
-    if (!co_await readable_until(deadline)) co_return false;
+    const bool readable = co_await readable_until(deadline);
+    if (!readable) co_return false;
     if (!drain(on_notify)) co_return false;
   }
 }

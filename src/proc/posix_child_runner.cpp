@@ -120,10 +120,12 @@ asio::awaitable<ChildResult> PosixChildRunner::run(ChildRequest request) {
   const bool throwing = co_await asio::this_coro::throw_if_cancelled();
   co_await asio::this_coro::throw_if_cancelled(false);
   bool cancelled = false;
-  while (!co_await child->ended()) {
+  bool ended = co_await child->ended();
+  while (!ended) {
     if (!cancelled) child->give_up_after(clipped(request.grace) + kShimMargin);
     cancelled = true;
     child->ask_to_stop();
+    ended = co_await child->ended();
   }
   co_await asio::this_coro::throw_if_cancelled(throwing);
 

@@ -159,8 +159,6 @@ bool Guardian::start() {
   if (program_ == 0) become_program(order_, shim);
   setpgid(program_, program_);  // whichever of the two comes first
   report("pid", program_);
-  // Only the program may hold these, or its reader would wait for us.
-  for (int fd = 0; fd <= 2; ++fd) close(fd);
   return true;
 }
 
@@ -239,7 +237,7 @@ void Guardian::signal_group(int signal) const {
 }
 
 void Guardian::kill_everything() const {
-  signal_group(SIGKILL);
+  signal_group(SIGKILL);  // in one step, which no fork can slip through
   char path[64];
   snprintf(path, sizeof path, "/proc/self/task/%d/children", static_cast<int>(getpid()));
   const int list = open(path, O_RDONLY | O_CLOEXEC);

@@ -14,7 +14,7 @@
 #include "net/curl_http_client.hpp"
 #include "pg/pool_settings.hpp"
 #include "proc/posix_child_runner.hpp"
-#include "registry.hpp"
+#include "workers/registry.hpp"
 #include "schema/schema.hpp"
 
 namespace rowcrew {

@@ -15,7 +15,10 @@ MonoClock::duration jittered(std::chrono::milliseconds span, double unit) {
 ClaimPacer::ClaimPacer(Options options, std::vector<std::string> queues)
     : options_(options), queues_(std::move(queues)), backlog_(queues_.begin(), queues_.end()) {}
 
-void ClaimPacer::now_or_after_error(Mono now) { due_ = std::min(due_, std::max(now, not_before_)); }
+void ClaimPacer::now_or_after_error(Mono now) {
+  again_ = true;
+  due_ = std::min(due_, std::max(now, not_before_));
+}
 
 void ClaimPacer::woken(Mono now) {
   backlog_.insert(queues_.begin(), queues_.end());
@@ -32,13 +35,14 @@ void ClaimPacer::claimed(Mono now, std::span<const Answer> answers, double unit)
   bool full = false;
   for (const Answer& answer : answers) {
     if (answer.got < answer.asked) {
-      backlog_.erase(answer.queue);
+      if (!again_) backlog_.erase(answer.queue);
     } else if (answer.asked > 0) {
       backlog_.insert(answer.queue);
       full = true;
     }
   }
-  due_ = full ? now : now + jittered(options_.poll_every, unit);
+  due_ = full || again_ ? now : now + jittered(options_.poll_every, unit);
+  again_ = false;
 }
 
 void ClaimPacer::failed(Mono now, double unit) {

@@ -32,6 +32,9 @@ class ClaimPacer {
   void woken(Mono now);
   /// A slot of this queue has become free: worth a claim only if work may be left for it.
   void slot_freed(std::string_view queue, Mono now);
+  /// A claim is on its way. What is announced from here on it may have missed: its answer is then
+  /// no reason to rest.
+  void started() { again_ = false; }
   /// `unit` in [0, 1) spreads the polls of the fleet.
   void claimed(Mono now, std::span<const Answer> answers, double unit);
   void failed(Mono now, double unit);
@@ -49,6 +52,7 @@ class ClaimPacer {
   std::set<std::string, std::less<>> backlog_;  ///< queues that may hold more
   Mono due_{};
   Mono not_before_{};  ///< after a failure
+  bool again_ = false;  ///< announced or freed since started()
   int failures_ = 0;
 };
 

@@ -1,25 +1,27 @@
 #include "queue/transition.hpp"
 
-#include <type_traits>
+#include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include <rowcrew/error.hpp>
+
+#include "base/escape.hpp"
 
 namespace rowcrew {
 namespace {
 
-/// Cuts at a character boundary, so that what is stored stays valid UTF-8.
-std::string shortened(std::string text) {
-  if (text.size() <= Ending::kMaxMessageBytes) return text;
-  std::size_t end = Ending::kMaxMessageBytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  text.resize(end);
-  return text;
-}
-
-/// PostgreSQL's text has no NUL.
+/// Messages quote strangers (a child's output, an answer's body): PostgreSQL's text takes neither NUL
+/// nor broken UTF-8, and what it refuses would cost the job its ending.
 std::string storable(std::string text) {
   std::erase(text, '\0');
-  return shortened(std::move(text));
+  const nlohmann::json cut(cut_utf8(text, Ending::kMaxMessageBytes));
+  text = cut.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  text = nlohmann::json::parse(text).get<std::string>();
+  return std::string(cut_utf8(text, Ending::kMaxMessageBytes));  // U+FFFD is longer than a byte
+}
+
+std::chrono::milliseconds bounded(std::chrono::milliseconds delay) {
+  return std::clamp(delay, std::chrono::milliseconds(0), Ending::kLongestDelay);
 }
 
 std::string waiting_status(const Job& job) { return job.attempt > 1 ? "retrying" : "pending"; }
@@ -37,7 +39,7 @@ struct Decider {
   }
   Ending operator()(const Retry& r) const {
     Ending e;
-    e.code = r.code;
+    e.code = storable(r.code);
     e.message = storable(r.message);
     if (job.attempt >= job.max_attempts) {
       e.kind = Ending::Kind::failed;
@@ -46,7 +48,7 @@ struct Decider {
     }
     e.kind = Ending::Kind::retry;
     e.status = "retrying";
-    e.delay = r.after.value_or(policy.delay(job.attempt, unit));
+    e.delay = bounded(r.after.value_or(policy.delay(job.attempt, unit)));
     return e;
   }
   Ending operator()(const Snooze& s) const {
@@ -54,7 +56,7 @@ struct Decider {
     e.kind = Ending::Kind::snooze;
     e.status = waiting_status(job);
     e.message = storable(s.reason);
-    e.delay = s.after;
+    e.delay = bounded(s.after);
     e.counts = false;
     return e;
   }
@@ -62,7 +64,7 @@ struct Decider {
     Ending e;
     e.kind = Ending::Kind::failed;
     e.status = "failed";
-    e.code = f.code;
+    e.code = storable(f.code);
     e.message = storable(f.message);
     return e;
   }

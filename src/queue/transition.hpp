@@ -18,12 +18,13 @@ struct Ending {
   Kind kind = Kind::completed;
   std::string status;   ///< the job's new status
   std::string code;     ///< error code; empty for completed, snooze, released
-  std::string message;  ///< cut to kMaxMessageBytes
+  std::string message;  ///< valid UTF-8 without NUL, cut to kMaxMessageBytes
   std::string result;   ///< JSON text or empty; completed only
-  std::chrono::milliseconds delay{0};  ///< waiting statuses only
+  std::chrono::milliseconds delay{0};  ///< waiting statuses only; 0 to kLongestDelay
   bool counts = true;                  ///< whether the execution counts as an attempt
 
   static constexpr std::size_t kMaxMessageBytes = 2'000;
+  static constexpr std::chrono::milliseconds kLongestDelay = std::chrono::years(10);
 };
 
 /// The word for the attempt log: "retry", "snooze", "failed", "cancelled", "released".

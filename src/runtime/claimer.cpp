@@ -223,7 +223,8 @@ asio::awaitable<void> Claimer::look_for_suspects() {
   bool waits = false;
   try {
     for (const auto& table : state_.tables) {
-      if (co_await table->table.has_suspect(state_.config.queue_names())) waits = true;
+      const bool here = co_await table->table.has_suspect(state_.config.queue_names());
+      waits = waits || here;
     }
   } catch (const Error& e) {
     state_.log.debug(event::kClaimFailed, {}, e.what());

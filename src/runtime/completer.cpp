@@ -74,7 +74,8 @@ asio::awaitable<void> Completer::run() {
   for (;;) {
     bool worked = false;
     for (std::size_t table = 0; table < buffers_.size(); ++table) {
-      if (co_await flush_table(table)) worked = true;
+      const bool flushed = co_await flush_table(table);
+      worked = worked || flushed;
     }
     written_.ring();
     if (failures_ > 0) {
@@ -90,8 +91,11 @@ asio::awaitable<void> Completer::run() {
 asio::awaitable<bool> Completer::flush_table(std::size_t table) {
   Buffer& buffer = buffers_[table];
   bool worked = false;
-  if (!buffer.completed.empty() && co_await write(table, buffer.completed, true)) worked = true;
-  if (!buffer.ended.empty() && co_await write(table, buffer.ended, false)) worked = true;
+  if (!buffer.completed.empty()) worked = co_await write(table, buffer.completed, true);
+  if (!buffer.ended.empty()) {
+    const bool written = co_await write(table, buffer.ended, false);
+    worked = worked || written;
+  }
   if (!state_.tables[table]->ledger.removable().empty()) co_await drop_empty_claims(table);
   co_return worked || !buffer.completed.empty() || !buffer.ended.empty();
 }

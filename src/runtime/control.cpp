@@ -38,7 +38,8 @@ asio::awaitable<void> Control::run() {
       tail_.clear();
     }
     const Mono until = tapped_ ? state_.clock.mono() + kTailTick : next_look;
-    if (co_await wake_.wait_until(std::max(until, state_.clock.mono() + 10ms))) next_look = Mono{};
+    const bool rung = co_await wake_.wait_until(std::max(until, state_.clock.mono() + 10ms));
+    if (rung) next_look = Mono{};
   }
 }
 

@@ -173,7 +173,9 @@ asio::awaitable<void> LeaseGuard::run() {
       continue;
     }
     warned = false;
-    co_await state_.clock.sleep_until(registered ? state_.lease->stop_at() : now + 100ms);
+    Mono until = now + 100ms;
+    if (registered) until = state_.lease->stop_at();
+    co_await state_.clock.sleep_until(until);
   }
 }
 

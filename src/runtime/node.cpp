@@ -103,7 +103,8 @@ void Node::State::ready(std::string_view status) {
 
 asio::awaitable<void> Node::State::live(NodeMode mode) {
   parts.log.info(event::kNodeStarted, {{"version", parts.version}, {"lease_ms", parts.config.lease.count()}});
-  if (!co_await wait_for_installation()) co_return;
+  const bool may_work = co_await wait_for_installation();
+  if (!may_work) co_return;
   services.start(supervisor);
   ready("running");
   co_await wait_for_stop(mode);
@@ -138,7 +139,8 @@ asio::awaitable<bool> Node::State::wait_for_installation() {
 asio::awaitable<void> Node::State::wait_for_stop(NodeMode mode) {
   while (stop_requests == 0 && !failed) {
     if (mode == NodeMode::until_empty && services.promoter.passed() && services.claimer.drained()) co_return;
-    co_await change.wait_until(parts.clock.mono() + (mode == NodeMode::until_empty ? 50ms : 3'600'000ms));
+    const std::chrono::milliseconds nap = mode == NodeMode::until_empty ? 50ms : 3'600'000ms;
+    co_await change.wait_until(parts.clock.mono() + nap);
   }
 }
 

@@ -157,6 +157,13 @@ TEST_CASE("child: strays of a program that ended by itself are killed, its resul
   CHECK(children.processes().empty());
 }
 
+TEST_CASE("child: a program that flees by forking for ever is caught") {
+  Children children;
+  const ChildResult result = children.run(children.shell("hop() { hop & }; hop; exit 4"));
+  CHECK(result.exit_code == 4);
+  CHECK(children.processes().empty());
+}
+
 TEST_CASE("child: signals other than SIGKILL do not take the guardian away") {
   Children children;
   ChildRequest request = children.shell(": > ready; until [ -e go ]; do sleep 0.01; done; exit 6");
@@ -221,7 +228,7 @@ TEST_CASE("child: SIGKILL of its host ends the whole group at once") {
   request.grace = 1000s;
   const pid_t host = start_host(children, request);
   REQUIRE(children.holds_soon([&] { return children.exists("ready"); }));
-  CHECK(children.processes("sleep").size() >= 2);
+  CHECK(children.holds_soon([&] { return children.processes("sleep").size() >= 2; }));
   ::kill(host, SIGKILL);
   ::waitpid(host, nullptr, 0);
   CHECK(children.holds_soon([&] { return children.processes().empty(); }));
@@ -239,6 +246,17 @@ TEST_CASE("child: when its host is stopped, the deadline still ends the group") 
   CHECK(children.holds_soon([&] { return children.processes().empty(); }));
   int status = 0;
   CHECK(::waitpid(host, &status, WNOHANG) == 0);  // still there: nobody but the shim acted
+  ::kill(host, SIGKILL);
+  ::waitpid(host, nullptr, 0);
+}
+
+TEST_CASE("child: a program dies with its guardian even while its host is stopped") {
+  Children children;
+  const pid_t host = start_host(children, children.shell(": > ready; exec sleep 1000"));
+  REQUIRE(children.holds_soon([&] { return children.processes("sleep").size() == 1; }));
+  ::kill(host, SIGSTOP);
+  for (const pid_t shim : children.processes("rowcrew-shim")) ::kill(shim, SIGKILL);
+  CHECK(children.holds_soon([&] { return children.processes().empty(); }));
   ::kill(host, SIGKILL);
   ::waitpid(host, nullptr, 0);
 }

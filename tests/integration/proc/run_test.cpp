@@ -1,5 +1,6 @@
 // What a child gets, and what comes back from it.
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <set>
@@ -128,8 +129,13 @@ TEST_CASE("child: signals, limits and privileges are those of a fresh, confined 
   // glibc's posix_spawn leaves its own two signals, 32 and 33, ignored.
   CHECK((signal_set(status, "SigIgn") & ~0x180000000U) == 0);
   CHECK(status.find("NoNewPrivs:\t1") != std::string::npos);
+  rlimit core{};
+  ::getrlimit(RLIMIT_CORE, &core);
+  const rlimit large{core.rlim_max, core.rlim_max};
+  ::setrlimit(RLIMIT_CORE, &large);
   CHECK(children.run(children.shell("ulimit -n; ulimit -c; pwd")).output ==
         "256\n0\n" + children.directory.string() + "\n");
+  ::setrlimit(RLIMIT_CORE, &core);
 }
 
 TEST_CASE("child: memory above its limit is refused to it") {

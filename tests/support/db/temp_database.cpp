@@ -121,18 +121,23 @@ std::string next_name() {
 
 }  // namespace
 
-std::string test_server_url(std::string_view database) {
-  PoolOptions options;
-  options.url = server_url();
-  ConnectParams params = connect_params(options);
+std::string test_url(ConnectParams params) {
+  std::string url = "postgresql:///" + percent_encoded(params["dbname"]);
   params.erase("dbname");
-  std::string url = "postgresql:///" + percent_encoded(database);
   char mark = '?';
   for (const auto& [keyword, value] : params) {
     url += mark + keyword + "=" + percent_encoded(value);
     mark = '&';
   }
   return url;
+}
+
+std::string test_server_url(std::string_view database) {
+  PoolOptions options;
+  options.url = server_url();
+  ConnectParams params = connect_params(options);
+  params["dbname"] = database;
+  return test_url(std::move(params));
 }
 
 TempDatabase::TempDatabase(Content content) : name_(next_name()), url_(test_server_url(name_)) {

@@ -2,6 +2,8 @@
 // databases and need not be a superuser. Without that variable the program ends with one line.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -44,5 +46,7 @@ class TempDatabase {
 
 /// The server's URL with another database in it.
 std::string test_server_url(std::string_view database);
+/// libpq keywords as a URI.
+std::string test_url(std::map<std::string, std::string, std::less<>> params);
 
 }  // namespace rowcrew::testing

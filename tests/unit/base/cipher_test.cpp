@@ -48,12 +48,16 @@ TEST_CASE("the format is stable: a value of an older release opens") {
 
 TEST_CASE("every altered character is noticed") {
   const auto cipher = make_cipher("k1", "a secret");
-  const std::string sealed = cipher->seal("value");
-  for (std::size_t i = 0; i < sealed.size(); ++i) {
-    std::string altered = sealed;
-    altered[i] = altered[i] == 'A' ? 'B' : 'A';
-    CAPTURE(i);
-    CHECK(code_of(*cipher, altered) != "opened");
+  for (const char* plain : {"value", "values", "value of"}) {  // with 0, 2 and 1 characters padded
+    const std::string sealed = cipher->seal(plain);
+    for (std::size_t i = 0; i < sealed.size() * 2; ++i) {
+      std::string altered = sealed;
+      char& c = altered[i / 2];
+      // Also its neighbour in the alphabet: in the last character that may be a bit of no meaning.
+      c = i % 2 == 0 ? (c == 'A' ? 'B' : 'A') : static_cast<char>(c + 1);
+      CAPTURE(altered);
+      CHECK(code_of(*cipher, altered) != "opened");
+    }
   }
 }
 
@@ -66,7 +70,8 @@ TEST_CASE("truncated, foreign and padded texts are corrupt") {
   }
   for (const std::string& text :
        {std::string(), std::string("rc1:"), std::string("rc1:k1"), std::string("plain text"),
-        std::string("rc2:k1:AAAA"), sealed + "=", sealed + " ", " " + sealed, sealed + "AAAA"}) {
+        std::string("rc2:k1:AAAA"), sealed + "=", sealed + " ", " " + sealed, sealed + "AAAA",
+        "rc1:k1:    " + sealed.substr(7), sealed + "\n\n\n\n"}) {
     CAPTURE(text);
     CHECK(code_of(*cipher, text) == "cipher_corrupt");
   }

@@ -45,7 +45,7 @@ TEST_CASE("a file that cannot be read is refused with its path and the reason") 
   sources.file = "/nonexistent/rowcrew.yaml";
   CHECK(sentence_of<ConfigError>([&] { load_config(sources); }) ==
         "/nonexistent/rowcrew.yaml: No such file or directory, expected a readable file");
-  sources.file = "/";
+  sources.file.resize(1);
   CHECK(sentence_of<ConfigError>([&] { load_config(sources); }) ==
         "/: Is a directory, expected a readable file");
 }
@@ -91,6 +91,9 @@ TEST_CASE("a key that nobody asked for is refused with the nearest known one") {
   CHECK(unknown_error("wroker:\n  lease: 30s\n") ==
         "wroker (line 1): unknown key, did you mean worker?");
   CHECK(unknown_error("lease: 30s\n") == "lease (line 1): unknown key, did you mean worker.lease?");
+  CHECK(unknown_error("worker:\n  url: x\n") ==
+        "worker.url (line 2): unknown key, did you mean database.url?");
+  CHECK(unknown_error("worker:\n  urls: x\n") == "worker.urls (line 2): unknown key");
   CHECK(unknown_error("worker:\n  colour: red\n") == "worker.colour (line 2): unknown key");
   CHECK(unknown_error("queues:\n  mail: {slots: 2}\n") == "nothing was thrown");
   CHECK(unknown_error("queues:\n  mail: {slot: 2}\n") ==

@@ -20,9 +20,9 @@ TEST_CASE("http syntax: header values hold no control byte but the tab") {
     CAPTURE(value);
     CHECK(is_header_value(value));
   }
-  for (const std::string_view value : {std::string_view("a\r\nb"), std::string_view("a\nb"),
-                                       std::string_view("a\0b", 3), std::string_view("a\x7f"),
-                                       std::string_view("\x1b[0m")}) {
+  for (const std::string_view value :
+       {std::string_view("a\r\nb"), std::string_view("a\nb"), std::string_view("a\0b", 3),
+        std::string_view("a\x7f"), std::string_view("\x1b[0m")}) {
     CHECK_FALSE(is_header_value(value));
   }
 }
@@ -45,11 +45,11 @@ TEST_CASE("http syntax: a target is split at the first question mark and its pat
     const char* path;
     const char* query;
   };
-  for (const auto& c : {Case{"/", "/", ""}, Case{"/a/b?c=d&e=%20?", "/a/b", "c=d&e=%20?"},
-                        Case{"/a%2Fb%20c+d", "/a/b c+d", ""}, Case{"/%c3%AF", "/\xc3\xaf", ""},
-                        Case{"/a?", "/a", ""}, Case{"*", "*", ""},
-                        Case{"http://host:1/a?b", "/a", "b"}, Case{"HTTP://host", "/", ""},
-                        Case{"https://host?b", "/", "b"}, Case{"//a", "//a", ""}}) {
+  for (const auto& c :
+       {Case{"/", "/", ""}, Case{"/a/b?c=d&e=%20?", "/a/b", "c=d&e=%20?"},
+        Case{"/a%2Fb%20c+d", "/a/b c+d", ""}, Case{"/%c3%AF", "/\xc3\xaf", ""},
+        Case{"/a?", "/a", ""}, Case{"*", "*", ""}, Case{"http://host:1/a?b", "/a", "b"},
+        Case{"HTTP://host", "/", ""}, Case{"https://host?b", "/", "b"}, Case{"//a", "//a", ""}}) {
     CAPTURE(c.text);
     const auto target = parse_request_target(c.text);
     REQUIRE(target);

@@ -42,26 +42,32 @@ asio::awaitable<void> accept_all(std::shared_ptr<tcp::acceptor> acceptor, RawSer
 
 RunningServer::RunningServer(asio::io_context& io, HttpServer::Handler handler,
                              HttpServerOptions options)
-    : server_(io.get_executor(), std::move(options), std::move(handler), log_) {
-  asio::co_spawn(io, server_.run(),
-                 asio::bind_cancellation_slot(
-                     stop_.slot(), [stopped = stopped_](std::exception_ptr) { *stopped = true; }));
+    : server_(io.get_executor(), std::move(options), std::move(handler), log_),
+      stop_(std::make_shared<asio::cancellation_signal>()) {
+  auto ended = [stopped = stopped_, signal = stop_](std::exception_ptr) { *stopped = true; };
+  asio::co_spawn(io, server_.run(), asio::bind_cancellation_slot(stop_->slot(), std::move(ended)));
 }
 
 RunningServer::~RunningServer() = default;
 
-std::string RunningServer::url(std::string_view path) const { return url_of(port(), path); }
+std::string RunningServer::url(std::string_view path) const {
+  return url_of(port(), path);
+}
 
-void RunningServer::stop() { stop_.emit(asio::cancellation_type::terminal); }
+void RunningServer::stop() {
+  stop_->emit(asio::cancellation_type::terminal);
+}
 
 RawServer::RawServer(asio::io_context& io, Script script)
-    : acceptor_(std::make_shared<tcp::acceptor>(
-          io, tcp::endpoint(asio::ip::address_v4::loopback(), 0))) {
+    : acceptor_(
+          std::make_shared<tcp::acceptor>(io, tcp::endpoint(asio::ip::address_v4::loopback(), 0))) {
   asio::co_spawn(io, accept_all(acceptor_, std::move(script), accepted_),
                  [](std::exception_ptr) {});
 }
 
-RawServer::~RawServer() { acceptor_->close(); }
+RawServer::~RawServer() {
+  acceptor_->close();
+}
 
 std::string RawServer::url(std::string_view path) const {
   return url_of(acceptor_->local_endpoint().port(), path);

@@ -32,7 +32,7 @@ class RunningServer {
  private:
   LogCapture log_;
   HttpServer server_;
-  boost::asio::cancellation_signal stop_;
+  std::shared_ptr<boost::asio::cancellation_signal> stop_;  ///< outlives what it cancels
   std::shared_ptr<bool> stopped_ = std::make_shared<bool>(false);
 };
 

@@ -1,0 +1,12 @@
+#include "cli/builtin.hpp"
+
+#include "cli/cli_program.hpp"
+
+namespace rowcrew::cli {
+
+std::vector<Command> commands() {
+  return {migrate_command(), takeover_command(), enqueue_command(),
+          status_command(),  tail_command(),     key_command()};
+}
+
+}  // namespace rowcrew::cli

@@ -1,0 +1,15 @@
+// The commands of this layer, each in <name>_command.cpp.
+#pragma once
+
+#include "cli/command.hpp"
+
+namespace rowcrew::cli {
+
+Command enqueue_command();
+Command key_command();
+Command migrate_command();
+Command status_command();
+Command tail_command();
+Command takeover_command();
+
+}  // namespace rowcrew::cli

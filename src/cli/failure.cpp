@@ -1,0 +1,45 @@
+#include "cli/failure.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include <rowcrew/db_error.hpp>
+
+#include "base/exit_code.hpp"
+
+namespace rowcrew::cli {
+namespace {
+
+std::string one_line(std::string_view text) {
+  std::string line(text);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  return line;
+}
+
+/// Undefined schema, table, function, column.
+bool schema_is_missing(std::string_view sqlstate) {
+  constexpr std::array<std::string_view, 4> kStates = {"3F000", "42P01", "42883", "42703"};
+  return std::find(kStates.begin(), kStates.end(), sqlstate) != kStates.end();
+}
+
+Failure judge_database(const DbError& error) {
+  if (error.connection_lost()) return {kExitUnavailable, one_line(error.what())};
+  if (schema_is_missing(error.sqlstate())) {
+    return {kExitConfig,
+            "schema rowcrew: missing in this database, or older than this program: run: rowcrew migrate"};
+  }
+  return {kExitFailure, one_line(error.what())};
+}
+
+}  // namespace
+
+Failure judge_failure(const std::exception& error) {
+  if (const auto* db = dynamic_cast<const DbError*>(&error)) return judge_database(*db);
+  int code = kExitFailure;
+  if (dynamic_cast<const UsageError*>(&error) != nullptr) code = kExitUsage;
+  if (dynamic_cast<const ConfigError*>(&error) != nullptr) code = kExitConfig;
+  return {code, one_line(error.what())};
+}
+
+}  // namespace rowcrew::cli

@@ -1,0 +1,128 @@
+// rowcrew status: what the fleet is doing, from hints, claims and minute buckets; the job tables
+// themselves are not read, so the cost does not depend on how many jobs there are.
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "base/exit_code.hpp"
+#include "cli/arguments.hpp"
+#include "cli/builtin.hpp"
+#include "cli/status_report.hpp"
+#include "pg/statement_template.hpp"
+#include "queue/table_map.hpp"
+#include "sql_queries.hpp"
+
+namespace rowcrew::cli {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::string_view kText =
+    "Prints the live nodes and, per table and queue, what is ready, parked and why, claimed,\n"
+    "completed and failed. Needs the rights of rowcrew_viewer.";
+constexpr std::array<std::string_view, 2> kTables = {"job_queue", "processing_jobs"};
+/// Hints counted of either kind and table.
+constexpr std::int64_t kMostCounted = 500'000;
+
+std::vector<NodeStatus> read_nodes(Tx& tx) {
+  const Rows rows = tx.exec(sql::cli_status_nodes, Params{});
+  std::vector<NodeStatus> nodes(rows.size());
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    NodeStatus& node = nodes[row];
+    node.node_id = rows.integer(row, 0);
+    node.name = rows.text(row, 1);
+    node.host = rows.text(row, 2);
+    node.pid = rows.integer(row, 3);
+    node.version = rows.text(row, 4);
+    node.queues = nlohmann::json::parse(rows.text(row, 5)).get<std::vector<std::string>>();
+    node.beat_age = milliseconds(std::max<std::int64_t>(rows.integer(row, 6), 0));
+    node.uptime = milliseconds(std::max<std::int64_t>(rows.integer(row, 7), 0));
+  }
+  return nodes;
+}
+
+std::vector<std::string> read_paused(Tx& tx) {
+  const Rows rows = tx.exec(sql::node_settings, Params{});
+  std::vector<std::string> paused;
+  for (std::size_t row = 0; row < rows.size(); ++row) paused.emplace_back(rows.text(row, 0));
+  return paused;
+}
+
+QueueStatus& queue_of(TableStatus& table, std::string_view name) {
+  const auto at = std::find_if(table.queues.begin(), table.queues.end(),
+                               [&](const QueueStatus& queue) { return queue.name == name; });
+  if (at != table.queues.end()) return *at;
+  table.queues.emplace_back();
+  table.queues.back().name = name;
+  return table.queues.back();
+}
+
+void read_backlog(Tx& tx, const Statement& statement, TableStatus& table) {
+  const Rows rows = tx.exec(statement, Params{}.add(kMostCounted));
+  std::int64_t ready = 0;
+  std::int64_t parked = 0;
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    QueueStatus& queue = queue_of(table, rows.text(row, 0));
+    const std::string reason(rows.text(row, 1));
+    const std::int64_t count = rows.integer(row, 2);
+    (reason == "ready" ? queue.ready : queue.parked[reason]) = count;
+    (reason == "ready" ? ready : parked) += count;
+  }
+  table.capped = ready >= kMostCounted || parked >= kMostCounted;
+}
+
+void read_claims(Tx& tx, const Statement& statement, TableStatus& table, std::vector<NodeStatus>& nodes) {
+  const Rows rows = tx.exec(statement, Params{});
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    const std::int64_t count = rows.integer(row, 1);
+    table.claimed += count;
+    for (NodeStatus& node : nodes) {
+      if (node.node_id == rows.integer(row, 0)) node.claimed += count;
+    }
+  }
+}
+
+void read_rates(Tx& tx, std::vector<TableStatus>& tables) {
+  const Rows rows = tx.exec(sql::cli_status_rates, Params{});
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    for (TableStatus& table : tables) {
+      if (table.name != rows.text(row, 0)) continue;
+      table.completed_5min = rows.integer(row, 1);
+      table.failed_hour = rows.integer(row, 2);
+    }
+  }
+}
+
+FleetStatus read_fleet(Tx& tx) {
+  FleetStatus fleet;
+  fleet.nodes = read_nodes(tx);
+  fleet.paused = read_paused(tx);
+  for (const std::string_view name : kTables) {
+    TableMap map = table_map(name);
+    StatementSet statements(std::move(map.values), std::string(name));
+    TableStatus table;
+    table.name = name;
+    read_backlog(tx, statements.render(sql::cli_status_backlog), table);
+    read_claims(tx, statements.render(sql::cli_status_claims), table, fleet.nodes);
+    fleet.tables.push_back(std::move(table));
+  }
+  read_rates(tx, fleet.tables);
+  return fleet;
+}
+
+int run_status(Invocation& call) {
+  Arguments args("status [--json]", kText);
+  args.flag("json", "one object");
+  if (!args.parse(call.args, call.out)) return kExitOk;
+  FleetStatus fleet;
+  run_once(args.connection(), TxMode::transaction, [&](Tx& tx) { fleet = read_fleet(tx); });
+  call.out << (args.has("json") ? status_json(fleet) : status_text(fleet));
+  return kExitOk;
+}
+
+}  // namespace
+
+Command status_command() { return {"status", "nodes, queues, what waits and why", run_status}; }
+
+}  // namespace rowcrew::cli

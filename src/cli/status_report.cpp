@@ -1,0 +1,120 @@
+#include "cli/status_report.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "cli/text_table.hpp"
+
+namespace rowcrew::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::array<const char*, 3> kReasons = {"scheduled", "backoff", "suspect"};
+constexpr double kMinutes = 5;
+
+double per_minute(const TableStatus& table) {
+  return static_cast<double>(table.completed_5min) / kMinutes;
+}
+
+std::int64_t parked(const QueueStatus& queue, const char* reason) {
+  const auto at = queue.parked.find(reason);
+  return at == queue.parked.end() ? 0 : at->second;
+}
+
+std::string nodes_text(const std::vector<NodeStatus>& nodes) {
+  if (nodes.empty()) return "no live node\n";
+  std::vector<std::vector<std::string>> rows = {
+      {"NODE", "HOST", "PID", "VERSION", "UP", "BEAT", "CLAIMED", "QUEUES"}};
+  for (const NodeStatus& node : nodes) {
+    rows.push_back({node.name, node.host, std::to_string(node.pid), node.version,
+                    short_span(node.uptime), short_span(node.beat_age) + " ago",
+                    std::to_string(node.claimed), fmt::format("{}", fmt::join(node.queues, ","))});
+  }
+  return format_table(rows, {2, 4, 5, 6});
+}
+
+std::string tables_text(const std::vector<TableStatus>& tables) {
+  std::vector<std::vector<std::string>> rows = {{"TABLE", "CLAIMED", "COMPLETED/MIN", "FAILED LAST HOUR"}};
+  for (const TableStatus& table : tables) {
+    rows.push_back({table.name, std::to_string(table.claimed), fmt::format("{:.1f}", per_minute(table)),
+                    std::to_string(table.failed_hour)});
+  }
+  return format_table(rows, {1, 2, 3});
+}
+
+std::string queues_text(const std::vector<TableStatus>& tables) {
+  std::vector<std::vector<std::string>> rows = {{"TABLE", "QUEUE", "READY", "SCHEDULED", "BACKOFF", "SUSPECT"}};
+  std::string notes;
+  for (const TableStatus& table : tables) {
+    for (const QueueStatus& queue : table.queues) {
+      std::vector<std::string> row = {table.name, queue.name, std::to_string(queue.ready)};
+      for (const char* const reason : kReasons) row.push_back(std::to_string(parked(queue, reason)));
+      rows.push_back(std::move(row));
+    }
+    if (table.capped) notes += table.name + ": more are waiting than were counted\n";
+  }
+  if (rows.size() == 1) return "nothing waits\n";
+  return format_table(rows, {2, 3, 4, 5}) + notes;
+}
+
+ordered_json to_json(const NodeStatus& node) {
+  return {{"name", node.name},
+          {"host", node.host},
+          {"pid", node.pid},
+          {"version", node.version},
+          {"queues", node.queues},
+          {"beat_age_ms", node.beat_age.count()},
+          {"uptime_ms", node.uptime.count()},
+          {"claimed", node.claimed}};
+}
+
+ordered_json to_json(const QueueStatus& queue) {
+  ordered_json reasons = ordered_json::object();
+  for (const char* const reason : kReasons) reasons[reason] = parked(queue, reason);
+  return {{"name", queue.name}, {"ready", queue.ready}, {"parked", reasons}};
+}
+
+ordered_json to_json(const TableStatus& table) {
+  ordered_json queues = ordered_json::array();
+  for (const QueueStatus& queue : table.queues) queues.push_back(to_json(queue));
+  return {{"name", table.name},
+          {"claimed", table.claimed},
+          {"completed_per_minute", per_minute(table)},
+          {"failed_last_hour", table.failed_hour},
+          {"counted_all", !table.capped},
+          {"queues", queues}};
+}
+
+}  // namespace
+
+std::string short_span(std::chrono::milliseconds span) {
+  const auto whole = [&](auto unit) { return span / unit; };
+  using namespace std::chrono_literals;
+  if (span < 10s) return fmt::format("{:.1f}s", std::chrono::duration<double>(span).count());
+  if (span < 2min) return fmt::format("{}s", whole(1s));
+  if (span < 2h) return fmt::format("{}m", whole(1min));
+  if (span < 48h) return fmt::format("{}h", whole(1h));
+  return fmt::format("{}d", whole(24h));
+}
+
+std::string status_text(const FleetStatus& fleet) {
+  std::string text = nodes_text(fleet.nodes) + "\n" + tables_text(fleet.tables) + "\n" +
+                     queues_text(fleet.tables);
+  if (!fleet.paused.empty()) text += fmt::format("\npaused: {}\n", fmt::join(fleet.paused, ", "));
+  return text;
+}
+
+std::string status_json(const FleetStatus& fleet) {
+  ordered_json nodes = ordered_json::array();
+  ordered_json tables = ordered_json::array();
+  for (const NodeStatus& node : fleet.nodes) nodes.push_back(to_json(node));
+  for (const TableStatus& table : fleet.tables) tables.push_back(to_json(table));
+  const ordered_json all = {{"nodes", nodes}, {"tables", tables}, {"paused_queues", fleet.paused}};
+  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace rowcrew::cli

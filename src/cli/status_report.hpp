@@ -1,0 +1,52 @@
+// The state of the fleet as numbers, and how a person or a program reads them. Pure.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace rowcrew::cli {
+
+struct NodeStatus {
+  std::int64_t node_id = 0;
+  std::string name;
+  std::string host;
+  std::int64_t pid = 0;
+  std::string version;
+  std::vector<std::string> queues;
+  std::chrono::milliseconds beat_age{0};
+  std::chrono::milliseconds uptime{0};
+  std::int64_t claimed = 0;  ///< jobs, of all tables
+};
+
+struct QueueStatus {
+  std::string name;
+  std::int64_t ready = 0;
+  std::map<std::string, std::int64_t> parked;  ///< by reason
+};
+
+struct TableStatus {
+  std::string name;
+  std::vector<QueueStatus> queues;
+  std::int64_t claimed = 0;  ///< by live nodes and by dead ones that nobody has reaped yet
+  std::int64_t completed_5min = 0;
+  std::int64_t failed_hour = 0;
+  bool capped = false;  ///< there are more hints than were counted
+};
+
+struct FleetStatus {
+  std::vector<NodeStatus> nodes;
+  std::vector<TableStatus> tables;
+  std::vector<std::string> paused;  ///< queues, whether or not something waits in them
+};
+
+std::string status_text(const FleetStatus& fleet);
+/// One object, with a line end.
+std::string status_json(const FleetStatus& fleet);
+
+/// "0.4s", "12s", "3m", "5h", "2d".
+std::string short_span(std::chrono::milliseconds span);
+
+}  // namespace rowcrew::cli

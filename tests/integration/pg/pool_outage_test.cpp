@@ -1,0 +1,188 @@
+#include "pg_fixture.hpp"
+
+#include <filesystem>
+
+#include "base/event.hpp"
+
+using namespace std::chrono_literals;
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+PoolOptions through(const PgProxy& proxy, unsigned threads = 1) {
+  PoolOptions options = scratch().options();
+  options.url = proxy.url();
+  options.threads = threads;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("pool outage: a killed backend costs the closure that met it, not the next one") {
+  PoolOptions options = scratch().options();
+  options.threads = 1;
+  PoolFixture f(options);
+  const std::string before = f.value("SELECT pg_backend_pid()");
+  const DbError error =
+      db_error_of([&] { f.query("SELECT pg_terminate_backend(pg_backend_pid())"); });
+  CHECK(error.connection_lost());
+  CHECK(error.code() == "db_lost");
+  CHECK(error.error_class() == ErrorClass::transient);
+  CHECK(error.outcome_unknown());  // autocommit: the server did not say
+  CHECK(std::string(error.what()).find("administrator command") != std::string::npos);
+  CHECK_FALSE(f.pool.reachable());
+  CHECK(f.value("SELECT pg_backend_pid()") != before);
+  CHECK(f.pool.reachable());
+  CHECK(f.value("SHOW lock_timeout") == "400ms");
+}
+
+TEST_CASE("pool outage: a transaction that lost its connection before COMMIT did not happen") {
+  PoolOptions options = scratch().options();
+  options.threads = 1;
+  PoolFixture f(options);
+  f.query("CREATE TABLE half_done (x int)");
+  auto work = [](Tx& tx) {
+    tx.exec(sql("INSERT INTO public.half_done VALUES (1)"));
+    try {
+      tx.exec(sql("SELECT pg_terminate_backend(pg_backend_pid())"));
+    } catch (const DbError&) {
+    }
+    tx.exec(sql("INSERT INTO public.half_done VALUES (2)"));
+  };
+  const DbError error = db_error_of([&] { f.run(TxMode::transaction, work); });
+  CHECK(error.connection_lost());
+  CHECK_FALSE(error.outcome_unknown());
+  CHECK(f.value("SELECT count(*) FROM public.half_done") == "0");
+}
+
+TEST_CASE("pool outage: a session that died while idle is replaced before the next closure") {
+  PoolOptions options = scratch().options();
+  options.threads = 1;
+  PoolFixture f(options);
+  const std::string pid = f.value("SELECT pg_backend_pid()");
+  scratch().query("SELECT pg_terminate_backend($1::int, 5000)", Params{}.add(pid));
+  CHECK(f.value("SELECT pg_backend_pid()") != pid);
+}
+
+TEST_CASE("pool outage: a COMMIT without an answer has an unknown outcome") {
+  PgProxy proxy(scratch().url());
+  PoolFixture f(through(proxy));
+  scratch().exec(
+      "CREATE TABLE IF NOT EXISTS public.doubtful (x int); "
+      "TRUNCATE public.doubtful");
+  bool happened = false;
+  SUBCASE("it never reached the server") {
+    auto work = [&](Tx& tx) {
+      tx.exec(sql("INSERT INTO public.doubtful VALUES (1)"));
+      proxy.cut_at_request();
+    };
+    const DbError error = db_error_of([&] { f.run(TxMode::transaction, work); });
+    CHECK(error.connection_lost());
+    CHECK(error.outcome_unknown());
+  }
+  SUBCASE("it happened, and the answer was lost") {
+    auto work = [&](Tx& tx) {
+      tx.exec(sql("INSERT INTO public.doubtful VALUES (1)"));
+      proxy.cut_at_answer();
+    };
+    const DbError error = db_error_of([&] { f.run(TxMode::transaction, work); });
+    CHECK(error.connection_lost());
+    CHECK(error.outcome_unknown());
+    happened = true;
+  }
+  CHECK(scratch().value("SELECT count(*) FROM public.doubtful") == (happened ? "1" : "0"));
+  CHECK(f.value("SELECT 1") == "1");
+}
+
+TEST_CASE("pool outage: a statement whose preparation was cut off did not happen") {
+  PgProxy proxy(scratch().url());
+  PoolFixture f(through(proxy));
+  f.query("SELECT 1");
+  proxy.cut_at_request();
+  const DbError error = db_error_of([&] { f.query("SELECT 'never seen before'"); });
+  CHECK(error.connection_lost());
+  CHECK_FALSE(error.outcome_unknown());
+}
+
+TEST_CASE("pool outage: a server that never was there is reported, once") {
+  PoolOptions options = scratch().options();
+  const auto nowhere = std::filesystem::temp_directory_path() / "rowcrew-no-such-socket";
+  options.url = "host=" + nowhere.string() + " password=s3cret";
+  options.threads = 4;
+  options.wait = 700ms;
+  PoolFixture f(options);
+  int lost = 0;
+  for (int i = 0; i < 8; ++i) {
+    boost::asio::co_spawn(f.io, f.pool.query(sql("SELECT 1"), {}),
+                          [&](std::exception_ptr e, const Rows&) {
+                            const DbError error = db_error_of([&] { std::rethrow_exception(e); });
+                            if (error.connection_lost() && !error.outcome_unknown()) ++lost;
+                            CHECK(std::string(error.what()).find("s3cret") == std::string::npos);
+                          });
+  }
+  f.io.run();
+  CHECK(lost + static_cast<int>(f.pool.waiting()) == 8);
+  CHECK_FALSE(f.pool.reachable());
+  REQUIRE(f.log.lines(event::kDbUnreachable).size() == 1);
+  CHECK(f.log.lines(event::kDbUnreachable)[0].message.find("rowcrew-no-such-socket") !=
+        std::string::npos);
+}
+
+TEST_CASE("pool outage: a closure waits for the server to come back") {
+  PgProxy proxy(scratch().url());
+  PoolFixture f(through(proxy, 4));
+  CHECK(f.value("SELECT 1") == "1");
+  proxy.refuse();
+  int answered = 0;
+  for (int i = 0; i < 4; ++i) {
+    boost::asio::co_spawn(f.io, f.pool.query(sql("SELECT 1"), {}),
+                          [&](std::exception_ptr e, const Rows&) { answered += e ? 0 : 1; });
+  }
+  f.io.poll();
+  while (f.log.lines(event::kDbUnreachable).empty()) std::this_thread::yield();
+  proxy.admit();
+  f.io.run();
+  CHECK(answered == 4);
+  CHECK(f.log.lines(event::kDbUnreachable).size() == 1);
+  CHECK(f.log.lines(event::kDbReconnected).size() == 1);
+}
+
+TEST_CASE("pool outage: a silent host costs its connect timeout, then the next one is tried") {
+  PgProxy silent(scratch().url());
+  silent.freeze();
+  PgProxy fine(scratch().url());
+  auto port = [](const std::string& url) {
+    const auto at = url.find("port=") + 5;
+    return url.substr(at, url.find('&', at) - at);
+  };
+  PoolOptions options = through(fine);
+  options.url = "host=127.0.0.1,127.0.0.1 port=" + port(silent.url()) + "," + port(fine.url()) +
+                " dbname=" + scratch().name() + " user=rowcrew_admin sslmode=disable " +
+                "gssencmode=disable target_session_attrs=read-write";
+  options.connect_timeout = 200ms;
+  PoolFixture f(options);
+  CHECK(f.value("SELECT 1") == "1");
+}
+
+TEST_CASE("pool outage: a server that hangs is given up on after statement_timeout") {
+  PgProxy proxy(scratch().url());
+  PoolOptions options = through(proxy);
+  options.statement_timeout = 100ms;
+  PoolFixture f(options);
+  f.query("SELECT 1");
+  proxy.freeze();
+  const DbError error = db_error_of([&] { f.query("SELECT 1"); });
+  CHECK(error.connection_lost());
+  CHECK(error.outcome_unknown());
+}
+
+TEST_CASE("pool outage: statement_timeout itself is an answer") {
+  PoolOptions options = scratch().options();
+  options.statement_timeout = 50ms;
+  PoolFixture f(options);
+  const DbError error = db_error_of([&] { f.query("SELECT pg_sleep(60)"); });
+  CHECK(error.sqlstate() == "57014");
+  CHECK_FALSE(error.connection_lost());
+  CHECK_FALSE(error.outcome_unknown());
+}

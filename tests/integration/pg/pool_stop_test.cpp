@@ -1,0 +1,122 @@
+#include "pg_fixture.hpp"
+
+#include <future>
+
+using namespace std::chrono_literals;
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+/// A statement under way, and how it ended.
+struct Running {
+  Running(PoolFixture& f, std::string_view text) {
+    boost::asio::co_spawn(f.io, f.pool.query(sql(text), {}),
+                          [this](std::exception_ptr e, const Rows&) { error = e; });
+    f.io.poll();
+  }
+  std::string code() const {
+    if (!error) return "none";
+    return code_of([&] { std::rethrow_exception(error); });
+  }
+  std::exception_ptr error;
+};
+
+}  // namespace
+
+TEST_CASE("pool stop: a running statement is cancelled when its time is over") {
+  PoolFixture f;
+  Running running(f, "SELECT pg_sleep(60) /* stop */");
+  await_true(active("/* stop */", scratch().name()));
+  const auto begin = SteadyClock::now();
+  f.pool.stop(200ms);
+  const auto took = SteadyClock::now() - begin;
+  CHECK(took >= 200ms);
+  CHECK(took < 900ms);  // by the polite way: force begins a second later
+  f.io.run();
+  CHECK(running.code() == "db_57014");
+  await_true("NOT " + active("/* stop */", scratch().name()));
+}
+
+TEST_CASE("pool stop: what ends by itself in time is not disturbed") {
+  PoolFixture f;
+  Running running(f, "SELECT pg_sleep(0.3) /* short */");
+  await_true(active("/* short */", scratch().name()));
+  f.pool.stop(30s);
+  f.io.run();
+  CHECK(running.code() == "none");
+}
+
+TEST_CASE("pool stop: what waits is abandoned, what comes later is refused") {
+  PoolOptions options = scratch().options();
+  options.threads = 1;
+  PoolFixture f(options);
+  Running running(f, "SELECT pg_sleep(60) /* front */");
+  await_true(active("/* front */", scratch().name()));
+  Running waiting(f, "SELECT 1");
+  f.pool.stop(0ms);
+  Running late(f, "SELECT 1");
+  f.io.restart();
+  f.io.run();
+  CHECK(running.code() == "db_57014");
+  CHECK(waiting.code() == "db_stopped");
+  CHECK(late.code() == "db_stopped");
+  f.pool.stop(0ms);
+}
+
+TEST_CASE("pool stop: a closure that waits for an absent server ends at once") {
+  PgProxy proxy(scratch().url());
+  PoolOptions options = scratch().options();
+  options.url = proxy.url();
+  options.wait = 60s;
+  SUBCASE("refused, between two attempts") {
+    proxy.refuse();
+  }
+  SUBCASE("silent, in the middle of an attempt") {
+    proxy.freeze();
+    options.connect_timeout = 60s;
+  }
+  PoolFixture f(options);
+  Running running(f, "SELECT 1");
+  const auto begin = SteadyClock::now();
+  f.pool.stop(30s);
+  CHECK(SteadyClock::now() - begin < 2s);
+  f.io.run();
+  CHECK(running.code() == "db_stopped");
+}
+
+TEST_CASE("pool stop: a frozen server does not hold the destructor") {
+  PgProxy proxy(scratch().url());
+  PoolOptions options = scratch().options();
+  options.url = proxy.url();
+  SteadyClock::time_point begin;
+  boost::asio::io_context io;
+  std::exception_ptr error;
+  LogCapture log;
+  {
+    Pool pool(options, log);
+    boost::asio::co_spawn(io, pool.query(sql("SELECT pg_sleep(60) /* frozen */"), {}),
+                          [&](std::exception_ptr e, const Rows&) { error = e; });
+    io.poll();
+    await_true(active("/* frozen */", scratch().name()));
+    proxy.freeze();
+    begin = SteadyClock::now();
+  }
+  CHECK(SteadyClock::now() - begin < 4s);
+  io.run();
+  REQUIRE(error);
+  const DbError lost = db_error_of([&] { std::rethrow_exception(error); });
+  CHECK(lost.connection_lost());
+}
+
+TEST_CASE("pool stop: an io_context that never runs again leaks nothing") {
+  LogCapture log;
+  boost::asio::io_context io;
+  Pool pool(scratch().options(), log);
+  boost::asio::co_spawn(io, pool.query(sql("SELECT 1"), {}),
+                        [](std::exception_ptr, const Rows&) {});
+  io.poll();
+  pool.stop(10s);
+}

@@ -1,0 +1,38 @@
+// A TCP proxy in front of the test server that can refuse, fall silent, or cut connections at a
+// chosen moment: what networks and dying machines do.
+#pragma once
+
+#include <memory>
+#include <string>
+
+namespace rowcrew::testing {
+
+/// Runs on a thread of its own; every call returns when it has taken effect.
+class PgProxy {
+ public:
+  /// Listens on a loopback port and forwards to the server of `url`.
+  explicit PgProxy(const std::string& url);
+  ~PgProxy();
+  PgProxy(const PgProxy&) = delete;
+  PgProxy& operator=(const PgProxy&) = delete;
+
+  /// The same database through the proxy.
+  const std::string& url() const;
+
+  /// Closes the port and every connection: a server that is down.
+  void refuse();
+  /// Opens the port again, the same one.
+  void admit();
+  /// Takes connections and bytes and passes nothing on: a machine that froze.
+  void freeze();
+  /// Closes every connection when the next bytes come from a client, which the server never sees.
+  void cut_at_request();
+  /// Closes every connection when the server answers next; the client never sees it.
+  void cut_at_answer();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace rowcrew::testing

@@ -1,0 +1,87 @@
+#include "support/node/test_handlers.hpp"
+
+#include <boost/asio/this_coro.hpp>
+#include <csignal>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include <rowcrew/clock.hpp>
+#include <rowcrew/handler.hpp>
+
+namespace rowcrew::testing {
+namespace {
+
+using boost::asio::awaitable;
+using Body = awaitable<Outcome> (*)(JobContext&, Clock&);
+
+class FunctionHandler final : public Handler {
+ public:
+  FunctionHandler(Body body, Clock& clock) : body_(body), clock_(clock) {}
+  awaitable<Outcome> run(JobContext& context) override { return body_(context, clock_); }
+
+ private:
+  Body body_;
+  Clock& clock_;
+};
+
+std::chrono::milliseconds ms_of(JobContext& context) {
+  return std::chrono::milliseconds(context.payload().value("ms", 0));
+}
+
+awaitable<Outcome> noop(JobContext&, Clock&) { co_return Outcome(Completed()); }
+
+awaitable<Outcome> wait(JobContext& context, Clock& clock) {
+  co_await clock.sleep_until(clock.mono() + ms_of(context));
+  co_return Outcome(Completed());
+}
+
+awaitable<Outcome> flaky(JobContext& context, Clock&) {
+  const int failures = context.payload().value("fail", 1);
+  if (context.job().attempt <= failures) co_return Outcome(Retry("flaky", "not yet", std::chrono::milliseconds(10)));
+  co_return Outcome(Completed(R"({"attempt":)" + std::to_string(context.job().attempt) + "}"));
+}
+
+awaitable<Outcome> fail(JobContext&, Clock&) { co_return Outcome(Failed("asked_to", "it was asked to fail")); }
+
+awaitable<Outcome> throwing(JobContext&, Clock&) {
+  throw std::runtime_error("a foreign exception");
+  co_return Outcome(Completed());
+}
+
+awaitable<Outcome> stubborn(JobContext& context, Clock& clock) {
+  co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+  const Mono until = clock.mono() + ms_of(context);
+  while (clock.mono() < until) co_await clock.sleep_until(until);
+  co_return Outcome(Completed());
+}
+
+awaitable<Outcome> crash(JobContext&, Clock&) {
+  std::raise(SIGKILL);
+  co_return Outcome(Completed());
+}
+
+awaitable<Outcome> snooze(JobContext& context, Clock&) {
+  if (context.payload().value("ms", 0) > 0 && context.job().attempt == 1) {
+    co_return Outcome(Snooze(ms_of(context), "asked to"));
+  }
+  co_return Outcome(Completed());
+}
+
+}  // namespace
+
+void register_test_handlers(Registry& registry, Deps& deps) {
+  const auto add = [&](const char* name, Body body) {
+    registry.add(name, std::make_unique<FunctionHandler>(body, deps.clock));
+  };
+  add("noop", noop);
+  add("sleep", wait);
+  add("flaky", flaky);
+  add("fail", fail);
+  add("throw", throwing);
+  add("stubborn", stubborn);
+  add("crash", crash);
+  add("snooze", snooze);
+}
+
+}  // namespace rowcrew::testing

@@ -1,0 +1,32 @@
+#include "pg/driver_text.hpp"
+
+#include <doctest/doctest.h>
+
+using rowcrew::one_line;
+using rowcrew::prepared_name;
+
+TEST_CASE("driver text: a message becomes one line without its severity") {
+  CHECK(one_line("ERROR:  division by zero\n") == "division by zero");
+  CHECK(one_line("FATAL:  terminating connection\nserver closed\n\tThis probably means\n") ==
+        "terminating connection server closed This probably means");
+  CHECK(one_line("FEHLER:  Division durch Null") == "Division durch Null");
+  CHECK(one_line("connection to server failed: No such file") ==
+        "connection to server failed: No such file");
+  CHECK(one_line("") == "");
+}
+
+TEST_CASE("driver text: a long message is cut between two characters") {
+  std::string umlauts;
+  for (int i = 0; i < 300; ++i) umlauts += "ä";
+  CHECK(one_line(umlauts).size() == 400);
+  CHECK(one_line("x" + umlauts).size() == 399);
+}
+
+TEST_CASE("driver text: a prepared name fits into what the server compares") {
+  CHECK(prepared_name("node/claim:job_queue") == "node/claim:job_queue");
+  const std::string stem(70, 'a');
+  CHECK(prepared_name(std::string(63, 'a')) == std::string(63, 'a'));
+  CHECK(prepared_name(stem).size() == 63);
+  CHECK(prepared_name(stem + "1") != prepared_name(stem + "2"));
+  CHECK(prepared_name(stem) == prepared_name(stem));
+}

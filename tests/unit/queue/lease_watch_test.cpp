@@ -1,0 +1,90 @@
+#include "queue/lease_watch.hpp"
+
+#include <doctest/doctest.h>
+
+namespace rowcrew {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Mono kStart{1h};
+
+NodeBeat node(std::int64_t id, std::int64_t beat, std::int64_t epoch = 7,
+              MonoClock::duration lease = 30s) {
+  return {id, epoch, beat, lease};
+}
+
+/// One read that takes a second; the dead as node ids.
+std::vector<std::int64_t> look(LeaseWatch& watch, Mono asked, std::vector<NodeBeat> nodes) {
+  std::vector<std::int64_t> dead;
+  for (const NodeBeat& d : watch.observe(asked, asked + 1s, nodes)) dead.push_back(d.node_id);
+  return dead;
+}
+
+using Ids = std::vector<std::int64_t>;
+
+TEST_CASE("lease watch: a beat that stands still for a lease is dead, not a nanosecond earlier") {
+  LeaseWatch watch;
+  CHECK(look(watch, kStart, {node(1, 5)}).empty());
+  // first seen when the first answer was here: + 1 s
+  CHECK(look(watch, kStart + 31s - 1ns, {node(1, 5)}).empty());
+  CHECK(look(watch, kStart + 31s, {node(1, 5)}) == Ids{1});
+}
+
+TEST_CASE("lease watch: names the epoch and the beat that were watched") {
+  LeaseWatch watch;
+  look(watch, kStart, {node(1, 5, 9)});
+  const std::vector<NodeBeat> seen{node(1, 5, 9)};
+  const auto dead = watch.observe(kStart + 40s, kStart + 41s, seen);
+  REQUIRE(dead.size() == 1);
+  CHECK(dead[0].epoch == 9);
+  CHECK(dead[0].beat == 5);
+}
+
+TEST_CASE("lease watch: a single read never buries anybody, however old the row") {
+  LeaseWatch watch;
+  CHECK(watch.observe(kStart, kStart + 10h, std::vector{node(1, 5)}).empty());
+}
+
+TEST_CASE("lease watch: a read that hung is judged by when it was asked") {
+  LeaseWatch watch;
+  look(watch, kStart, {node(1, 5)});
+  CHECK(watch.observe(kStart + 10s, kStart + 1h, std::vector{node(1, 5)}).empty());
+}
+
+TEST_CASE("lease watch: any change of the beat starts anew, a step back too") {
+  for (const std::int64_t next : {6, 4, 500}) {
+    LeaseWatch watch;
+    look(watch, kStart, {node(1, 5)});
+    CHECK(look(watch, kStart + 40s, {node(1, next)}).empty());
+    CHECK(look(watch, kStart + 70s, {node(1, next)}).empty());
+    CHECK(look(watch, kStart + 71s, {node(1, next)}) == Ids{1});
+  }
+}
+
+TEST_CASE("lease watch: another epoch is another life") {
+  LeaseWatch watch;
+  look(watch, kStart, {node(1, 5, 7)});
+  CHECK(look(watch, kStart + 40s, {node(1, 5, 8)}).empty());
+  CHECK(look(watch, kStart + 71s, {node(1, 5, 8)}) == Ids{1});
+}
+
+TEST_CASE("lease watch: a node that was gone and came back is watched from its return on") {
+  LeaseWatch watch;
+  look(watch, kStart, {node(1, 5)});
+  look(watch, kStart + 20s, {});
+  CHECK(look(watch, kStart + 40s, {node(1, 5)}).empty());
+  CHECK(look(watch, kStart + 71s, {node(1, 5)}) == Ids{1});
+}
+
+TEST_CASE("lease watch: each node has its own lease") {
+  LeaseWatch watch;
+  const std::vector<NodeBeat> nodes{node(1, 5), node(2, 5, 7, 5s), node(3, 5, 7, 10min)};
+  look(watch, kStart, nodes);
+  CHECK(look(watch, kStart + 6s, nodes) == Ids{2});
+  CHECK(look(watch, kStart + 31s, nodes) == Ids{1, 2});
+  CHECK(look(watch, kStart + 601s, nodes) == Ids{1, 2, 3});
+}
+
+}  // namespace
+}  // namespace rowcrew
