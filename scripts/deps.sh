@@ -36,6 +36,7 @@ packages_test() {
   cat <<'LIST'
 doctest-dev                           tests
 python3                               tests
+python3-psycopg2                      tests
 systemd                               systemd-analyze
 LIST
 }

@@ -83,8 +83,11 @@ std::string format_tail(std::string_view chunk, const TailFilter& filter) {
     chunk.remove_prefix(end == chunk.npos ? chunk.size() : end + 1);
     const auto line = ordered_json::parse(text, nullptr, false);
     if (!line.is_object() || !passes(line, filter)) continue;
-    out += filter.json ? line.dump(-1, ' ', false, ordered_json::error_handler_t::replace)
-                       : for_people(line);
+    if (filter.json) {
+      out += text;  // with the escapes that its writer chose
+    } else {
+      out += for_people(line);
+    }
     out += '\n';
   }
   return out;

@@ -67,7 +67,13 @@ class Migrator {
   bool apply(const MigrationScript& script) {
     const auto begin = std::chrono::steady_clock::now();
     bool applied_now = false;
-    session_.run(TxMode::transaction, [&](Tx& tx) { applied_now = apply_in(tx, script); });
+    try {
+      session_.run(TxMode::transaction, [&](Tx& tx) { applied_now = apply_in(tx, script); });
+    } catch (const DbError& error) {
+      throw DbError(error.error_class(), error.sqlstate(),
+                    "migration " + script.label() + ": " + error.what(), error.connection_lost(),
+                    error.outcome_unknown());
+    }
     if (!applied_now) return false;
     const auto took =
         std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begin);

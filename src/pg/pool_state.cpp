@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
 
 /// How long cancelled statements may take to end before their sockets are shut down, and how long
 /// their threads may take to notice that.
-constexpr milliseconds kCancelGrace{1'000};
+constexpr milliseconds kCancelGrace{300};
 constexpr milliseconds kSenderGrace{100};
 constexpr milliseconds kWatchEvery{1'000};
 

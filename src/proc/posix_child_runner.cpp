@@ -71,8 +71,9 @@ ChildResult result_of(ChildProcess& child, const ShimReport& report) {
 }  // namespace
 
 struct PosixChildRunner::State {
-  State(asio::any_io_executor on, std::string path, Clock& time, Log& lines)
-      : executor(std::move(on)), shim(std::move(path)), clock(time), log(lines) {}
+  State(asio::any_io_executor on, std::string path, Clock& time, Log& lines,
+        std::chrono::milliseconds most)
+      : executor(std::move(on)), shim(std::move(path)), clock(time), log(lines), max_grace(most) {}
 
   void log_end(const std::string& program, const ShimReport& report, Mono started, bool cancelled) {
     const auto took =
@@ -94,12 +95,13 @@ struct PosixChildRunner::State {
   std::string shim;
   Clock& clock;
   Log& log;
+  std::chrono::milliseconds max_grace;
 };
 
 PosixChildRunner::PosixChildRunner(asio::any_io_executor executor, std::string shim, Clock& clock,
-                                   Log& log)
-    : state_(
-          std::make_shared<State>(std::move(executor), usable_shim(std::move(shim)), clock, log)) {
+                                   Log& log, std::chrono::milliseconds max_grace)
+    : state_(std::make_shared<State>(std::move(executor), usable_shim(std::move(shim)), clock, log,
+                                     max_grace)) {
   ignore_sigpipe();
 }
 
@@ -108,6 +110,7 @@ PosixChildRunner::~PosixChildRunner() = default;
 asio::awaitable<ChildResult> PosixChildRunner::run(ChildRequest request) {
   const auto state = state_;
   check_request(request);
+  request.grace = std::min(request.grace, state->max_grace);
   const Mono started = state->clock.mono();
   const auto child =
       std::make_shared<ChildProcess>(state->executor, spawn_shim(state->shim, request),

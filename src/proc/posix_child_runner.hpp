@@ -8,6 +8,7 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -21,7 +22,9 @@ class PosixChildRunner final : public ChildRunner {
  public:
   /// `shim`: absolute path of rowcrew-shim; empty: looked up beside /proc/self/exe, then in
   /// ../libexec/rowcrew. Throws ConfigError when there is none.
-  PosixChildRunner(boost::asio::any_io_executor executor, std::string shim, Clock& clock, Log& log);
+  /// `max_grace` cuts the grace of every request: a lease that ends, or a stop, cannot wait longer.
+  PosixChildRunner(boost::asio::any_io_executor executor, std::string shim, Clock& clock, Log& log,
+                   std::chrono::milliseconds max_grace = std::chrono::seconds{5});
   ~PosixChildRunner() override;
   boost::asio::awaitable<ChildResult> run(ChildRequest request) override;
 

@@ -14,6 +14,7 @@
 #include "net/curl_http_client.hpp"
 #include "pg/pool_settings.hpp"
 #include "proc/posix_child_runner.hpp"
+#include "queue/lease_keeper.hpp"
 #include "workers/registry.hpp"
 #include "schema/schema.hpp"
 
@@ -38,6 +39,12 @@ PoolOptions handler_pool(PoolOptions options, const Settings& root) {
   return options;
 }
 
+/// A child must be gone before the lease ends (engine protocol: K) and before the node's stop does.
+std::chrono::milliseconds child_grace(const NodeConfig& config) {
+  const auto of_lease = std::chrono::duration_cast<std::chrono::milliseconds>(LeaseTimes::of(config.lease).grace);
+  return std::min(of_lease * 4 / 5, config.stop_within / 5);
+}
+
 int run_configured(const NodeProgram& program) {
   ConfigSources sources{program.config_file, rowcrew_environment(), program.flags};
   const Settings root = load_config(sources);
@@ -53,7 +60,7 @@ int run_configured(const NodeProgram& program) {
   SystemRandom random;
   sd_watchdog_interval();  // remembers, before the environment is cleaned for children
   CurlHttpClient http(io.get_executor(), std::move(guard));
-  PosixChildRunner children(io.get_executor(), config.shim, clock, *log);
+  PosixChildRunner children(io.get_executor(), config.shim, clock, *log, child_grace(config));
   Pool handlers_pool(handler_connection, *log);
   Settings kinds = root.section("kinds");
   Deps deps{handlers_pool, http, children, clock, random, *log, kinds};

@@ -1,7 +1,8 @@
 #include "cli/cli_program.hpp"
+#include "programs/work_command.hpp"
 
-// Commands that need more than the cli layer are added here: commands.push_back({name, summary, run}).
 int main(int argc, char** argv) {
   auto commands = rowcrew::cli::commands();
+  commands.push_back(rowcrew::work_command());
   return rowcrew::cli::run_cli(argc, argv, commands);
 }

@@ -60,11 +60,13 @@ unsigned parse_value(std::string_view text, const Field& field, std::string_view
   return value;
 }
 
-/// One comma-separated part: "*", "5", "1-5", "*/10", "10-50/5".
+/// One comma-separated part: "*", "5", "1-5", "*/10", "10-50/5", "5/10" (5 to the end).
 template <class Set>
 void parse_part(std::string_view part, const Field& field, std::string_view line, Set&& set) {
   unsigned step = 1;
-  if (const auto slash = part.find('/'); slash != std::string_view::npos) {
+  const auto slash = part.find('/');
+  const bool stepped = slash != std::string_view::npos;
+  if (stepped) {
     const Field step_field{"step", 1, field.high, {}};
     step = parse_value(part.substr(slash + 1), step_field, line);
     part = part.substr(0, slash);
@@ -74,10 +76,20 @@ void parse_part(std::string_view part, const Field& field, std::string_view line
   if (part != "*") {
     const auto dash = part.find('-');
     from = parse_value(part.substr(0, dash), field, line);
-    to = dash == std::string_view::npos ? (step > 1 ? field.high : from) : parse_value(part.substr(dash + 1), field, line);
+    to = dash == std::string_view::npos ? (stepped ? field.high : from) : parse_value(part.substr(dash + 1), field, line);
     if (to < from) refuse(line, fmt::format("{} range {} runs backwards", field.name, part));
   }
   for (unsigned v = from; v <= to; v += step) set(v);
+}
+
+/// Case does not matter, and a tab is a blank.
+std::string normalised(std::string_view given) {
+  std::string line(given);
+  for (char& c : line) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    if (c == '\t') c = ' ';
+  }
+  return line;
 }
 
 std::string_view expand(std::string_view line) {
@@ -90,6 +102,10 @@ std::string_view expand(std::string_view line) {
 }
 
 using LocalDays = date::local_days;
+
+date::local_seconds local_time(LocalDays day, unsigned hour, unsigned minute) {
+  return date::local_seconds(day) + std::chrono::hours(hour) + std::chrono::minutes(minute);
+}
 
 /// A local time as an instant: the transition for one that does not exist, the earlier one of two.
 date::sys_seconds instant(const date::time_zone* zone, date::local_seconds local) {
@@ -108,7 +124,8 @@ date::sys_seconds floor_seconds(Cron::Moment t) {
 
 }  // namespace
 
-Cron Cron::parse(std::string_view line, std::string_view zone) {
+Cron Cron::parse(std::string_view given, std::string_view zone) {
+  const std::string line = normalised(given);
   Cron cron;
   cron.zone_ = std::string(zone);
   try {
@@ -144,19 +161,24 @@ bool Cron::day_matches(unsigned day, unsigned month, unsigned weekday) const {
   return by_day || by_weekday;
 }
 
+// Moments follow in the order of their local times, the two of an ambiguous one and those of a gap
+// included: that is what lets both searches skip most candidates without asking the zone.
+
 std::optional<Cron::Moment> Cron::next_after(Moment t) const {
   const date::time_zone* zone = date::locate_zone(zone_);
-  const auto start = floor_seconds(t);
-  // A day earlier: at a change of the clock local days overlap the instant.
-  LocalDays day = date::floor<date::days>(zone->to_local(start)) - date::days(1);
+  const date::local_seconds over = zone->to_local(floor_seconds(t));
+  LocalDays day = date::floor<date::days>(over);
   for (int i = 0; i < 8 * 366; ++i, day += date::days(1)) {
     const date::year_month_day ymd{day};
-    if (!day_matches(static_cast<unsigned>(ymd.day()), static_cast<unsigned>(ymd.month()), date::weekday{day}.c_encoding())) continue;
+    if (!day_matches(unsigned(ymd.day()), unsigned(ymd.month()), date::weekday{day}.c_encoding())) {
+      continue;
+    }
     for (unsigned hour = 0; hour < 24; ++hour) {
       if (!hours_.test(hour)) continue;
       for (unsigned minute = 0; minute < 60; ++minute) {
-        if (!minutes_.test(minute)) continue;
-        const auto at = to_moment(instant(zone, date::local_seconds(day) + std::chrono::hours(hour) + std::chrono::minutes(minute)));
+        const date::local_seconds local = local_time(day, hour, minute);
+        if (!minutes_.test(minute) || local <= over) continue;
+        const auto at = to_moment(instant(zone, local));
         if (at > t) return at;
       }
     }
@@ -166,16 +188,22 @@ std::optional<Cron::Moment> Cron::next_after(Moment t) const {
 
 std::optional<Cron::Moment> Cron::latest_in(Moment after, Moment upto) const {
   const date::time_zone* zone = date::locate_zone(zone_);
-  LocalDays day = date::floor<date::days>(zone->to_local(floor_seconds(upto))) + date::days(1);
-  const LocalDays first = date::floor<date::days>(zone->to_local(floor_seconds(after))) - date::days(1);
-  for (; day >= first; day -= date::days(1)) {
+  const date::sys_seconds end = floor_seconds(upto);
+  date::local_seconds newest = zone->to_local(end);
+  // Shortly after the clock went back, later local times may be over already.
+  if (zone->get_info(end).begin > end - date::days(1)) newest += date::days(1);
+  const LocalDays first = date::floor<date::days>(zone->to_local(floor_seconds(after)));
+  for (LocalDays day = date::floor<date::days>(newest); day >= first; day -= date::days(1)) {
     const date::year_month_day ymd{day};
-    if (!day_matches(static_cast<unsigned>(ymd.day()), static_cast<unsigned>(ymd.month()), date::weekday{day}.c_encoding())) continue;
-    for (int hour = 23; hour >= 0; --hour) {
-      if (!hours_.test(static_cast<std::size_t>(hour))) continue;
-      for (int minute = 59; minute >= 0; --minute) {
-        if (!minutes_.test(static_cast<std::size_t>(minute))) continue;
-        const auto at = to_moment(instant(zone, date::local_seconds(day) + std::chrono::hours(hour) + std::chrono::minutes(minute)));
+    if (!day_matches(unsigned(ymd.day()), unsigned(ymd.month()), date::weekday{day}.c_encoding())) {
+      continue;
+    }
+    for (unsigned hour = 24; hour-- > 0;) {
+      if (!hours_.test(hour)) continue;
+      for (unsigned minute = 60; minute-- > 0;) {
+        const date::local_seconds local = local_time(day, hour, minute);
+        if (!minutes_.test(minute) || local > newest) continue;
+        const auto at = to_moment(instant(zone, local));
         if (at <= after) return std::nullopt;
         if (at <= upto) return at;
       }

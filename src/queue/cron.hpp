@@ -12,9 +12,9 @@
 namespace rowcrew {
 
 /// Five fields: minute 0-59, hour 0-23, day of month 1-31, month 1-12 or jan-dec, day of week 0-7
-/// (0 and 7 are Sunday) or sun-sat; `*`, lists, ranges, `/steps`; @hourly, @daily, @weekly,
-/// @monthly, @yearly. When both day fields are restricted a day matching either is due, as in
-/// POSIX crontab(5).
+/// (0 and 7 are Sunday) or sun-sat; `*`, lists, ranges, `/steps`; case does not matter; @hourly,
+/// @daily, @weekly, @monthly, @yearly. When both day fields are restricted a day matching either is
+/// due, as in POSIX crontab(5).
 ///
 /// Daylight saving: a local time that does not exist runs at the moment the clock jumps; one that
 /// happens twice runs at its first occurrence.

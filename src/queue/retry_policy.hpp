@@ -15,7 +15,7 @@ struct RetryPolicy {
 
   /// `attempt` counts from 1: the execution that has just failed. `unit` is uniform in [0, 1).
   std::chrono::milliseconds delay(int attempt, double unit) const {
-    const int doublings = std::clamp(attempt - 1, 0, 40);
+    const int doublings = std::clamp(attempt, 1, 41) - 1;
     const double ceiling = std::min(static_cast<double>(cap.count()),
                                     static_cast<double>(base.count()) * static_cast<double>(1LL << doublings));
     return std::chrono::milliseconds(static_cast<std::int64_t>(ceiling * unit));

@@ -26,11 +26,12 @@ struct StopPlan {
   Mono end;
 
   StopPlan(Mono now, std::chrono::milliseconds within) {
-    const auto part = [&](std::chrono::milliseconds most) { return std::min(within / 5, most); };
+    // Ending connections that do not answer takes up to a second; children get a fifth of `within`
+    // between SIGTERM and SIGKILL (node_program.cpp).
     end = now + within;
-    write_until = end - std::min(within / 10, 500ms);
-    cancel_until = write_until - part(2s);
-    drain_until = cancel_until - part(5s);
+    write_until = end - std::min(within / 5, 1'500ms);
+    cancel_until = write_until - std::min(within / 10, 2'000ms);
+    drain_until = cancel_until - std::min(within * 3 / 10, 6'000ms);
   }
 };
 
@@ -164,7 +165,7 @@ asio::awaitable<void> Node::State::stop() {
   const std::size_t left = services.state.running.size() + services.completer.pending();
   parts.log.info(event::kNodeStopped, {{"unwritten", left}},
                  left == 0 ? "every job was finished or handed back" : "the rest is rescued when this node's lease ends");
-  parts.pool.stop(std::chrono::duration_cast<std::chrono::milliseconds>(std::max<MonoClock::duration>(plan.end - parts.clock.mono(), 0ms)) / 2);
+  parts.pool.stop(0ms);
   co_await supervisor.stop_all(std::chrono::duration_cast<std::chrono::milliseconds>(std::max<MonoClock::duration>(plan.end - parts.clock.mono(), 50ms)));
 }
 

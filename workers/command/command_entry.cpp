@@ -15,6 +15,14 @@ using namespace std::chrono_literals;
 constexpr std::uint64_t kMinMemory = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMaxMemory = std::uint64_t{1} << 40;
 
+// Patterns are the operator's, values a stranger's: (a|aa)*b must not stop the event thread for
+// ever. libstdc++ can be told to match in polynomial time, at the price of back references.
+#ifdef __GLIBCXX__
+constexpr auto kSyntax = std::regex::ECMAScript | std::regex_constants::__polynomial;
+#else
+constexpr auto kSyntax = std::regex::ECMAScript;
+#endif
+
 bool is_name(std::string_view text) {
   return !text.empty() && text.size() <= 64 &&
          text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") == text.npos;
@@ -115,8 +123,7 @@ Entry read_entry(const std::string& name, const Settings& section) {
 ArgRule::ArgRule(const std::string& pattern, const std::string& subject)
     : dash_(pattern.starts_with('-') || pattern.starts_with("\\-")) {
   try {
-    pattern_.assign(pattern.empty() ? std::string(kDefaultPattern) : pattern,
-                    std::regex::ECMAScript | std::regex::optimize);
+    pattern_.assign(pattern.empty() ? std::string(kDefaultPattern) : pattern, kSyntax);
   } catch (const std::regex_error& error) {
     refuse(subject, fmt::format("\"{}\" is no regular expression: {}", pattern, error.what()));
   }

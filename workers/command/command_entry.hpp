@@ -18,8 +18,8 @@ namespace rowcrew::command {
 /// What a value may look like before it becomes part of an argument.
 class ArgRule {
  public:
-  /// `pattern` is an ECMAScript expression over bytes that must match the whole value; empty:
-  /// kDefaultPattern. Throws ConfigError(`subject`: …).
+  /// `pattern` is an ECMAScript expression over bytes, without back references, that must match the
+  /// whole value; empty: kDefaultPattern. Throws ConfigError(`subject`: …).
   ArgRule(const std::string& pattern, const std::string& subject);
 
   /// A value that starts with '-' could be taken for an option: it passes only when the pattern
@@ -27,7 +27,7 @@ class ArgRule {
   bool admits(std::string_view value) const;
 
   static constexpr std::string_view kDefaultPattern = R"([^\x00-\x1f]{0,200})";
-  /// Also bounds the matcher, which recurses once per byte.
+  /// Bounds the work of the matcher.
   static constexpr std::size_t kMaxBytes = 1024;
 
  private:

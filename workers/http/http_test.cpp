@@ -109,7 +109,7 @@ TEST_CASE("http: the timeout ends with the job's deadline") {
 
 TEST_CASE("http: a payload that does not fit its entry is refused for good") {
   KindBench bench(kConfig);
-  for (const char* payload :
+  for (const std::string payload :
        {R"({})", R"({"entry":null})", R"({"entry":"ping","args":{"x":"y"}})",
         R"({"entry":"ping","args":"x"})", R"({"entry":"ping","body":{}})",
         R"({"entry":"ping","url":"http://x/"})",
@@ -172,7 +172,7 @@ TEST_CASE("http: a request that fails is the client's error") {
 }
 
 TEST_CASE("url template: everything before the path is fixed") {
-  const auto refused = [](const char* url) {
+  const auto refused = [](const std::string& url) {
     CAPTURE(url);
     CHECK_THROWS_AS(UrlTemplate(url, "url"), ConfigError);
   };

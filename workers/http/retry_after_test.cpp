@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 constexpr std::chrono::sys_seconds kThen{784111777s};
 constexpr const char* kThenText = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-std::optional<std::chrono::milliseconds> asked(const char* value) {
+std::optional<std::chrono::milliseconds> asked(const std::string& value) {
   return retry_after({{"Retry-After", value}}, kThen);
 }
 
@@ -25,7 +25,7 @@ TEST_CASE("retry after: seconds are taken as they are, up to an hour") {
 
 TEST_CASE("retry after: what asks for nothing leaves it to the retry policy") {
   CHECK_FALSE(retry_after({}, kThen));
-  for (const char* value : {"", "0", "-5", "1.5", "soon", "5 minutes"}) {
+  for (const std::string value : {"", "0", "-5", "1.5", "soon", "5 minutes"}) {
     CAPTURE(value);
     CHECK_FALSE(asked(value));
   }
@@ -47,10 +47,10 @@ TEST_CASE("retry after: a date without Date counts from our clock") {
 TEST_CASE("http date: only the one valid form is read") {
   CHECK(parse_http_date(kThenText) == kThen);
   CHECK(parse_http_date("Thu, 29 Feb 2024 00:00:00 GMT").has_value());
-  for (const char* text : {"", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
-                           "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 31 Feb 2024 00:00:00 GMT",
-                           "Sun, 06 ovD 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:00:00 GMT",
-                           "Sun, +6 Nov 1994 08:49:37 GMT"}) {
+  for (const std::string text : {"", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
+                                 "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 31 Feb 2024 00:00:00 GMT",
+                                 "Sun, 06 ovD 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:00:00 GMT",
+                                 "Sun, +6 Nov 1994 08:49:37 GMT"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_http_date(text).has_value());
   }

@@ -82,12 +82,13 @@ UrlTemplate::UrlTemplate(std::string_view text, const std::string& subject) : li
       refuse_template(subject, "has a fragment, a space or another character that must be encoded");
     }
     if (c == '{') {
-      const auto name = text.substr(i + 1, std::min(text.find('}', i), text.size()) - i - 1);
+      const auto end = text.find('}', i);
+      const auto name = end == text.npos ? "" : text.substr(i + 1, end - i - 1);
       if (!is_placeholder_name(name)) refuse_template(subject, "has a malformed placeholder");
       if (i < query) ++in_path_;
       names_.emplace_back(name);
       literals_.emplace_back();
-      i += name.size() + 1;
+      i = end;
     } else if (c == '}') {
       refuse_template(subject, "has a brace outside a placeholder");
     } else {

@@ -1,86 +1,91 @@
 #!/usr/bin/python3
 """Kills at every named fault point: final rows equal those of an unkilled run, effects once."""
+import concurrent.futures
 import pathlib
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
-from support.fleet import FleetTest, wait_for  # noqa: E402
+from support.fleet import Database, Node, wait_for  # noqa: E402
 
 ROUNDS = 20
-JOBS = 24
+LANES = 5  # rounds side by side: each is mostly a wait for the dead node's lease
+JOBS_OF_A_TYPE = 8
 POINTS = ["claim.committed", "job.starting", "handler.running", "finish.sending", "finish.committed"]
 
 
-class Crash(FleetTest):
-    def fill(self):
+class Run:
+    """One database, filled; nodes come and go until every job has ended."""
+
+    def __init__(self):
+        self.db = Database()
+        self.nodes = []
         self.db.execute(
-            "INSERT INTO rowcrew.event_subscription VALUES ('test', ARRAY['job.completed', 'job.failed'], NULL) ON CONFLICT DO NOTHING")
-        for job_type in ("noop", "flaky", "fail"):
-            self.enqueue(job_type, JOBS // 3)
+            "INSERT INTO rowcrew.event_subscription VALUES ('test', ARRAY['job.completed', 'job.failed'], NULL)")
+        self.db.execute(
+            "INSERT INTO rowcrew.job_queue (job_type) "
+            "SELECT t FROM unnest(ARRAY['noop', 'flaky', 'fail']) t, generate_series(1, %s)", (JOBS_OF_A_TYPE,))
 
-    def rows(self):
-        """What must not depend on kills: everything but ids, times, tokens and the count of crashes."""
-        return self.db.execute(
-            "SELECT job_type, status, attempts, error_code, error_message, result::text FROM rowcrew.job_queue ORDER BY 1, 2, 3")
+    def __enter__(self):
+        return self
 
-    def events(self):
-        return self.db.execute(
-            "SELECT event, job_type, count(*), count(DISTINCT job_id) FROM rowcrew.job_event GROUP BY 1, 2 ORDER BY 1, 2")
+    def __exit__(self, *_):
+        for node in self.nodes:
+            node.close()
+        self.db.drop()
 
-    def unkilled(self):
-        self.fill()
-        node = self.node("calm").ready()
-        self.wait_finished()
-        node.stop()
-        expected = self.rows(), self.events()
-        self.db.execute("TRUNCATE rowcrew.job_queue, rowcrew.job_event, rowcrew.job_attempt")
-        return expected
+    def node(self, name, fault=None):
+        node = Node(self.db, name, fault=fault, node={"lease": "2s"})
+        self.nodes.append(node)
+        return node
 
-    def kill_rounds(self, point):
-        expected_rows, expected_events = self.unkilled()
-        kills = 0
-        for round_number in range(ROUNDS):
-            self.fill()
-            victim = self.node(f"victim{round_number}", fault=f"{point}:{1 + round_number % 4}", node={"lease": "2s"})
-            code = victim.exited(30)
-            self.assertEqual(code, -9, victim.tail())
-            kills += 1
-            rescuer = self.node(f"rescuer{round_number}", node={"lease": "2s"})
-            self.wait_finished(60)
-            self.assertEqual(rescuer.stop()[0], 0)
-            self.assertEqual(self.rows(), expected_rows)
-            self.assertEqual(self.events(), expected_events)
-            self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.job_queue_claim"), 0)
-            self.db.execute("TRUNCATE rowcrew.job_queue, rowcrew.job_event, rowcrew.job_attempt")
-            for node in self.nodes:
-                node.close()
-            self.nodes.clear()
-        print(f"{point}: {kills} kills, rows and events as in the unkilled run")
+    def die_at(self, fault):
+        victim = self.node("victim", fault)
+        code = victim.exited(60)
+        if code != -9:
+            raise AssertionError(f"{fault}: the victim ended with {code}\n{victim.tail()}")
+
+    def finish(self):
+        """What remains must not depend on kills: all but ids, times, tokens and the crash count."""
+        rescuer = self.node("rescuer").ready()
+        wait_for(f"every job to end, {self.db.counts()}", lambda: self.db.unfinished() == 0, 90)
+        code, _ = rescuer.stop()
+        if code != 0:
+            raise AssertionError(f"the rescuer ended with {code}\n{rescuer.tail()}")
+        return {
+            "rows": self.db.execute("SELECT job_type, status, attempts, error_code, error_message, result::text "
+                                    "FROM rowcrew.job_queue ORDER BY 1, 2, 3, 4"),
+            "events": self.db.execute("SELECT event, job_type, count(*), count(DISTINCT job_id) "
+                                      "FROM rowcrew.job_event GROUP BY 1, 2 ORDER BY 1, 2"),
+            "claims": self.db.value("SELECT count(*) FROM rowcrew.job_queue_claim"),
+        }
+
+
+def killed_at(faults):
+    with Run() as run:
+        for fault in faults:
+            run.die_at(fault)
+        return run.finish()
+
+
+class Crash(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.unkilled = killed_at([])
+
+    def check_rounds(self, point, faults_of_round):
+        with concurrent.futures.ThreadPoolExecutor(LANES) as lanes:
+            for result in lanes.map(killed_at, [faults_of_round(n) for n in range(ROUNDS)]):
+                self.assertEqual(result, self.unkilled)
+        print(f"{point}: {ROUNDS} kills, rows and events as in the unkilled run")
 
     def test_a_node_killed_while_reaping_leaves_the_rest_to_the_next(self):
-        expected_rows, expected_events = self.unkilled()
-        for round_number in range(ROUNDS):
-            self.fill()
-            victim = self.node("victim", fault="claim.committed:1", node={"lease": "2s"})
-            self.assertEqual(victim.exited(30), -9, victim.tail())
-            reaper = self.node("reaper", fault=f"reap.page:{1 + round_number % 2}", node={"lease": "2s"})
-            self.assertEqual(reaper.exited(30), -9, reaper.tail())
-            rescuer = self.node("rescuer", node={"lease": "2s"})
-            self.wait_finished(60)
-            self.assertEqual(rescuer.stop()[0], 0)
-            self.assertEqual(self.rows(), expected_rows)
-            self.assertEqual(self.events(), expected_events)
-            self.db.execute("TRUNCATE rowcrew.job_queue, rowcrew.job_event, rowcrew.job_attempt")
-            for node in self.nodes:
-                node.close()
-            self.nodes.clear()
-        print(f"reap.page: {ROUNDS} kills, rows and events as in the unkilled run")
+        self.check_rounds("reap.page", lambda n: ["claim.committed:1", f"reap.page:{1 + n % 2}"])
 
 
 def add(point):
     def test(self):
-        self.kill_rounds(point)
+        self.check_rounds(point, lambda n: [f"{point}:{1 + n % 4}"])
     setattr(Crash, "test_a_kill_at_" + point.replace(".", "_") + "_changes_no_result", test)
 
 

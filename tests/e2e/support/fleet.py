@@ -107,9 +107,10 @@ class Node:
         if fault:
             environment["ROWCREW_FAULT"] = fault
         environment.update(env or {})
-        self.process = subprocess.Popen(
-            [*prefix, str(BIN / program), "--config", str(self.config_path)], stdout=self.log_path.open("wb"),
-            stderr=subprocess.STDOUT, env=environment)
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*prefix, str(BIN / program), "--config", str(self.config_path)], stdout=log,
+                stderr=subprocess.STDOUT, env=environment)
 
     @property
     def pid(self):

@@ -44,6 +44,16 @@ struct PoolFixture {
     return std::string(query(text, std::move(params)).text(0, 0));
   }
 
+  /// What is ready now; everything until no work is left.
+  void poll() {
+    io.restart();
+    io.poll();
+  }
+  void drain() {
+    io.restart();
+    io.run();
+  }
+
   boost::asio::io_context io{1};
   LogCapture log;
   Pool pool;

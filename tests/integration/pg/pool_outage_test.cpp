@@ -41,7 +41,7 @@ TEST_CASE("pool outage: a transaction that lost its connection before COMMIT did
   PoolOptions options = scratch().options();
   options.threads = 1;
   PoolFixture f(options);
-  f.query("CREATE TABLE half_done (x int)");
+  f.query("CREATE TABLE public.half_done (x int)");
   auto work = [](Tx& tx) {
     tx.exec(sql("INSERT INTO public.half_done VALUES (1)"));
     try {
@@ -121,7 +121,7 @@ TEST_CASE("pool outage: a server that never was there is reported, once") {
                             CHECK(std::string(error.what()).find("s3cret") == std::string::npos);
                           });
   }
-  f.io.run();
+  f.drain();
   CHECK(lost + static_cast<int>(f.pool.waiting()) == 8);
   CHECK_FALSE(f.pool.reachable());
   REQUIRE(f.log.lines(event::kDbUnreachable).size() == 1);
@@ -139,10 +139,10 @@ TEST_CASE("pool outage: a closure waits for the server to come back") {
     boost::asio::co_spawn(f.io, f.pool.query(sql("SELECT 1"), {}),
                           [&](std::exception_ptr e, const Rows&) { answered += e ? 0 : 1; });
   }
-  f.io.poll();
+  f.poll();
   while (f.log.lines(event::kDbUnreachable).empty()) std::this_thread::yield();
   proxy.admit();
-  f.io.run();
+  f.drain();
   CHECK(answered == 4);
   CHECK(f.log.lines(event::kDbUnreachable).size() == 1);
   CHECK(f.log.lines(event::kDbReconnected).size() == 1);

@@ -23,7 +23,7 @@ class Occupied {
       release_.get_future().wait();
     };
     boost::asio::co_spawn(f.io, f.pool.run(TxMode::autocommit, work), [](std::exception_ptr) {});
-    f.io.poll();
+    f.poll();
     started_.get_future().wait();
   }
   void release() { release_.set_value(); }
@@ -43,7 +43,7 @@ struct Asked {
                               code = "answered";
                             }
                           });
-    f.io.poll();
+    f.poll();
   }
   std::string code = "open";
 };
@@ -58,12 +58,12 @@ TEST_CASE("pool queue: one closure too many is refused at once, the waiting ones
   Asked asked[3];
   for (Asked& a : asked) a.start(f);
   CHECK(f.pool.waiting() == 2);
-  f.io.poll();
+  f.poll();
   CHECK(asked[2].code == "db_busy");
   CHECK(asked[0].code == "open");
   occupied.release();
-  f.io.restart();
-  f.io.run();
+
+  f.drain();
   CHECK(asked[0].code == "answered");
   CHECK(asked[1].code == "answered");
   CHECK(f.pool.waiting() == 0);
@@ -76,11 +76,12 @@ TEST_CASE("pool queue: a closure waits for a thread no longer than it may") {
   Occupied occupied(f);
   Asked asked;
   asked.start(f);
+  f.io.restart();
   while (asked.code == "open") f.io.run_one();
   CHECK(asked.code == "db_timeout");
   occupied.release();
-  f.io.restart();
-  f.io.run();
+
+  f.drain();
   CHECK(f.value("SELECT 1") == "1");
 }
 
@@ -101,7 +102,7 @@ TEST_CASE("pool queue: closures of many coroutines all come home") {
                             }
                           });
   }
-  f.io.run();
+  f.drain();
   CHECK(errors == 0);
   CHECK(sum == 500500);
 }

@@ -1,6 +1,8 @@
 #include "pg_fixture.hpp"
 
-#include <future>
+#include <functional>
+
+#include "base/event.hpp"
 
 using namespace std::chrono_literals;
 using namespace rowcrew;
@@ -15,7 +17,7 @@ struct Running {
   Running(PoolFixture& f, std::string_view text) {
     boost::asio::co_spawn(f.io, f.pool.query(sql(text), {}),
                           [this](std::exception_ptr e, const Rows&) { error = e; });
-    f.io.poll();
+    f.poll();
   }
   std::string code() const {
     if (!error) return "none";
@@ -35,7 +37,7 @@ TEST_CASE("pool stop: a running statement is cancelled when its time is over") {
   const auto took = SteadyClock::now() - begin;
   CHECK(took >= 200ms);
   CHECK(took < 900ms);  // by the polite way: force begins a second later
-  f.io.run();
+  f.drain();
   CHECK(running.code() == "db_57014");
   await_true("NOT " + active("/* stop */", scratch().name()));
 }
@@ -45,7 +47,7 @@ TEST_CASE("pool stop: what ends by itself in time is not disturbed") {
   Running running(f, "SELECT pg_sleep(0.3) /* short */");
   await_true(active("/* short */", scratch().name()));
   f.pool.stop(30s);
-  f.io.run();
+  f.drain();
   CHECK(running.code() == "none");
 }
 
@@ -58,8 +60,8 @@ TEST_CASE("pool stop: what waits is abandoned, what comes later is refused") {
   Running waiting(f, "SELECT 1");
   f.pool.stop(0ms);
   Running late(f, "SELECT 1");
-  f.io.restart();
-  f.io.run();
+
+  f.drain();
   CHECK(running.code() == "db_57014");
   CHECK(waiting.code() == "db_stopped");
   CHECK(late.code() == "db_stopped");
@@ -71,19 +73,23 @@ TEST_CASE("pool stop: a closure that waits for an absent server ends at once") {
   PoolOptions options = scratch().options();
   options.url = proxy.url();
   options.wait = 60s;
+  options.connect_timeout = 60s;
+  std::function<bool(PoolFixture&)> waits;
   SUBCASE("refused, between two attempts") {
     proxy.refuse();
+    waits = [](PoolFixture& f) { return !f.log.lines(event::kDbUnreachable).empty(); };
   }
   SUBCASE("silent, in the middle of an attempt") {
     proxy.freeze();
-    options.connect_timeout = 60s;
+    waits = [&](PoolFixture&) { return proxy.accepted() > 0; };
   }
   PoolFixture f(options);
   Running running(f, "SELECT 1");
+  while (!waits(f)) std::this_thread::yield();
   const auto begin = SteadyClock::now();
   f.pool.stop(30s);
   CHECK(SteadyClock::now() - begin < 2s);
-  f.io.run();
+  f.drain();
   CHECK(running.code() == "db_stopped");
 }
 

@@ -4,6 +4,8 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <future>
 
+#include "pg/statement_template.hpp"
+
 using namespace std::chrono_literals;
 using namespace rowcrew;
 using namespace rowcrew::testing;
@@ -31,7 +33,7 @@ TEST_CASE("pool: values and NULLs come back to the event thread") {
 
 TEST_CASE("pool: a closure's own exception rolls back and arrives as it was thrown") {
   PoolFixture f;
-  f.query("CREATE TABLE rolled (x int)");
+  f.query("CREATE TABLE public.rolled (x int)");
   auto work = [](Tx& tx) -> int {
     tx.exec(sql("INSERT INTO public.rolled VALUES (1)"));
     throw PermanentError("enough", "closure: had enough");
@@ -47,9 +49,8 @@ TEST_CASE("pool: a closure's own exception rolls back and arrives as it was thro
 }
 
 TEST_CASE("pool: every connection runs with the settings that our statements rely on") {
-  scratch().exec(
-      "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET DateStyle = ''German''; "
-      "', current_database()); END $$");
+  scratch().exec("ALTER DATABASE " + quote_identifier(scratch().name()) +
+                 " SET DateStyle = 'German'");
   PoolFixture f;
   auto work = [](Tx& tx) {
     return tx.exec(
@@ -73,7 +74,7 @@ TEST_CASE("pool: every connection runs with the settings that our statements rel
 
 TEST_CASE("pool: errors of the server carry state, class and the statement's name") {
   PoolFixture f;
-  f.query("CREATE TABLE unique_things (x int PRIMARY KEY, CHECK (x < 10))");
+  f.query("CREATE TABLE public.unique_things (x int PRIMARY KEY, CHECK (x < 10))");
   f.query("INSERT INTO public.unique_things VALUES (1)");
   struct Row {
     const char* text;
@@ -112,7 +113,7 @@ TEST_CASE("pool: errors of the server carry state, class and the statement's nam
 
 TEST_CASE("pool: a message tells what was wrong, not which values were in the row") {
   PoolFixture f;
-  f.query("CREATE TABLE mails (address text PRIMARY KEY)");
+  f.query("CREATE TABLE public.mails (address text PRIMARY KEY)");
   f.query("INSERT INTO public.mails VALUES ('someone@example.org')");
   const DbError error = db_error_of([&] {
     f.query("INSERT INTO public.mails VALUES ($1)", Params{}.add("someone@example.org"));
@@ -132,7 +133,7 @@ TEST_CASE("pool: a NUL byte in a parameter is refused instead of cut off") {
 
 TEST_CASE("pool: waiting for a row's lock ends after lock_timeout") {
   PoolFixture f;
-  f.query("CREATE TABLE locked (x int)");
+  f.query("CREATE TABLE public.locked (x int)");
   f.query("INSERT INTO public.locked VALUES (1)");
   std::promise<void> taken, tried;
   std::thread holder([&] {
@@ -155,7 +156,7 @@ TEST_CASE("pool: of two closures that lock each other out, one gets a transient 
   PoolOptions options = scratch().options();
   options.lock_timeout = 0ms;  // or it would win over the deadlock detector
   PoolFixture f(options);
-  f.query("CREATE TABLE crossed (x int PRIMARY KEY, y int)");
+  f.query("CREATE TABLE public.crossed (x int PRIMARY KEY, y int)");
   f.query("INSERT INTO public.crossed VALUES (1, 0), (2, 0)");
   std::promise<void> first_ready, second_ready;
   auto update = [](Tx& tx, int x) {
@@ -197,7 +198,7 @@ TEST_CASE("pool: of two closures that lock each other out, one gets a transient 
 
 TEST_CASE("pool: a statement's error that the closure swallowed is not committed over") {
   PoolFixture f;
-  f.query("CREATE TABLE swallowed (x int)");
+  f.query("CREATE TABLE public.swallowed (x int)");
   auto work = [](Tx& tx) {
     tx.exec(sql("INSERT INTO public.swallowed VALUES (1)"));
     try {
@@ -213,7 +214,7 @@ TEST_CASE("pool: a statement's error that the closure swallowed is not committed
 
 TEST_CASE("pool: a savepoint lets a transaction live on after an error") {
   PoolFixture f;
-  f.query("CREATE TABLE saved (x int)");
+  f.query("CREATE TABLE public.saved (x int)");
   auto work = [](Tx& tx) {
     tx.exec(sql("INSERT INTO public.saved VALUES (1)"));
     tx.exec(sql("SAVEPOINT one"));
@@ -269,7 +270,7 @@ TEST_CASE("pool: a plan that a migration made stale costs one closure, not the s
   PoolOptions options = scratch().options();
   options.threads = 1;
   PoolFixture f(options);
-  f.query("CREATE TABLE widened (x int)");
+  f.query("CREATE TABLE public.widened (x int)");
   f.query("INSERT INTO public.widened VALUES (7)");
   CHECK(f.query("SELECT * FROM public.widened").columns() == 1);
   scratch().exec("ALTER TABLE public.widened ADD y int");
@@ -307,12 +308,12 @@ TEST_CASE("pool: a cancelled caller resumes when its closure has ended") {
   };
   boost::asio::co_spawn(
       f.io, caller, boost::asio::bind_cancellation_slot(cancel.slot(), [](std::exception_ptr) {}));
-  f.io.poll();
+  f.poll();
   started.get_future().wait();
   cancel.emit(boost::asio::cancellation_type::terminal);
-  f.io.poll();
+  f.poll();
   CHECK_FALSE(resumed);
   go_on.set_value();
-  f.io.run();
+  f.drain();
   CHECK(resumed);
 }

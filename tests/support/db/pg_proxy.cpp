@@ -1,5 +1,6 @@
 #include "support/db/pg_proxy.hpp"
 
+#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -84,6 +85,7 @@ struct PgProxy::State {
           co_await acceptor.async_accept(pair->client, asio::as_tuple(asio::use_awaitable));
       if (error) co_return;
       pairs.push_back(pair);
+      ++accepted;
       asio::co_spawn(io, serve(pair), [](std::exception_ptr) {});
     }
   }
@@ -132,6 +134,7 @@ struct PgProxy::State {
   unsigned short port = 0;
   std::list<std::weak_ptr<Pair>> pairs;
   Fuse fuse = Fuse::none;
+  std::atomic<unsigned> accepted{0};
   std::string url;
   std::thread thread;
 };
@@ -147,6 +150,10 @@ PgProxy::~PgProxy() {
 
 const std::string& PgProxy::url() const {
   return state_->url;
+}
+
+unsigned PgProxy::accepted() const {
+  return state_->accepted;
 }
 
 void PgProxy::refuse() {

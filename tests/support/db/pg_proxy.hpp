@@ -19,6 +19,9 @@ class PgProxy {
   /// The same database through the proxy.
   const std::string& url() const;
 
+  /// How many connections have been taken so far.
+  unsigned accepted() const;
+
   /// Closes the port and every connection: a server that is down.
   void refuse();
   /// Opens the port again, the same one.

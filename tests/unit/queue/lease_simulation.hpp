@@ -72,13 +72,13 @@ class LeaseSimulation {
   }
   /// Mostly nothing or little, sometimes a good part of a lease.
   True delay() {
-    if (chance(0.3)) return 0;
-    return chance(weather_) ? lease_part(0.7) : lease_part(0.01);
+    if (chance(0.6)) return 0;
+    return chance(0.1) ? lease_part(0.7) : lease_part(0.01);
   }
 
   // The node. One beat at a time, as the heartbeat service does it.
   void heart() {
-    if (chance(0.05)) weather_ = chance(0.5) ? 0.02 : 0.6;
+    if (chance(0.1)) outage_until_ = now_ + lease_part(2.5);
     const Mono local = node_.at(now_);
     const LeaseKeeper::Next next = keeper_.next(local);
     if (next.action == LeaseKeeper::Action::wait) {
@@ -86,8 +86,9 @@ class LeaseSimulation {
       return;
     }
     keeper_.sent(local);
-    const bool arrives = !chance(weather_ / 2);
-    const bool answered = arrives && !chance(weather_ / 2);
+    const bool outage = now_ < outage_until_;
+    const bool arrives = !chance(outage ? 0.9 : 0.05);
+    const bool answered = arrives && !chance(outage ? 0.9 : 0.05);
     if (arrives) after(delay(), [this, local, answered] { commit(local, answered); });
     if (!answered) after(lease_part(0.4), [this] { heart(); });
   }
@@ -145,9 +146,9 @@ class LeaseSimulation {
   void look() {
     const Mono asked = watcher_.at(now_);
     after(delay(), [this, asked] {
-      const std::vector<NodeBeat> row{{1, epoch_, beat_, times_.lease}};
-      const bool gone = dead_;
-      after(delay(), [this, asked, row, gone] { answered(asked, gone ? std::vector<NodeBeat>{} : row); });
+      std::vector<NodeBeat> row;
+      if (!dead_) row.push_back({1, epoch_, beat_, times_.lease});
+      after(delay(), [this, asked, row = std::move(row)] { answered(asked, row); });
     });
   }
   void answered(Mono asked, const std::vector<NodeBeat>& row) {
@@ -158,6 +159,8 @@ class LeaseSimulation {
     for (const NodeBeat& late : lease_watch_.observe(asked, read, row)) {
       after(delay(), [this, late] { declare(late); });
     }
+    if (row.empty() || row[0].beat == latest_beat_) return;
+    latest_beat_ = row[0].beat;
     at(watcher_.when(read + times_.lease) + 1, [this] { look(); });
   }
   void declare(const NodeBeat& late) {
@@ -171,8 +174,8 @@ class LeaseSimulation {
   LeaseTimes times_;
   std::mt19937_64 random_;
   std::uniform_real_distribution<double> unit_{0, 1};
-  double weather_ = 0.02;
   True now_ = 0;
+  True outage_until_ = 0;
   std::multimap<True, std::function<void()>> events_;
 
   std::int64_t epoch_ = 1;  // the row
@@ -186,6 +189,7 @@ class LeaseSimulation {
   True dead_from_ = 0;  ///< when the handlers that were told to stop are gone
   LeaseWatch lease_watch_;
   Mono latest_asked_{};
+  std::int64_t latest_beat_ = -1;
   int deaths_ = 0;
   int revivals_ = 0;
   True least_margin_ = std::numeric_limits<True>::infinity();

@@ -1,0 +1,85 @@
+#include "cli/status_report.hpp"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+using namespace rowcrew::cli;
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+namespace {
+
+FleetStatus sample() {
+  FleetStatus fleet;
+  NodeStatus node;
+  node.name = "gen-1";
+  node.host = "alpha";
+  node.pid = 4711;
+  node.version = "0.1.0";
+  node.queues = {"default", "mail"};
+  node.beat_age = 400ms;
+  node.uptime = 3h;
+  node.claimed = 8;
+  fleet.nodes.push_back(node);
+  TableStatus table;
+  table.name = "job_queue";
+  table.claimed = 8;
+  table.completed_5min = 517;
+  table.failed_hour = 4;
+  table.queues.resize(1);
+  table.queues[0].name = "mail";
+  table.queues[0].ready = 120;
+  table.queues[0].parked = {{"backoff", 3}};
+  fleet.tables.push_back(table);
+  fleet.paused = {"reports"};
+  return fleet;
+}
+
+}  // namespace
+
+TEST_CASE("the text has a line per node, table and queue, in columns") {
+  CHECK(status_text(sample()) ==
+        "NODE   HOST    PID  VERSION  UP      BEAT  CLAIMED  QUEUES\n"
+        "gen-1  alpha  4711  0.1.0    3h  0.4s ago        8  default,mail\n"
+        "\n"
+        "TABLE      CLAIMED  COMPLETED/MIN  FAILED LAST HOUR\n"
+        "job_queue        8          103.4                 4\n"
+        "\n"
+        "TABLE      QUEUE  READY  SCHEDULED  BACKOFF  SUSPECT\n"
+        "job_queue  mail     120          0        3        0\n"
+        "\n"
+        "paused: reports\n");
+}
+
+TEST_CASE("an empty fleet says so") {
+  const std::string text = status_text(FleetStatus());
+  CHECK(text.find("no live node\n") != std::string::npos);
+  CHECK(text.find("nothing waits\n") != std::string::npos);
+}
+
+TEST_CASE("a backlog that was not counted to its end says so") {
+  FleetStatus fleet = sample();
+  fleet.tables[0].capped = true;
+  CHECK(status_text(fleet).find("job_queue: more are waiting than were counted\n") != std::string::npos);
+  CHECK(json::parse(status_json(fleet))["tables"][0]["counted_all"] == false);
+}
+
+TEST_CASE("the JSON holds the same numbers") {
+  const json all = json::parse(status_json(sample()));
+  CHECK(all["nodes"][0]["name"] == "gen-1");
+  CHECK(all["nodes"][0]["queues"] == json{"default", "mail"});
+  CHECK(all["nodes"][0]["beat_age_ms"] == 400);
+  CHECK(all["tables"][0]["completed_per_minute"] == 103.4);
+  CHECK(all["tables"][0]["queues"][0]["parked"] == json{{"scheduled", 0}, {"backoff", 3}, {"suspect", 0}});
+  CHECK(all["paused_queues"] == json::array({"reports"}));
+}
+
+TEST_CASE("spans are short") {
+  CHECK(short_span(400ms) == "0.4s");
+  CHECK(short_span(12s) == "12s");
+  CHECK(short_span(3min) == "3m");
+  CHECK(short_span(5h) == "5h");
+  CHECK(short_span(50h) == "2d");
+}

@@ -1,0 +1,156 @@
+#include "queue/claim_pacer.hpp"
+
+#include <doctest/doctest.h>
+
+namespace rowcrew {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Mono kStart{1h};
+
+struct Paced {
+  Paced() : pacer(ClaimPacer::Options{}, {"mail", "photo"}) {}
+
+  /// One claim of everything, answered `took` later.
+  void claim(Mono now, std::size_t mail, std::size_t photo, MonoClock::duration took = {}) {
+    pacer.started();
+    answer(now + took, mail, photo);
+  }
+  void answer(Mono now, std::size_t mail, std::size_t photo) {
+    const std::vector<ClaimPacer::Answer> answers{{"mail", 10, mail}, {"photo", 4, photo}};
+    pacer.claimed(now, answers, 0.5);
+  }
+  ClaimPacer pacer;
+};
+
+TEST_CASE("claim pacer: looks at once when it starts, because anything may wait") {
+  const Paced p;
+  CHECK(p.pacer.due() <= kStart);
+  CHECK_FALSE(p.pacer.idle());
+}
+
+TEST_CASE("claim pacer: an empty answer rests for the poll, jittered between a half and the whole") {
+  const std::vector<ClaimPacer::Answer> nothing{{"mail", 10, 0}, {"photo", 4, 0}};
+  for (const auto& [unit, rest] : {std::pair{0.0, 1'000ms}, {0.5, 1'500ms}, {0.999, 1'999ms}}) {
+    Paced p;
+    p.pacer.started();
+    p.pacer.claimed(kStart, nothing, unit);
+    CHECK(p.pacer.due() == kStart + rest);
+    CHECK(p.pacer.idle());
+  }
+}
+
+TEST_CASE("claim pacer: a full answer means that more may wait: again at once") {
+  Paced p;
+  p.claim(kStart, 10, 0);
+  CHECK(p.pacer.due() == kStart);
+  CHECK_FALSE(p.pacer.idle());
+  p.claim(kStart + 1ms, 9, 3);
+  CHECK(p.pacer.due() == kStart + 1ms + 1'500ms);
+  CHECK(p.pacer.idle());
+}
+
+TEST_CASE("claim pacer: a notification ends the rest") {
+  Paced p;
+  p.claim(kStart, 0, 0);
+  p.pacer.woken(kStart + 200ms);
+  CHECK(p.pacer.due() == kStart + 200ms);
+  CHECK_FALSE(p.pacer.idle());
+  p.claim(kStart + 200ms, 1, 0);
+  CHECK(p.pacer.due() == kStart + 1'700ms);
+}
+
+TEST_CASE("claim pacer: a notification that comes while a claim is under way is not lost") {
+  Paced p;
+  p.pacer.started();
+  p.pacer.woken(kStart + 1ms);  // the claim's snapshot may be older than the job announced
+  p.answer(kStart + 5ms, 0, 0);
+  CHECK(p.pacer.due() == kStart + 5ms);
+  CHECK_FALSE(p.pacer.idle());
+  p.claim(kStart + 5ms, 0, 0, 2ms);
+  CHECK(p.pacer.due() == kStart + 7ms + 1'500ms);
+  CHECK(p.pacer.idle());
+}
+
+TEST_CASE("claim pacer: a notification before a claim is answered by that claim") {
+  Paced p;
+  p.claim(kStart, 0, 0);
+  p.pacer.woken(kStart + 1ms);
+  p.claim(kStart + 2ms, 0, 0);
+  CHECK(p.pacer.due() == kStart + 2ms + 1'500ms);
+}
+
+TEST_CASE("claim pacer: a freed slot is worth a claim only where work may be left") {
+  Paced p;
+  p.claim(kStart, 10, 0);  // mail was full, photo empty
+  const std::vector<ClaimPacer::Answer> photo_only{{"photo", 4, 1}};
+  p.pacer.started();
+  p.pacer.claimed(kStart, photo_only, 0.5);  // no slot of mail was free to ask for
+  CHECK(p.pacer.due() == kStart + 1'500ms);
+  CHECK_FALSE(p.pacer.idle());
+  p.pacer.slot_freed("photo", kStart + 10ms);
+  CHECK(p.pacer.due() == kStart + 1'500ms);
+  p.pacer.slot_freed("mail", kStart + 10ms);
+  CHECK(p.pacer.due() == kStart + 10ms);
+  p.pacer.slot_freed("unheard_of", kStart + 10ms);
+}
+
+TEST_CASE("claim pacer: a slot freed while a claim of others is under way is not lost") {
+  Paced p;
+  p.claim(kStart, 10, 0);
+  const std::vector<ClaimPacer::Answer> photo_only{{"photo", 4, 1}};
+  p.pacer.started();
+  p.pacer.slot_freed("mail", kStart + 1ms);
+  p.pacer.claimed(kStart + 2ms, photo_only, 0.5);
+  CHECK(p.pacer.due() == kStart + 2ms);
+}
+
+TEST_CASE("claim pacer: a queue that was not asked for keeps its backlog") {
+  Paced p;
+  const std::vector<ClaimPacer::Answer> no_slots{{"mail", 0, 0}, {"photo", 0, 0}};
+  p.pacer.started();
+  p.pacer.claimed(kStart, no_slots, 0.5);
+  CHECK(p.pacer.due() == kStart + 1'500ms);
+  CHECK_FALSE(p.pacer.idle());
+}
+
+TEST_CASE("claim pacer: failures back off, doubling with jitter up to the cap") {
+  Paced p;
+  std::vector<std::int64_t> waits;
+  Mono now = kStart;
+  for (int i = 0; i < 8; ++i) {
+    p.pacer.started();
+    p.pacer.failed(now, 0.0);
+    waits.push_back((p.pacer.due() - now) / 1ms);
+    now = p.pacer.due();
+  }
+  CHECK(waits == std::vector<std::int64_t>{50, 100, 200, 400, 800, 1'600, 2'500, 2'500});
+  for (int i = 0; i < 100; ++i) p.pacer.failed(now, 0.999);
+  CHECK(p.pacer.due() - now < 5s);
+  CHECK(p.pacer.due() - now > 4'990ms);
+}
+
+TEST_CASE("claim pacer: after a failure neither a notification nor a slot cuts the back-off short") {
+  Paced p;
+  p.pacer.failed(kStart, 0.0);
+  p.pacer.woken(kStart + 1ms);
+  CHECK(p.pacer.due() == kStart + 50ms);
+  p.pacer.slot_freed("mail", kStart + 2ms);
+  CHECK(p.pacer.due() == kStart + 50ms);
+  p.pacer.woken(kStart + 60ms);
+  CHECK(p.pacer.due() == kStart + 50ms);  // due already
+}
+
+TEST_CASE("claim pacer: a success forgets the failures") {
+  Paced p;
+  for (int i = 0; i < 6; ++i) p.pacer.failed(kStart, 0.0);
+  p.claim(kStart + 10s, 0, 0);
+  p.pacer.woken(kStart + 10s);
+  CHECK(p.pacer.due() == kStart + 10s);
+  p.pacer.failed(kStart + 10s, 0.0);
+  CHECK(p.pacer.due() == kStart + 10'050ms);
+}
+
+}  // namespace
+}  // namespace rowcrew

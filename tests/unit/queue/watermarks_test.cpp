@@ -1,0 +1,89 @@
+#include "queue/watermarks.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+namespace rowcrew {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Mono kStart{1h};
+constexpr std::int64_t kNoon = 1'767'268'800'000'000;  // 2026-01-01 12:00:00 UTC, microseconds
+
+std::vector<std::string> unknown() { return std::vector<std::string>(10, "-infinity"); }
+
+TEST_CASE("watermarks: without knowledge every group is read from its beginning") {
+  const Watermarks marks{Watermarks::Options{}};
+  CHECK(marks.marks("mail") == unknown());
+}
+
+TEST_CASE("watermarks: a mark is the smallest of a batch less the margin, per queue and priority") {
+  Watermarks marks{Watermarks::Options{}};
+  marks.note("mail", 5, kNoon + 3'000'001);
+  marks.note("mail", 5, kNoon + 1'000'001);
+  marks.note("mail", 5, kNoon + 2'000'001);
+  marks.note("mail", 0, kNoon);
+  marks.note("photo", 9, kNoon);
+  marks.settle();
+  auto expected = unknown();
+  expected[5] = "2026-01-01 11:59:59.000001+00";
+  expected[0] = "2026-01-01 11:59:58.000000+00";
+  CHECK(marks.marks("mail") == expected);
+  expected = unknown();
+  expected[9] = "2026-01-01 11:59:58.000000+00";
+  CHECK(marks.marks("photo") == expected);
+  CHECK(marks.marks("other") == unknown());
+}
+
+TEST_CASE("watermarks: nothing moves before the batch is settled") {
+  Watermarks marks{Watermarks::Options{}};
+  marks.note("mail", 5, kNoon);
+  CHECK(marks.marks("mail") == unknown());
+}
+
+TEST_CASE("watermarks: the next batch moves the mark, backwards too when a sweep found an old hint") {
+  Watermarks marks{Watermarks::Options{}};
+  for (const auto& [at, text] : {std::pair{kNoon, "2026-01-01 11:59:58.000000+00"},
+                                 {kNoon + 60'000'000, "2026-01-01 12:00:58.000000+00"},
+                                 {kNoon - 60'000'000, "2026-01-01 11:58:58.000000+00"}}) {
+    marks.note("mail", 5, at);
+    marks.settle();
+    CHECK(marks.marks("mail")[5] == text);
+  }
+  marks.settle();  // an empty batch knows nothing new
+  CHECK(marks.marks("mail")[5] == "2026-01-01 11:58:58.000000+00");
+}
+
+TEST_CASE("watermarks: a priority that does not exist is ignored") {
+  Watermarks marks{Watermarks::Options{}};
+  marks.note("mail", -1, kNoon);
+  marks.note("mail", 10, kNoon);
+  marks.settle();
+  CHECK(marks.marks("mail") == unknown());
+}
+
+TEST_CASE("watermarks: a sweep is due at first, then after half to one and a half of its span") {
+  Watermarks marks{Watermarks::Options{}};
+  CHECK(marks.sweep_due(kStart));
+  marks.swept(kStart, 0.0);
+  CHECK_FALSE(marks.sweep_due(kStart + 999ms));
+  CHECK(marks.sweep_due(kStart + 1s));
+  marks.swept(kStart, 0.999);
+  CHECK_FALSE(marks.sweep_due(kStart + 2'990ms));
+  CHECK(marks.sweep_due(kStart + 3s));
+}
+
+TEST_CASE("watermarks: a reset makes the next claim a sweep and forgets nothing") {
+  Watermarks marks{Watermarks::Options{}};
+  marks.note("mail", 5, kNoon);
+  marks.settle();
+  marks.swept(kStart, 0.5);
+  marks.reset();
+  CHECK(marks.sweep_due(kStart));
+  CHECK(marks.marks("mail")[5] == "2026-01-01 11:59:58.000000+00");
+}
+
+}  // namespace
+}  // namespace rowcrew
