@@ -7,6 +7,7 @@ SELECT NOT EXISTS (SELECT FROM rowcrew.schema_migration WHERE version = {version
 \if :rowcrew_pending
 SET LOCAL lock_timeout = '10s';
 {script}
+;
 INSERT INTO rowcrew.schema_migration (version, step, name) VALUES ({version}, '{step}', '{name}');
 \endif
 COMMIT;

@@ -31,6 +31,7 @@ namespace rowcrew::testing {
 using namespace std::chrono_literals;
 
 inline constexpr std::chrono::seconds kPatience{20};
+inline constexpr std::chrono::seconds kAnyGrace{1000};  // requests say how long
 
 inline std::string contents(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -107,7 +108,7 @@ class Children {
   boost::asio::io_context io;
   SystemClock clock;
   LogCapture log;
-  PosixChildRunner runner{io.get_executor(), "", clock, log};
+  PosixChildRunner runner{io.get_executor(), "", clock, log, kAnyGrace};
   std::filesystem::path directory;
 
  private:

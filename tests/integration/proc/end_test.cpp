@@ -84,6 +84,17 @@ TEST_CASE("child: one that ends at SIGTERM is not killed") {
   CHECK(result.output == "bye\n");
 }
 
+TEST_CASE("child: the runner cuts a grace that is longer than a lease or a stop can wait") {
+  Children children;
+  PosixChildRunner hasty(children.io.get_executor(), "", children.clock, children.log, 50ms);
+  ChildRequest request = children.shell(kStubborn);
+  request.timeout = 1s;
+  request.grace = 1000s;
+  const ChildResult result = testing::run(children.io, hasty.run(std::move(request)));
+  CHECK(result.signal == SIGKILL);
+  CHECK(children.processes().empty());
+}
+
 TEST_CASE("child: a cancelled caller goes on when the group is gone") {
   Children children;
   ChildRequest request = children.shell(kStubborn);
@@ -213,7 +224,7 @@ pid_t start_host(Children& children, const ChildRequest& request) {
   const pid_t host = ::fork();
   if (host == 0) {
     boost::asio::io_context io;
-    PosixChildRunner runner(io.get_executor(), "", children.clock, children.log);
+    PosixChildRunner runner(io.get_executor(), "", children.clock, children.log, kAnyGrace);
     boost::asio::co_spawn(io, runner.run(request), [](std::exception_ptr, ChildResult) {});
     io.run();
     ::_exit(0);
