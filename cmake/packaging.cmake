@@ -6,15 +6,9 @@ set(ROWCREW_UNIT_DIR /lib/systemd/system CACHE PATH "Where systemd units are ins
 set(ROWCREW_CONFIG_DIR /etc/rowcrew CACHE PATH "Where settings are installed; the units name it")
 set(files ${PROJECT_SOURCE_DIR}/systemd)
 
-foreach(program IN ITEMS rowcrewd rowcrew-ingest rowcrew-cli)
-  if(TARGET ${program})
-    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  endif()
-endforeach()
+install(TARGETS rowcrewd rowcrew-ingest rowcrew-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 # Not on anybody's PATH: the node starts it.
-if(TARGET rowcrew-shim)
-  install(TARGETS rowcrew-shim RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/rowcrew)
-endif()
+install(TARGETS rowcrew-shim RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/rowcrew)
 
 install(FILES ${files}/rowcrewd@.service ${files}/rowcrew-ingest.service
   ${files}/rowcrew-ingest.socket ${files}/rowcrew.target ${files}/rowcrew.slice

@@ -37,6 +37,7 @@ packages_test() {
 doctest-dev                           tests
 python3                               tests
 python3-psycopg2                      tests
+python3-psycopg2                      tests
 systemd                               systemd-analyze
 LIST
 }

@@ -2,7 +2,7 @@
 # The units: valid for this systemd, hardened to an exposure of at most 2.0, and of one mind with the
 # programs about exit codes, credentials and the time to stop. Needs no running service manager.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/../.." && pwd)
+root=$(cd "$(dirname "$0")/../../.." && pwd)
 readonly MAX_EXPOSURE=20 # ten times the level that systemd-analyze prints
 
 command -v systemd-analyze >/dev/null || { echo "units: systemd-analyze not found, expected package systemd" >&2; exit 1; }

@@ -86,11 +86,11 @@ def run(command, check=True, within=60, **more):
 class Node:
     """One rowcrewd (with the tests' handlers unless program says otherwise)."""
 
-    def __init__(self, database, name="node", program="rowcrew-test-node", fault=None, url=None, env=None, prefix=(), **settings):
+    def __init__(self, db, name="node", program="rowcrew-test-node", fault=None, url=None, env=None, prefix=(), **settings):
         self.log_path = pathlib.Path(tempfile.mkstemp(prefix=f"rowcrew-{name}-", suffix=".log")[1])
         self.config_path = self.log_path.with_suffix(".json")
         config = {
-            "database": {"url": url or database.url},
+            "database": {"url": url or db.url},
             "node": {"name": name, "lease": "30s", "stop_within": "10s", "poll_every": "1s"},
             "queues": {"default": 8, "generation": 4},
             "log": {"format": "json"},

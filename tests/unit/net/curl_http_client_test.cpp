@@ -119,7 +119,8 @@ TEST_CASE("http client: large bodies go out without waiting for permission") {
   RunningServer server(
       f.io,
       [](ServerRequest request) -> awaitable<ServerResponse> {
-        co_return ServerResponse(200, "text/plain", std::to_string(request.body.size()));
+        const std::string expect(request.header("Expect"));
+        co_return ServerResponse(200, "text/plain", expect + std::to_string(request.body.size()));
       },
       options);
   HttpRequest request("POST", server.url("/"));

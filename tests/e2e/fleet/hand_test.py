@@ -1,0 +1,137 @@
+#!/usr/bin/python3
+"""What people do to rows by hand, and what the fleet mends by itself."""
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from support.fleet import BIN, FleetTest, run, wait_for  # noqa: E402
+
+QUICK = {"reconcile_every": "200ms", "audit_every": "500ms", "poll_every": "200ms"}
+
+
+class ByHand(FleetTest):
+    def test_a_running_job_cancelled_by_update_is_stopped(self):
+        node = self.node(node=QUICK).ready()
+        self.enqueue("sleep", payload='{"ms": 600000}')
+        node.wait_event("job.started")
+        self.db.execute("UPDATE rowcrew.job_queue SET status = 'cancelled'")
+        node.wait_event("job.claim_lost", status="cancelled")
+        wait_for("the claim to be cleared", lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue_claim") == 0)
+        self.assertEqual(self.db.counts(), {"cancelled": 1})
+        self.assertEqual(node.stop()[0], 0)
+
+    def test_a_running_job_set_to_pending_starts_over_and_the_old_run_writes_nothing(self):
+        node = self.node(node=QUICK).ready()
+        self.enqueue("sleep", payload='{"ms": 3000}')
+        node.wait_event("job.started")
+        self.db.execute("UPDATE rowcrew.job_queue SET status = 'pending'")
+        self.wait_finished()
+        self.assertEqual(self.db.execute("SELECT status, attempts FROM rowcrew.job_queue"), [("completed", 1)])
+        self.assertEqual(len(node.lines("job.started")), 2)
+
+    def test_a_failed_job_set_to_pending_runs_again(self):
+        self.node().ready()
+        self.enqueue("fail")
+        self.wait_finished()
+        self.db.execute("UPDATE rowcrew.job_queue SET status = 'pending', job_type = 'noop'")
+        self.wait_finished()
+        self.assertEqual(self.db.counts(), {"completed": 1})
+
+    def test_deleted_hints_are_found_and_filed_again(self):
+        self.enqueue("noop", 100)
+        self.db.execute("DELETE FROM rowcrew.job_queue_ready")
+        node = self.node(node=QUICK).ready()
+        self.wait_finished(30)
+        self.assertEqual(len(node.lines("hint.healed")), 100)
+
+    def test_a_healthy_fleet_heals_nothing(self):
+        nodes = [self.node(f"n{i}", node=QUICK).ready() for i in range(2)]
+        for _ in range(30):
+            self.enqueue("flaky", 50)
+        self.wait_finished()
+        for node in nodes:
+            self.assertEqual(node.lines("hint.healed"), [])
+            self.assertEqual(node.lines("claim.reconciled"), [])
+
+    def test_a_job_of_an_unknown_type_goes_to_a_node_that_knows_it(self):
+        stranger = self.node("stranger", program="rowcrewd").ready()
+        self.enqueue("noop")
+        stranger.wait_event("job.unserved", job_type="noop")
+        self.assertEqual(self.db.execute("SELECT status, attempts FROM rowcrew.job_queue"), [("pending", 0)])
+        self.db.execute("UPDATE rowcrew.job_queue SET scheduled_at = now()")
+        self.assertEqual(stranger.stop()[0], 0)
+        self.node("expert").ready()
+        self.wait_finished()
+
+    def test_a_paused_queue_is_left_alone_until_it_is_resumed(self):
+        self.db.execute("INSERT INTO rowcrew.queue (name, paused) VALUES ('default', true)")
+        node = self.node(node={"lease": "2s"}).ready()
+        self.enqueue("noop")
+        self.enqueue("noop", table="processing_jobs", column="type")
+        self.wait_finished(table="processing_jobs")
+        self.assertEqual(self.db.counts(), {"pending": 1})
+        self.db.execute("UPDATE rowcrew.queue SET paused = false")
+        self.wait_finished()
+        self.assertEqual(node.stop()[0], 0)
+
+    def test_a_schedule_enqueues_each_moment_once_with_two_nodes(self):
+        self.db.execute("INSERT INTO rowcrew.schedule (name, every_ms, job_type) VALUES ('often', 1000, 'noop')")
+        for i in range(2):
+            self.node(f"n{i}").ready()
+        wait_for("four ticks", lambda: self.db.value("SELECT count(*) FROM rowcrew.tick") >= 4, 20)
+        self.db.execute("UPDATE rowcrew.schedule SET enabled = false")
+        self.wait_finished()
+        ticks, moments, jobs = self.db.execute(
+            "SELECT count(*), count(DISTINCT due_at), (SELECT count(*) FROM rowcrew.job_queue) FROM rowcrew.tick")[0]
+        self.assertEqual((moments, jobs), (ticks, ticks))
+
+    def test_work_until_empty_ends_when_nothing_is_due(self):
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, payload, scheduled_at) SELECT 'command', "
+                        "'{\"entry\": \"yes\"}', now() + i * interval '1 hour' FROM generate_series(0, 1) i")
+        config = self.node("config_only", kinds={"command": {"allow": {"yes": {"argv": ["/bin/true"]}}}})
+        config.kill()
+        self.db.execute("UPDATE rowcrew.node SET dead = true")
+        done = run([BIN / "rowcrew", "work", "--until-empty", "--config", config.config_path], within=30)
+        self.assertIn("job.completed", done.stdout)
+        self.assertEqual(self.db.counts(), {"completed": 1, "pending": 1})
+
+
+class Refused(FleetTest):
+    def test_a_payload_that_is_not_what_the_kind_expects_fails_at_once(self):
+        kinds = {"command": {"allow": {"hello": {"argv": ["/bin/echo", "{name}"], "args": {"name": "[a-z]+"}}}},
+                 "http": {"allow": {"local": {"url": "http://127.0.0.1:9/", "method": "GET"}}}}
+        self.node(kinds=kinds).ready()
+        bad = ['[]', '{}', '{"entry": 5}', '{"entry": "nosuch"}', '{"entry": "hello"}',
+               '{"entry": "hello", "args": {"name": "A; rm -rf /"}}', '{"entry": "hello", "args": {"name": "a", "more": "b"}}']
+        for payload in bad:
+            self.enqueue("command", payload=payload)
+        self.enqueue("http", payload='{"entry": "local"}')
+        self.wait_finished()
+        rows = self.db.execute("SELECT payload::text, status, attempts, error_code, error_message FROM rowcrew.job_queue")
+        for payload, status, attempts, code, message in rows:
+            self.assertEqual((status, attempts), ("failed", 1), (payload, message))
+            self.assertIn(code, ("bad_payload", "unknown_entry", "egress_refused"))
+            self.assertTrue(message)
+
+    def test_egress_refuses_addresses_inside_unless_they_are_listed(self):
+        inside = {"loopback": "127.0.0.1", "private": "10.0.0.1", "link_local": "169.254.1.1", "metadata": "169.254.169.254",
+                  "mapped": "[::ffff:127.0.0.1]", "six": "[::1]", "named": "localhost", "unique_local": "[fd00:ec2::254]"}
+        allow = {name: {"url": f"http://{host}:9/", "method": "GET", "timeout": "2s"} for name, host in inside.items()}
+        self.node(kinds={"http": {"allow": allow}}).ready()
+        for name in inside:
+            self.enqueue("http", payload=f'{{"entry": "{name}"}}')
+        self.wait_finished()
+        self.assertEqual(self.db.execute("SELECT status, error_code, count(*) FROM rowcrew.job_queue GROUP BY 1, 2"),
+                         [("failed", "egress_refused", len(inside))])
+        self.db.execute("TRUNCATE rowcrew.job_queue")
+        for node in self.nodes:
+            node.stop()
+        # Listed, the guard lets it through: nobody listens on port 9, so that waiting may help.
+        self.node("listed", kinds={"http": {"allow": allow}}, egress={"allow": ["127.0.0.1:9"]}).ready()
+        self.enqueue("http", payload='{"entry": "loopback"}')
+        wait_for("a retry", lambda: self.db.execute("SELECT error_code FROM rowcrew.job_queue WHERE status = 'retrying'") == [("http_connect",)])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,91 @@
+#!/usr/bin/python3
+"""Dead, cut-off and frozen nodes: two executions never overlap where we can help it, late writes never land."""
+import pathlib
+import signal
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from support.fleet import FleetTest, free_of, processes, wait_for  # noqa: E402
+from support.proxy import Proxy  # noqa: E402
+
+LEASE = {"lease": "4s"}
+
+
+class Lease(FleetTest):
+    def test_a_suspect_runs_alone_and_poison_fails_after_three_lonely_deaths(self):
+        self.enqueue("crash")
+        self.enqueue("sleep", 5, '{"ms": 300}')
+        deaths = 0
+        while self.db.unfinished():
+            node = self.node(f"victim{deaths}", node={"lease": "2s"})
+            wait_for("a death or the end", lambda: node.process.poll() is not None or self.db.unfinished() == 0, 60)
+            if node.process.poll() is not None:
+                self.assertEqual(node.process.returncode, -signal.SIGKILL, node.tail())
+                deaths += 1
+            self.assertLess(deaths, 10)
+        self.assertEqual(self.db.execute("SELECT status, error_code, attempts FROM rowcrew.job_queue WHERE job_type = 'crash'"),
+                         [("failed", "poison", 0)])
+        # The first death may have had company; then three alone.
+        self.assertEqual(deaths, 4)
+        self.assertEqual(self.db.execute("SELECT status, count(*) FROM rowcrew.job_queue WHERE job_type = 'sleep' GROUP BY 1"),
+                         [("completed", 5)])
+
+    def test_a_node_that_is_cut_off_ends_its_handlers_before_another_starts_them(self):
+        marker = "marker" + self.db.name
+        kinds = {"command": {"allow": {"long": {
+            "argv": ["/bin/sh", "-c", f": {marker}; trap '' TERM; while :; do sleep 0.1; done"], "timeout": "10m"}}}}
+        with Proxy(self.db.url) as proxy:
+            cut_off = self.node("cut_off", url=proxy.url, node=LEASE, kinds=kinds).ready()
+            self.enqueue("command", payload='{"entry": "long"}')
+            self.enqueue("sleep", payload='{"ms": 600000}')
+            wait_for("both to start", lambda: len(cut_off.lines("job.started")) == 2)
+            wait_for("the child", lambda: processes(marker))
+            heir = self.node("heir", node=LEASE).ready()  # knows no "command": it must not run beside the old one
+            proxy.black_hole()
+            stopped = cut_off.wait_event("lease.stopping", 20)
+            wait_for("the child to be gone", lambda: free_of(marker), 5, every=0.005)
+            rescued = heir.wait_event("job.rescued", 20)
+            self.assertLess(stopped["ts"], rescued["ts"])
+            self.assertTrue(free_of(marker))
+            started = [e for e in heir.lines("job.started") if e["job_type"] == "sleep"] or \
+                [heir.wait_event("job.started", 30, job_type="sleep")]
+            lost = [e for e in cut_off.lines("job.claim_lost") if e["job_type"] == "sleep"]
+            self.assertEqual(len(lost), 1, cut_off.tail())
+            self.assertLess(lost[0]["ts"], started[0]["ts"])
+            cut_off.kill()
+
+    def test_a_frozen_node_writes_nothing_when_it_thaws_and_the_refusal_is_counted(self):
+        frozen = self.node("frozen", node=LEASE).ready()
+        self.enqueue("stubborn", payload='{"ms": 1000}')
+        frozen.wait_event("job.started")
+        frozen.signal(signal.SIGSTOP)
+        heir = self.node("heir", node=LEASE).ready()
+        heir.wait_event("job.rescued", 20)
+        heir.wait_event("job.completed", 30)
+        row = self.db.execute("SELECT status, attempts, crashes, claim_token FROM rowcrew.job_queue")
+        frozen.signal(signal.SIGCONT)
+        frozen.wait_event("job.claim_lost", 20)
+        self.assertEqual(self.db.execute("SELECT status, attempts, crashes, claim_token FROM rowcrew.job_queue"), row)
+        frozen.wait_event("node.ready", 20, node_id=3)  # declared dead, it registers anew
+        self.enqueue("noop")
+        self.wait_finished()
+        self.assertEqual(frozen.stop()[0], 0)
+        self.assertEqual(self.db.value("SELECT sum(claim_lost) FROM rowcrew.node_stat"), 1)
+
+    def test_a_thousand_running_jobs_of_a_killed_node_run_elsewhere(self):
+        queues = {"default": 1000}
+        quiet = {"format": "json", "level": "warning"}
+        victim = self.node("victim", queues=queues, log=quiet, node=LEASE)
+        self.enqueue("sleep", 1000, '{"ms": 600000}')
+        wait_for("all to run", lambda: self.db.counts() == {"processing": 1000}, 30)
+        victim.kill()
+        self.db.execute("UPDATE rowcrew.job_queue SET payload = '{\"ms\": 1}'")
+        self.node("heir", queues=queues, log=quiet, node=LEASE)
+        self.wait_finished(60)
+        self.assertEqual(self.db.execute("SELECT status, attempts, crashes, count(*) FROM rowcrew.job_queue GROUP BY 1, 2, 3"),
+                         [("completed", 1, 1, 1000)])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+"""What a node refuses to start on, what it waits for, and what it says."""
+import json
+import pathlib
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from support.fleet import BIN, Database, FleetTest, run, wait_for  # noqa: E402
+from support.proxy import Proxy  # noqa: E402
+
+
+class Configuration(unittest.TestCase):
+    def complaint(self, **config):
+        config.setdefault("database", {"url": "postgresql:///nowhere?host=/nonexistent"})
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(json.dumps(config))
+            file.flush()
+            done = run([BIN / "rowcrewd", "--config", file.name], check=False, within=20)
+        self.assertEqual(done.returncode, 78, done.stdout + done.stderr)
+        lines = done.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, lines)
+        return lines[0]
+
+    def test_an_unknown_key_is_named_with_the_nearest_known_one(self):
+        line = self.complaint(node={"leese": "30s"})
+        self.assertIn("node.leese", line)
+        self.assertIn("node.lease", line)
+
+    def test_a_wrong_unit_names_key_value_and_what_was_expected(self):
+        line = self.complaint(node={"lease": 90})
+        for part in ("node.lease", "90", "2s", "10m"):
+            self.assertIn(part, line)
+
+    def test_a_value_out_of_range_names_the_range(self):
+        line = self.complaint(queues={"default": 0})
+        for part in ("queues.default", "0", "1", "10000"):
+            self.assertIn(part, line)
+
+    def test_an_unreadable_secret_file_names_key_and_path(self):
+        line = self.complaint(database={"url_file": "/nonexistent/url"})
+        for part in ("database.url_file", "/nonexistent/url"):
+            self.assertIn(part, line)
+
+    def test_a_kind_with_a_bad_entry_is_named(self):
+        self.assertIn("kinds.command.allow.bad", self.complaint(
+            kinds={"command": {"allow": {"bad": {"argv": ["relative/path"]}}}}))
+
+    def test_a_wrong_option_exits_64(self):
+        self.assertEqual(run([BIN / "rowcrewd", "--nonsense"], check=False).returncode, 64)
+
+    def test_check_config_masks_secrets(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(json.dumps({"database": {"url": "postgresql://me:sesame@/db"}}))
+            file.flush()
+            done = run([BIN / "rowcrewd", "--config", file.name, "--check-config"])
+        self.assertNotIn("sesame", done.stdout + done.stderr)
+        self.assertIn("node.lease = 30s", done.stdout)
+
+
+class Schema(FleetTest):
+    def refusal(self):
+        node = self.node("refused")
+        self.assertEqual(node.exited(20), 78, node.tail())
+        return node.lines("node.stopped")[-1]["msg"]
+
+    def test_a_database_without_the_schema_says_which_command_to_run(self):
+        empty = Database(migrate=False)
+        self.addCleanup(empty.drop)
+        node = self.node("early", url=empty.url)
+        self.assertEqual(node.exited(20), 78, node.tail())
+        self.assertIn("rowcrew migrate", node.tail())
+
+    def test_an_older_schema_says_which_command_to_run(self):
+        self.db.execute("UPDATE rowcrew.meta SET schema_version = 1")
+        self.assertIn("rowcrew migrate", self.refusal())
+
+    def test_a_schema_that_needs_newer_programs_says_so(self):
+        self.db.execute("UPDATE rowcrew.meta SET min_binary = 1000")
+        self.assertIn("install the newer package", self.refusal())
+
+    def test_a_restored_copy_waits_for_takeover(self):
+        self.db.execute("UPDATE rowcrew.meta SET home_database = 1")
+        self.enqueue("noop")
+        self.assertIn("rowcrew takeover", self.refusal())
+        run([BIN / "rowcrew", "--database", self.db.url, "takeover", "--yes"])
+        self.node("at_home").ready()
+        self.wait_finished()
+
+    def test_a_newer_schema_that_allows_this_program_is_worked_on(self):
+        self.db.execute("UPDATE rowcrew.meta SET schema_version = 1000")
+        self.enqueue("noop")
+        self.node("older_program").ready()
+        self.wait_finished()
+
+
+class Outage(FleetTest):
+    def test_a_database_that_is_away_at_start_is_waited_for(self):
+        with Proxy(self.db.url) as proxy:
+            proxy.black_hole()
+            node = self.node("patient", url=proxy.url, database={"connect_timeout": "1s"})
+            node.wait_event("node.started")
+            node.wait_event("db.unreachable")
+            self.enqueue("noop")
+            proxy.restore()
+            node.ready(30)
+            self.wait_finished()
+            self.assertEqual(node.stop()[0], 0)
+
+    def test_a_node_works_again_by_itself_after_its_connections_were_cut(self):
+        with Proxy(self.db.url) as proxy:
+            node = self.node("cut", url=proxy.url).ready()
+            self.enqueue("noop")
+            self.wait_finished()
+            for _ in range(5):
+                proxy.cut()
+                self.enqueue("noop", 20)
+                self.wait_finished(30)
+            self.assertEqual(self.db.counts(), {"completed": 101})
+            self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE attempts <> 1"), 0)
+            wait_for("claims to be cleared", lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue_claim") == 0)
+            self.assertEqual(node.stop()[0], 0)
+
+    def test_killed_backends_lose_nothing(self):
+        node = self.node("killed").ready()
+        for _ in range(10):
+            self.enqueue("noop", 50)
+            self.db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                            "WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        self.wait_finished(60)
+        self.assertEqual(self.db.counts(), {"completed": 500})
+        self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE attempts <> 1"), 0)
+        self.assertEqual(node.stop()[0], 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
