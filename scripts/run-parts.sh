@@ -5,7 +5,7 @@ RUN_STATE=$ROWCREW_ROOT/build/run
 BIN=$ROWCREW_ROOT/build/release/bin
 readonly START_LIMIT_S=30 SAMPLES_LIMIT_S=60
 
-started_pg=no tail_pid=''
+started_pg=no private_db=no tail_pid='' key_name=''
 declare -A program_pids=()
 declare -a sample_ids=()
 
@@ -17,6 +17,8 @@ bring_up_database() {
     return 0
   fi
   say "starting a private PostgreSQL"
+  # shellcheck disable=SC2034 # read by scripts/run
+  private_db=yes
   [[ $1 == no ]] || "$private_pg" reset run
   if ! "$private_pg" status run >/dev/null; then
     started_pg=yes
@@ -67,6 +69,7 @@ program_pid() { printf '%s' "${program_pids[$1]}"; }
 # start_program binary name event: in the background, its log in NAME.log; returns at `event`.
 start_program() {
   local log=$RUN_STATE/$2.log deadline=$((SECONDS + START_LIMIT_S))
+  : >"$log"
   # A session of its own: Ctrl-C must reach this script alone, which then stops them in order.
   setsid "$BIN/$1" --config "$RUN_STATE/$2.yaml" >"$log" 2>&1 8>&- &
   program_pids[$2]=$!
@@ -87,22 +90,29 @@ listening_url() {
 
 psql_quietly() { psql -XAtq -v ON_ERROR_STOP=1 "$ROWCREW_DATABASE_URL" "$@"; }
 
+# create_key: an API key for this run in RUN_STATE/api-key; stop_all revokes it.
+create_key() {
+  key_name=demo-$(date +%s)-$$
+  (umask 077 && "$BIN/rowcrew" key create --name "$key_name" --job-types http >"$RUN_STATE/api-key") \
+    2>"$RUN_STATE/key.log" || { show_tail "$RUN_STATE/key.log"; die "API key: rowcrew key create failed"; }
+}
+
 # enqueue_samples ingest_url
 enqueue_samples() {
-  local name key answer
+  local name answer
   for name in world moon; do
     sample_ids+=("$(psql_quietly -c "INSERT INTO rowcrew.job_queue (job_type, payload)
       VALUES ('command', '{\"entry\": \"hello\", \"args\": {\"name\": \"$name\"}}') RETURNING id")")
   done
   note "SQL: 2 command jobs"
 
-  key=$("$BIN/rowcrew" key create --name "demo-$$" --job-types http)
-  for name in 1 2; do # the same request twice: the idempotency key makes it one job
-    answer=$(printf 'header = "Authorization: Bearer %s"\n' "$key" |
+  create_key
+  for name in first repeated; do # one request sent twice: the idempotency key makes it one job
+    answer=$(printf 'header = "Authorization: Bearer %s"\n' "$(cat "$RUN_STATE/api-key")" |
       curl -sS --fail-with-body --max-time 10 -K - -H 'Content-Type: application/json' \
-        -H "Idempotency-Key: demo-$$" -d '{"job_type": "http", "payload": {"entry": "health"}}' \
+        -H "Idempotency-Key: $key_name" -d '{"job_type": "http", "payload": {"entry": "health"}}' \
         "$1/v1/jobs") || die "curl: POST $1/v1/jobs answered: $answer"
-    note "curl: $answer"
+    note "curl, $name: $answer"
   done
   sample_ids+=("$(sed -n 's/.*"id" *: *"\([0-9a-f-]\{36\}\)".*/\1/p' <<<"$answer")")
   [[ -n ${sample_ids[-1]} ]] || die "ingest: expected an \"id\" in the answer, found: $answer"
@@ -132,6 +142,10 @@ stop_all() {
   local status=$? name
   trap '' INT TERM
   [[ ${#program_pids[@]} -eq 0 ]] || say "stopping"
+  if [[ -n $key_name ]]; then
+    "$BIN/rowcrew" key revoke "$key_name" >>"$RUN_STATE/key.log" 2>&1 || true
+    rm -f "$RUN_STATE/api-key"
+  fi
   for name in node ingest; do
     [[ -n ${program_pids[$name]-} ]] || continue
     kill -TERM "${program_pids[$name]}" 2>/dev/null || true

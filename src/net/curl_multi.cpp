@@ -45,8 +45,8 @@ CurlLimits CurlLimits::of_process() {
 
 /// One socket of libcurl's. The descriptor is borrowed: released, never closed, by us.
 struct CurlMulti::Watch {
-  Watch(asio::any_io_executor executor, curl_socket_t socket)
-      : fd(socket), descriptor(std::move(executor)) {}
+  Watch(const asio::any_io_executor& executor, curl_socket_t socket)
+      : fd(socket), descriptor(executor) {}
 
   curl_socket_t fd;
   asio::posix::stream_descriptor descriptor;

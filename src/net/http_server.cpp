@@ -44,11 +44,12 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   asio::awaitable<void> accept_connections();
   asio::awaitable<void> back_off(error_code why);
   void serve(StreamSocket socket);
-  void start(std::shared_ptr<HttpSession> session, asio::awaitable<void> work, unsigned& count);
+  void start(const std::shared_ptr<HttpSession>& session, asio::awaitable<void> work,
+             unsigned& count);
   void stop_accepting();
   asio::awaitable<void> drain();
   asio::awaitable<void> wait_for_sessions(std::chrono::milliseconds within);
-  void abort_sessions();
+  void abort_sessions() const;
 
   asio::any_io_executor executor;
   StreamAcceptor acceptor;
@@ -94,8 +95,8 @@ void HttpServer::State::serve(StreamSocket socket) {
   }
 }
 
-void HttpServer::State::start(std::shared_ptr<HttpSession> session, asio::awaitable<void> work,
-                              unsigned& count) {
+void HttpServer::State::start(const std::shared_ptr<HttpSession>& session,
+                              asio::awaitable<void> work, unsigned& count) {
   ++count;
   sessions.insert(session);
   asio::co_spawn(executor, std::move(work),
@@ -131,7 +132,7 @@ asio::awaitable<void> HttpServer::State::wait_for_sessions(std::chrono::millisec
   co_await wake.async_wait(as_tuple(use_awaitable));
 }
 
-void HttpServer::State::abort_sessions() {
+void HttpServer::State::abort_sessions() const {
   const auto now_open = sessions;  // a session that ends leaves the set
   for (const auto& session : now_open) session->abort();
 }

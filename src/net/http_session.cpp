@@ -203,7 +203,8 @@ asio::awaitable<ServerResponse> HttpSession::answer(ServerRequest request) {
   co_return internal_error().response();
 }
 
-ServerResponse HttpSession::judge_failure(std::exception_ptr error, std::string_view subject) {
+ServerResponse HttpSession::judge_failure(const std::exception_ptr& error,
+                                          std::string_view subject) {
   std::string why = "foreign exception";
   try {
     std::rethrow_exception(error);

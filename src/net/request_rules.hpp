@@ -14,7 +14,7 @@ PermanentError bad_url(std::string_view why);
 
 /// The host of an absolute http or https URL without user information. Judged by the parser that
 /// will connect, so that no spelling means one host here and another there. Throws bad_url().
-std::string checked_host(const std::string& url);
+std::string checked_host(const std::string& text);
 
 /// Throws PermanentError("http_bad_method").
 void check_method(const HttpRequest& request);

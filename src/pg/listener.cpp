@@ -48,10 +48,14 @@ struct Attempt {
       failure = error.what();
     }
   }
-  ~Attempt() {
+  void end() {
     interrupt.trigger();
+    join();
+  }
+  void join() {
     if (thread.joinable()) thread.join();
   }
+  ~Attempt() { end(); }
 };
 
 }  // namespace
@@ -109,7 +113,7 @@ asio::awaitable<std::shared_ptr<Attempt>> Listener::State::attempt() {
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(initiate),
                                                                         asio::use_awaitable);
-  made->thread.join();
+  made->join();
   co_return made;
 }
 
@@ -135,8 +139,9 @@ Listener::Listener(ListenerOptions options, OnNotify on_notify, std::function<vo
 }
 
 Listener::~Listener() {
-  // A coroutine that outlives us (its io_context never ran again) must not keep a thread at work.
-  if (const auto attempt = state_->current.lock()) attempt->interrupt.trigger();
+  // A coroutine may outlive us in an io_context that never runs again; the thread that would wake
+  // it may not, because it needs that io_context.
+  if (const auto attempt = state_->current.lock()) attempt->end();
 }
 
 bool Listener::connected() const {

@@ -21,7 +21,8 @@ struct ListenerOptions {
 /// A notification is a hint: it may be late, doubled or lost. After every (re)connect `on_ready`
 /// is called once, after LISTEN has been acknowledged, so that the owner looks once for what it
 /// missed. Both callbacks run on the event thread and must not throw. The connection never holds a
-/// transaction. Blocking connects happen on a thread of the listener's own.
+/// transaction. Blocking connects happen on a thread of the listener's own. It must be destroyed
+/// before the io_context that runs it.
 class Listener final : public Service {
  public:
   using OnNotify = std::function<void(std::string_view channel, std::string_view payload)>;

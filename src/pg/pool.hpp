@@ -35,7 +35,8 @@ struct PoolOptions {
 /// and nested-loop plans (engine-protocol: "connections"). A lost connection is replaced before
 /// the next closure; the closure that met it gets DbError. Connecting is retried with backoff for
 /// as long as a closure's `wait` allows; while the database is away one db.unreachable line is
-/// logged a minute, and one db.reconnected when it is back.
+/// logged a minute, and one db.reconnected when it is back. It must be destroyed before the
+/// io_contexts of its callers.
 class Pool final : public Db {
  public:
   Pool(PoolOptions options, Log& log);

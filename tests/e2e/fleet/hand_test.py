@@ -58,7 +58,7 @@ class ByHand(FleetTest):
         stranger = self.node("stranger", program="rowcrewd").ready()
         self.enqueue("noop")
         stranger.wait_event("job.unserved", job_type="noop")
-        self.assertEqual(self.db.execute("SELECT status, attempts FROM rowcrew.job_queue"), [("pending", 0)])
+        wait_for("the job to be handed back", lambda: self.db.counts() == {"pending": 1})
         self.db.execute("UPDATE rowcrew.job_queue SET scheduled_at = now()")
         self.assertEqual(stranger.stop()[0], 0)
         self.node("expert").ready()

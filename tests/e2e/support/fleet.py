@@ -3,6 +3,7 @@
 Nothing here sleeps for a fixed time: wait_for() polls an observable state up to a deadline.
 """
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -20,7 +21,7 @@ import psycopg2.extensions
 BIN = pathlib.Path(os.environ["ROWCREW_BIN"])
 SOURCE = pathlib.Path(os.environ["ROWCREW_SOURCE"])
 URL = os.environ["ROWCREW_TEST_DATABASE_URL"]
-_serial = 0
+_serial = itertools.count(1)
 
 
 def with_database(url, name):
@@ -42,9 +43,7 @@ def wait_for(what, check, within=30.0, every=0.02):
 
 class Database:
     def __init__(self, migrate=True):
-        global _serial
-        _serial += 1
-        self.name = f"rowcrew_e2e_{os.getpid()}_{_serial}"
+        self.name = f"rowcrew_e2e_{os.getpid()}_{next(_serial)}"
         with contextlib.closing(psycopg2.connect(URL)) as admin:
             admin.autocommit = True
             admin.cursor().execute(f'CREATE DATABASE "{self.name}"')
@@ -73,7 +72,16 @@ class Database:
         self.connection.close()
         with contextlib.closing(psycopg2.connect(URL)) as admin:
             admin.autocommit = True
-            admin.cursor().execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+
+            def dropped():
+                # An autovacuum worker in there belongs to the superuser: we may not end it, but it ends.
+                try:
+                    admin.cursor().execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+                    return True
+                except psycopg2.errors.InsufficientPrivilege:
+                    return False
+
+            wait_for(f"database {self.name} to be dropped", dropped, 20, every=0.1)
 
 
 def run(command, check=True, within=60, **more):

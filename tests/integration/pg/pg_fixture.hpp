@@ -28,6 +28,9 @@ inline Statement sql(std::string_view text) {
   return {text, text};  // the text is its own name: prepared once per text
 }
 
+/// A coroutine that is spawned refers to its statement for as long as it runs.
+inline constexpr Statement kOne{"one", "SELECT 1"};
+
 /// An event thread with a pool.
 struct PoolFixture {
   explicit PoolFixture(PoolOptions options) : pool(std::move(options), log) {}

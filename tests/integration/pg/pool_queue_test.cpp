@@ -35,7 +35,7 @@ class Occupied {
 /// Starts a query and remembers how it ended.
 struct Asked {
   void start(PoolFixture& f) {
-    boost::asio::co_spawn(f.io, f.pool.query(sql("SELECT 1"), {}),
+    boost::asio::co_spawn(f.io, f.pool.query(kOne, {}),
                           [this](std::exception_ptr error, const Rows&) {
                             if (error) {
                               code = code_of([&] { std::rethrow_exception(error); });
@@ -90,10 +90,11 @@ TEST_CASE("pool queue: closures of many coroutines all come home") {
   options.threads = 4;
   options.queue = 1000;
   PoolFixture f(options);
+  constexpr Statement kEcho{"echo", "SELECT $1::int"};
   std::int64_t sum = 0;
   int errors = 0;
   for (int i = 1; i <= 1000; ++i) {
-    boost::asio::co_spawn(f.io, f.pool.query(sql("SELECT $1::int"), Params{}.add(i)),
+    boost::asio::co_spawn(f.io, f.pool.query(kEcho, Params{}.add(i)),
                           [&](std::exception_ptr error, const Rows& rows) {
                             if (error) {
                               ++errors;

@@ -14,8 +14,8 @@ using SteadyClock = std::chrono::steady_clock;
 
 /// A statement under way, and how it ended.
 struct Running {
-  Running(PoolFixture& f, std::string_view text) {
-    boost::asio::co_spawn(f.io, f.pool.query(sql(text), {}),
+  Running(PoolFixture& f, std::string_view text) : statement(sql(text)) {
+    boost::asio::co_spawn(f.io, f.pool.query(statement, {}),
                           [this](std::exception_ptr e, const Rows&) { error = e; });
     f.poll();
   }
@@ -23,6 +23,7 @@ struct Running {
     if (!error) return "none";
     return code_of([&] { std::rethrow_exception(error); });
   }
+  Statement statement;
   std::exception_ptr error;
 };
 
@@ -97,13 +98,14 @@ TEST_CASE("pool stop: a frozen server does not hold the destructor") {
   PgProxy proxy(scratch().url());
   PoolOptions options = scratch().options();
   options.url = proxy.url();
+  constexpr Statement kSleep{"sleep", "SELECT pg_sleep(60) /* frozen */"};
   SteadyClock::time_point begin;
   boost::asio::io_context io;
   std::exception_ptr error;
   LogCapture log;
   {
     Pool pool(options, log);
-    boost::asio::co_spawn(io, pool.query(sql("SELECT pg_sleep(60) /* frozen */"), {}),
+    boost::asio::co_spawn(io, pool.query(kSleep, {}),
                           [&](std::exception_ptr e, const Rows&) { error = e; });
     io.poll();
     await_true(active("/* frozen */", scratch().name()));
@@ -121,8 +123,7 @@ TEST_CASE("pool stop: an io_context that never runs again leaks nothing") {
   LogCapture log;
   boost::asio::io_context io;
   Pool pool(scratch().options(), log);
-  boost::asio::co_spawn(io, pool.query(sql("SELECT 1"), {}),
-                        [](std::exception_ptr, const Rows&) {});
+  boost::asio::co_spawn(io, pool.query(kOne, {}), [](std::exception_ptr, const Rows&) {});
   io.poll();
   pool.stop(10s);
 }

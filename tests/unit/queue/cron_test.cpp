@@ -162,6 +162,13 @@ TEST_CASE("cron: the latest moment missed is the one that is made up for") {
   CHECK_FALSE(daily.latest_in(moment("2026-06-03 01:00"), moment("2026-06-02 01:00")));
 }
 
+TEST_CASE("cron: what was due before the clock went back is missed, not to come") {
+  const Cron daily = Cron::parse("30 1 * * *", "America/New_York");
+  // 01:10 for the second time; the only 01:30 of that day was forty minutes ago.
+  CHECK(daily.latest_in(moment("2026-10-31 12:00"), moment("2026-11-01 06:10")) ==
+        moment("2026-11-01 05:30"));
+}
+
 TEST_CASE("cron: intervals count from the epoch, so that all nodes agree") {
   const auto at = [](std::int64_t ms) { return Cron::Moment(std::chrono::milliseconds(ms)); };
   CHECK_FALSE(latest_interval(10s, at(20'000), at(29'999)));

@@ -18,13 +18,12 @@ TEST_CASE("lease: over a quarter of a million steps nobody is declared dead whil
   for (const MonoClock::duration lease : {MonoClock::duration(2s), MonoClock::duration(30s),
                                           MonoClock::duration(10min)}) {
     // The worst pair comes last: a slow node, watched by a fast clock.
-    for (const auto& [node, watcher] : {std::pair{1.0, 1.0}, {1 + kRateError, 1 - kRateError},
-                                        {1 - kRateError, 1 + kRateError}}) {
+    for (const double error : {0.0, kRateError, -kRateError}) {
       for (int run = 0; run < 8; ++run, ++seed) {
         CAPTURE(lease.count());
-        CAPTURE(node);
+        CAPTURE(error);
         CAPTURE(seed);
-        LeaseSimulation simulation(lease, node, watcher, seed);
+        LeaseSimulation simulation(lease, 1 + error, 1 - error, seed);
         simulation.run(4'000);
         deaths += simulation.deaths();
         revivals += simulation.revivals();

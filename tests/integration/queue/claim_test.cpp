@@ -1,0 +1,306 @@
+// What a claim takes, in which order, and what it does about hints that are not true (any more).
+#include <algorithm>
+
+#include "queue_bench.hpp"
+#include "sql_queries.hpp"
+
+using namespace std::chrono_literals;
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+/// Files a hint by hand, as a stale one that was left behind.
+void file_hint(QueueBench& b, const std::string& id, const std::string& columns,
+               const std::string& values) {
+  b.query("INSERT INTO {ready} (id, " + columns + ") VALUES ($1::uuid, " + values + ")",
+          Params{}.add(id));
+}
+
+}  // namespace
+
+TEST_CASE("claim: takes due jobs, marks them and writes one claim row for the batch") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    QueueBench b(table);
+    const NodeIdentity node = b.node(5);
+    const Ids ids = b.insert(3);
+    const auto claimed = b.claim(node);
+    CHECK(sorted(ids_of(claimed)) == sorted(ids));
+    const std::int64_t token = b.last_token();
+    for (const ClaimedJob& c : claimed) {
+      CHECK(c.job.table == table);
+      CHECK(c.job.job_type == "t");
+      CHECK(c.job.queue == "q");
+      CHECK(c.job.claim_token == token);
+      CHECK(c.job.attempt == 1);
+      CHECK(c.job.max_attempts == 5);
+      CHECK(c.job.crashes == 0);
+      CHECK(c.priority == 5);
+    }
+    CHECK(b.number("SELECT count(*) FROM {t} WHERE status = 'processing' AND claim_token = $1::bigint "
+                   "AND worker_id = $2::bigint AND started_at IS NOT NULL AND attempts = 0",
+                   Params{}.add(token).add(node.node_id)) == 3);
+    CHECK(b.count("{ready}") == 0);
+    const auto rows = b.await(b.jobs.own_claims(node));
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0].token == token);
+    CHECK(sorted(rows[0].ids) == sorted(ids));
+    CHECK(b.value("SELECT alone FROM {claim}") == "f");
+  }
+}
+
+TEST_CASE("claim: with nothing due it leaves no trace") {
+  QueueBench b;
+  b.insert(2, "scheduled_at", "now() + interval '1 hour'");
+  CHECK(b.claim(b.node()).empty());
+  CHECK(b.count("{claim}") == 0);
+  CHECK(b.count("{parked}") == 2);
+}
+
+TEST_CASE("claim: a handler sees a payload object, whatever columns the table has") {
+  QueueBench plain("job_queue");
+  plain.insert_one("payload", R"('{"to": "ann"}')");
+  CHECK(plain.claim(plain.node()).at(0).job.payload == R"({"to": "ann"})");
+
+  QueueBench generation("processing_jobs");
+  generation.insert_one("provider, external_id, prompt, inputs",
+                        R"('p', 'e', 'a "quoted" cat', '{"size": 2}')");
+  CHECK(generation.claim(generation.node()).at(0).job.payload ==
+        R"({"type": "t", "inputs": {"size": 2}, "prompt": "a \"quoted\" cat", "provider": "p", )"
+        R"("external_id": "e"})");
+}
+
+TEST_CASE("claim: the first priority first, within it the longest waiting first") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node();
+    Ids expected;
+    for (const int priority : {9, 0, 5, 0, 9, 1}) {
+      b.insert_one("priority", std::to_string(priority));
+    }
+    const Rows order = b.query("SELECT id FROM {t} ORDER BY priority, scheduled_at, id");
+    for (std::size_t i = 0; i < order.size(); ++i) expected.emplace_back(order.text(i, 0));
+    Ids got;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const auto one = b.claim(node, 1);
+      REQUIRE(one.size() == 1);
+      got.push_back(one[0].job.id);
+    }
+    CHECK(got == expected);
+    CHECK(b.claim(node, 1).empty());
+  }
+}
+
+TEST_CASE("claim: a batch that spans priorities takes no more than was asked for") {
+  QueueBench b;
+  for (int priority = 0; priority <= 9; ++priority) b.insert(3, "priority", std::to_string(priority));
+  const auto claimed = b.claim(b.node(), 7);
+  CHECK(claimed.size() == 7);
+  std::vector<int> priorities;
+  for (const ClaimedJob& c : claimed) priorities.push_back(c.priority);
+  std::sort(priorities.begin(), priorities.end());
+  CHECK(priorities == std::vector<int>{0, 0, 0, 1, 1, 1, 2});
+  CHECK(b.count("{ready}") == 23);
+}
+
+TEST_CASE("claim: each queue has its own limit, and others are left alone") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node();
+    for (const char* queue : {"a", "b", "c"}) {
+      b.query("INSERT INTO {t} ({type}, queue) SELECT 't', $1 FROM generate_series(1, 10)",
+              Params{}.add(queue));
+    }
+    const auto claimed =
+        b.await(b.jobs.claim(7, node, {QueueBench::want("b", 4), QueueBench::want("a", 2)}));
+    std::map<std::string, int> per_queue;
+    for (const ClaimedJob& c : claimed) ++per_queue[c.job.queue];
+    CHECK(per_queue == std::map<std::string, int>{{"a", 2}, {"b", 4}});
+    CHECK(b.value("SELECT string_agg(queue || n, ' ' ORDER BY queue) FROM "
+                  "(SELECT queue, count(*) n FROM {ready} GROUP BY 1) x") == "a8 b6 c10");
+    CHECK(b.count("{claim}") == 1);
+  }
+}
+
+TEST_CASE("claim: watermarks hide what lies before them, per queue and priority; a sweep finds it") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  b.insert(1, "priority", "2");
+  b.insert(1, "priority", "7");
+  b.exec("UPDATE {ready} SET run_at = '2026-01-01 12:00Z'");
+  ClaimWant bounded = QueueBench::want("q", 10);
+  bounded.marks[2] = "2026-01-01 12:00:00.000001+00";
+  bounded.marks[7] = "2026-01-01 12:00:00.000000+00";
+  auto claimed = b.await(b.jobs.claim(7, node, {bounded}));
+  REQUIRE(claimed.size() == 1);
+  CHECK(claimed[0].priority == 7);
+  CHECK(claimed[0].hint_run_at_us == 1'767'268'800'000'000);
+
+  // The marks of another queue are not mistaken for this one's.
+  ClaimWant other = QueueBench::want("other", 10);
+  other.marks.assign(10, "2999-01-01");
+  bounded.marks[2] = "2999-01-01";
+  CHECK(b.await(b.jobs.claim(8, node, {other, bounded})).empty());
+  claimed = b.await(b.jobs.claim(9, node, {other, QueueBench::want("q", 10)}));
+  REQUIRE(claimed.size() == 1);
+  CHECK(claimed[0].priority == 2);
+}
+
+TEST_CASE("claim: a mark that this node wrote is the moment that the hint has") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  b.insert(5);
+  Watermarks marks(Watermarks::Options{.margin = 0ms, .sweep_every = 2s});
+  const auto first = b.claim(node, 2);
+  for (const ClaimedJob& c : first) marks.note("q", c.priority, c.hint_run_at_us);
+  marks.settle();
+  ClaimWant want = QueueBench::want("q", 10);
+  want.marks = marks.marks("q");
+  CHECK(b.await(b.jobs.claim(b.new_token(), node, {want})).size() == 3);
+}
+
+TEST_CASE("claim: a job moved to later has a stale early hint: it is not run, but filed for its time") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node();
+    const std::string id = b.insert_one();
+    b.exec("UPDATE {t} SET scheduled_at = '2999-01-01Z'");
+    CHECK(b.hints(id) == "parked:scheduled+ready");
+    b.exec("DELETE FROM {parked}");  // what the trigger filed: the claim must do it by itself
+    CHECK(b.claim(node).empty());
+    CHECK(b.status(id) == "pending");
+    CHECK(b.hints(id) == "parked:scheduled");
+    CHECK(b.value("SELECT run_at FROM {parked}") == "2999-01-01 00:00:00+00");
+  }
+}
+
+TEST_CASE("claim: a stale hint of a cancelled, finished, running or deleted job is dropped") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node();
+    b.insert(1);
+    b.exec("UPDATE {t} SET status = 'cancelled'");
+    b.insert(1, "status, claim_token", "'completed', 3");
+    b.insert(1, "status, claim_token", "'processing', 3");
+    b.exec("INSERT INTO {ready} (run_at, id, priority, queue) SELECT now(), id, 5, 'q' FROM {t} "
+           "WHERE status <> 'cancelled'");
+    b.exec("INSERT INTO {ready} (run_at, id, priority, queue) VALUES (now(), gen_random_uuid(), 5, 'q')");
+    REQUIRE(b.count("{ready}") == 4);
+    CHECK(b.claim(node).empty());
+    CHECK(b.count("{ready}") == 0);
+    CHECK(b.count("{parked}") == 0);
+    CHECK(b.number("SELECT count(*) FROM {t} WHERE claim_token = $1::bigint",
+                   Params{}.add(b.last_token())) == 0);
+    // The claim row names ids that nobody holds: its node removes it.
+    CHECK(b.await(b.jobs.hand_back(b.last_token(), node.node_id)) == 0);
+    CHECK(b.count("{claim}") == 0);
+  }
+}
+
+TEST_CASE("claim: a job that changed its queue is not run by those who serve the old one") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  const std::string id = b.insert_one();
+  b.exec("UPDATE {t} SET queue = 'other'");
+  b.exec("DELETE FROM {ready} WHERE queue = 'other'");
+  CHECK(b.claim(node).empty());
+  CHECK(b.status(id) == "pending");
+  CHECK(b.value("SELECT queue FROM {parked}") == "other");
+  CHECK(b.await(b.jobs.promote(10)) == 1);
+  CHECK(b.await(b.jobs.claim(9, node, {QueueBench::want("other", 1)})).size() == 1);
+}
+
+TEST_CASE("claim: jobs that were put back in line run in their new place") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  const Ids flood = b.insert(5, "priority", "1");
+  b.exec("UPDATE {t} SET priority = 9");
+  const std::string urgent = b.insert_one("priority", "5");
+  // The hints of priority 1 are stale: nothing of them may run before the others.
+  CHECK(b.claim(node, 1).empty());
+  CHECK(ids_of(b.claim(node, 5)) == Ids{urgent});
+  CHECK(b.await(b.jobs.promote(100)) > 0);
+  CHECK(sorted(ids_of(b.claim(node, 100))) == sorted(flood));
+}
+
+TEST_CASE("claim: a suspect's stray ready hint goes to where suspects wait") {
+  QueueBench b;
+  const std::string id = b.insert_one("crashes", "1");
+  b.exec("DELETE FROM {parked}");
+  file_hint(b, id, "run_at, priority, queue", "now(), 5, 'q'");
+  CHECK(b.claim(b.node()).empty());
+  CHECK(b.hints(id) == "parked:suspect");
+}
+
+TEST_CASE("claim: a job with two hints is claimed once") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node();
+    const std::string id = b.insert_one();
+    file_hint(b, id, "run_at, priority, queue", "now(), 5, 'q'");
+    SUBCASE("in one claim") {
+      CHECK(ids_of(b.claim(node)) == Ids{id});
+    }
+    SUBCASE("in two") {
+      const auto first = b.claim(node, 1);
+      CHECK(ids_of(first) == Ids{id});
+      CHECK(b.claim(node, 1).empty());
+      CHECK(b.complete(first) == Ids{id});
+    }
+    CHECK(b.count("{ready}") == 0);
+  }
+}
+
+TEST_CASE("claim: a retry counts on from the attempts that were made") {
+  QueueBench b;
+  b.insert_one("status, attempts, max_attempts", "'retrying', 2, 7");
+  const auto claimed = b.claim(b.node());
+  REQUIRE(claimed.size() == 1);
+  CHECK(claimed[0].job.attempt == 3);
+  CHECK(claimed[0].job.max_attempts == 7);
+}
+
+TEST_CASE("claim: a suspect is taken from where it waits, one at a time, and its claim says alone") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node();
+    const Ids ids = b.insert(2, "crashes", "2");
+    b.insert(1, "crashes, scheduled_at", "1, now() + interval '1 hour'");
+    CHECK(b.claim(node).empty());
+    CHECK(b.await(b.jobs.has_suspect({"q"})));
+    CHECK_FALSE(b.await(b.jobs.has_suspect({"other"})));
+    const auto first = b.claim_suspect(node);
+    REQUIRE(first.size() == 1);
+    CHECK(first[0].job.crashes == 2);
+    CHECK(b.value("SELECT alone FROM {claim} WHERE token = $1::bigint",
+                  Params{}.add(b.last_token())) == "t");
+    const auto second = b.claim_suspect(node);
+    REQUIRE(second.size() == 1);
+    CHECK(sorted({first[0].job.id, second[0].job.id}) == sorted(ids));
+    CHECK_FALSE(b.await(b.jobs.has_suspect({"q"})));
+    CHECK(b.claim_suspect(node).empty());
+  }
+}
+
+TEST_CASE("claim: a suspect's stale hint is dropped, one of a job that waits is filed again") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  const std::string id = b.insert_one("crashes", "1");
+  b.exec("UPDATE {t} SET status = 'cancelled'");
+  CHECK(b.claim_suspect(node).empty());
+  CHECK(b.hints(id) == "none");
+
+  b.exec("UPDATE {t} SET status = 'pending', scheduled_at = '2999-01-01Z'");
+  b.exec("UPDATE {parked} SET run_at = now()");
+  CHECK(b.claim_suspect(node).empty());
+  CHECK(b.hints(id) == "parked:suspect");
+  CHECK(b.value("SELECT run_at FROM {parked}") == "2999-01-01 00:00:00+00");
+
+  // Acquitted by hand, it is no suspect any more, whatever its old hint says.
+  b.exec("UPDATE {t} SET crashes = 0, queue = 'elsewhere', scheduled_at = now()");
+  b.exec("DELETE FROM {ready}");
+  b.exec("UPDATE {parked} SET run_at = now()");
+  CHECK(b.claim_suspect(node).empty());
+  CHECK(b.hints(id) == "parked:scheduled");
+}

@@ -1,0 +1,174 @@
+#include "queue_bench.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+
+#include "pg/connect_params.hpp"
+
+namespace rowcrew::testing {
+namespace {
+
+PoolOptions with_threads(PoolOptions options, unsigned threads) {
+  options.threads = threads;
+  return options;
+}
+
+void replace_all(std::string& text, std::string_view from, const std::string& to) {
+  for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+}
+
+Ids first_column(const Rows& rows) {
+  Ids ids;
+  for (std::size_t i = 0; i < rows.size(); ++i) ids.emplace_back(rows.text(i, 0));
+  return ids;
+}
+
+std::vector<std::int64_t> tokens_of(const std::vector<ClaimedJob>& jobs) {
+  std::set<std::int64_t> tokens;
+  for (const ClaimedJob& job : jobs) tokens.insert(job.job.claim_token);
+  return {tokens.begin(), tokens.end()};
+}
+
+}  // namespace
+
+QueueBench::QueueBench(const std::string& table_name, unsigned threads)
+    : pool(with_threads(db.options(), threads), log),
+      table(table_name),
+      jobs(pool, table_map(table)) {}
+
+std::string QueueBench::named(std::string_view sql) const {
+  std::string text(sql);
+  replace_all(text, "{t}", "rowcrew." + table);
+  for (const char* companion : {"ready", "parked", "claim"}) {
+    replace_all(text, std::string("{") + companion + "}", "rowcrew." + table + "_" + companion);
+  }
+  replace_all(text, "{type}", table == "job_queue" ? "job_type" : "type");
+  return text;
+}
+
+Rows QueueBench::run(const Statement& statement, Params params) {
+  return await(pool.query(statement, std::move(params)));
+}
+
+Rows QueueBench::query(std::string_view sql, const Params& params) {
+  const std::string& text = *texts_.insert(named(sql)).first;
+  return run(Statement{text, text}, params);
+}
+
+std::string QueueBench::value(std::string_view sql, const Params& params) {
+  return std::string(query(sql, params).text(0, 0));
+}
+
+std::int64_t QueueBench::number(std::string_view sql, const Params& params) {
+  return query(sql, params).integer(0, 0);
+}
+
+Ids QueueBench::insert(int count, const std::string& columns, const std::string& values) {
+  const std::string sql = "INSERT INTO {t} (id, {type}, queue" +
+                          (columns.empty() ? "" : ", " + columns) +
+                          ") SELECT rowcrew.uuid7(), 't', 'q'" +
+                          (values.empty() ? "" : ", " + values) +
+                          " FROM generate_series(1, $1::int) n ORDER BY n RETURNING id";
+  return first_column(query(sql, Params{}.add(count)));
+}
+
+std::string QueueBench::insert_one(const std::string& columns, const std::string& values) {
+  return insert(1, columns, values).at(0);
+}
+
+NodeIdentity QueueBench::node(std::int64_t epoch) {
+  const std::int64_t id = number(
+      "INSERT INTO rowcrew.node (epoch, lease_ms, name, host, pid, version, queues) "
+      "VALUES ($1::bigint, 30000, 'node', 'host', 1, '0', '{q}') RETURNING node_id",
+      Params{}.add(epoch));
+  return {id, epoch};
+}
+
+void QueueBench::kill(NodeIdentity identity) {
+  query("UPDATE rowcrew.node SET dead = true WHERE node_id = $1::bigint",
+        Params{}.add(identity.node_id));
+}
+
+ClaimWant QueueBench::want(const std::string& queue, std::size_t count) {
+  ClaimWant want;
+  want.queue = queue;
+  want.count = count;
+  want.marks.assign(10, "-infinity");
+  return want;
+}
+
+std::vector<ClaimedJob> QueueBench::claim(NodeIdentity by, std::size_t count) {
+  const std::int64_t token = new_token();
+  return await(jobs.claim(token, by, {want("q", count)}));
+}
+
+std::vector<ClaimedJob> QueueBench::claim_suspect(NodeIdentity by) {
+  const std::int64_t token = new_token();
+  return await(jobs.claim_suspect(token, by, {"q"}));
+}
+
+Ids QueueBench::complete(const std::vector<ClaimedJob>& claimed, bool drop) {
+  std::vector<std::int64_t> tokens;
+  if (drop) tokens = tokens_of(claimed);
+  return await(jobs.finish_completed(ended(claimed, Completed(R"({"n": 1})")), tokens));
+}
+
+Ids QueueBench::end(const std::vector<ClaimedJob>& claimed, const Outcome& outcome, bool drop) {
+  std::vector<std::int64_t> tokens;
+  if (drop) tokens = tokens_of(claimed);
+  return await(jobs.finish_ended(ended(claimed, outcome), 77, tokens));
+}
+
+std::string QueueBench::status(const std::string& id) {
+  return value("SELECT status FROM {t} WHERE id = $1::uuid", Params{}.add(id));
+}
+
+std::string QueueBench::hints(const std::string& id) {
+  return value(
+      "SELECT coalesce(string_agg(hint, '+' ORDER BY hint), 'none') FROM ("
+      "SELECT 'ready' FROM {ready} WHERE id = $1::uuid UNION ALL "
+      "SELECT 'parked:' || reason FROM {parked} WHERE id = $1::uuid) h (hint)",
+      Params{}.add(id));
+}
+
+std::int64_t QueueBench::count(std::string_view what) {
+  return number("SELECT count(*) FROM " + std::string(what));
+}
+
+std::optional<std::string> superuser_url(const TempDatabase& db) {
+  const char* found = std::getenv("ROWCREW_TEST_SUPERUSER_URL");
+  if (found == nullptr || *found == '\0') return std::nullopt;
+  PoolOptions options;
+  options.url = found;
+  ConnectParams params = connect_params(options);
+  params["dbname"] = db.name();
+  return test_url(std::move(params));
+}
+
+std::vector<EndedJob> ended(const std::vector<ClaimedJob>& claimed, const Outcome& outcome) {
+  std::vector<EndedJob> out;
+  for (const ClaimedJob& job : claimed) {
+    EndedJob one;
+    one.job = job.job;
+    one.ending = decide(job.job, outcome, RetryPolicy{}, 0.5);
+    one.duration_ms = 12;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+Ids ids_of(const std::vector<ClaimedJob>& claimed) {
+  Ids ids;
+  for (const ClaimedJob& job : claimed) ids.push_back(job.job.id);
+  return ids;
+}
+
+Ids sorted(Ids ids) {
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+}  // namespace rowcrew::testing
