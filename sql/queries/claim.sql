@@ -1,8 +1,10 @@
 -- Claims due jobs of several queues: one statement, one commit.
 -- $1 token  $2 node_id  $3 epoch  $4 queues text[]  $5 how many of each int[]
 -- $6 timestamptz[]: ten watermarks per queue, one per priority, in the order of $4
--- Returns the claimed jobs. Fewer than asked for means nothing more is due. Hints of jobs that are
--- no longer waiting are dropped; those of jobs that wait for later are filed again from the truth.
+-- Returns the claimed jobs. Hints of jobs that are no longer waiting are dropped; those of jobs that
+-- wait for later, or elsewhere, are filed again from the truth. When there were such hints, a row
+-- per queue follows with a null id and, in place of run_at_us, how many hints were taken: as many as
+-- were asked for means that more may be due.
 WITH w AS MATERIALIZED (
   SELECT * FROM unnest($4::text[], $5::int[]) WITH ORDINALITY AS u (queue, n, pos)
 ), c AS MATERIALIZED (
@@ -16,17 +18,17 @@ WITH w AS MATERIALIZED (
         ORDER BY r.run_at LIMIT w.n FOR UPDATE SKIP LOCKED) x
       LIMIT w.n) y))
   RETURNING id, run_at, priority, queue
-), k AS (
-  INSERT INTO {claim} (token, node_id, epoch, ids)
-  SELECT $1::bigint, $2::bigint, $3::bigint, array_agg(id) FROM c HAVING count(*) > 0
 ), u AS (
   UPDATE {table} q
   SET status = 'processing', started_at = rowcrew.clock(), claim_token = $1::bigint, worker_id = $2::bigint
   FROM c
-  WHERE q.id = c.id AND q.status IN ('pending', 'retrying') AND q.queue = c.queue
+  WHERE q.id = c.id AND q.status IN ('pending', 'retrying') AND q.queue = c.queue AND q.priority = c.priority
     AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes = 0
   RETURNING q.id, {job_type} AS job_type, q.queue, {payload} AS payload, q.attempts, q.max_attempts,
             q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority
+), k AS (
+  INSERT INTO {claim} (token, node_id, epoch, ids)
+  SELECT $1::bigint, $2::bigint, $3::bigint, array_agg(id) FROM u HAVING count(*) > 0
 ), m AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason)
   SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue,
@@ -36,3 +38,7 @@ WITH w AS MATERIALIZED (
   WHERE q.status IN ('pending', 'retrying')
 )
 SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority FROM u
+UNION ALL
+SELECT NULL, NULL, queue, NULL, NULL, NULL, NULL, count(*), NULL FROM c
+WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
+GROUP BY queue

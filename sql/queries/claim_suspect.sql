@@ -7,9 +7,6 @@ WITH c AS MATERIALIZED (
     WHERE p.reason = 'suspect' AND p.queue = ANY ($4::text[]) AND p.run_at <= rowcrew.clock()
     ORDER BY p.run_at LIMIT 1 FOR UPDATE SKIP LOCKED))
   RETURNING id, run_at, priority, queue
-), k AS (
-  INSERT INTO {claim} (token, node_id, epoch, alone, ids)
-  SELECT $1::bigint, $2::bigint, $3::bigint, true, array_agg(id) FROM c HAVING count(*) > 0
 ), u AS (
   UPDATE {table} q
   SET status = 'processing', started_at = rowcrew.clock(), claim_token = $1::bigint, worker_id = $2::bigint
@@ -18,9 +15,13 @@ WITH c AS MATERIALIZED (
     AND q.scheduled_at <= rowcrew.clock_now()
   RETURNING q.id, {job_type} AS job_type, q.queue, {payload} AS payload, q.attempts, q.max_attempts,
             q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority
+), k AS (
+  INSERT INTO {claim} (token, node_id, epoch, alone, ids)
+  SELECT $1::bigint, $2::bigint, $3::bigint, true, array_agg(id) FROM u HAVING count(*) > 0
 ), m AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason)
-  SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue, 'suspect'
+  SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue,
+         CASE WHEN q.crashes > 0 THEN 'suspect' ELSE 'scheduled' END
   FROM (SELECT id FROM c EXCEPT SELECT id FROM u) stale
   JOIN {table} q ON q.id = stale.id
   WHERE q.status IN ('pending', 'retrying')

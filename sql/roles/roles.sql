@@ -62,6 +62,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
       rowcrew.node, rowcrew.node_stat, rowcrew.job_unique TO rowcrew_worker;
 GRANT SELECT, INSERT, UPDATE ON rowcrew.job_queue, rowcrew.processing_jobs TO rowcrew_worker;
 GRANT SELECT, INSERT ON rowcrew.job_attempt, rowcrew.job_event, rowcrew.tick, rowcrew.node_command_ack TO rowcrew_worker;
+GRANT DELETE ON rowcrew.tick TO rowcrew_worker;
 GRANT SELECT, DELETE ON rowcrew.node_command TO rowcrew_worker;
 GRANT SELECT ON rowcrew.meta, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.event_subscription,
       rowcrew.app TO rowcrew_worker;

@@ -25,21 +25,40 @@ Params claim_params(std::int64_t token, NodeIdentity node, const std::vector<Cla
   return params;
 }
 
-std::vector<ClaimedJob> read_claimed(const Rows& rows, std::int64_t token, const std::string& table) {
-  std::vector<ClaimedJob> claimed(rows.size());
+struct Claimed {
+  std::vector<ClaimedJob> jobs;
+  TakenHints taken;
+};
+
+ClaimedJob read_job(const Rows& rows, std::size_t i, std::int64_t token, const std::string& table) {
+  ClaimedJob claimed;
+  Job& job = claimed.job;
+  job.id = rows.text(i, 0);
+  job.table = table;
+  job.job_type = rows.text(i, 1);
+  job.queue = rows.text(i, 2);
+  job.payload = rows.text(i, 3);
+  job.claim_token = token;
+  job.attempt = static_cast<int>(rows.integer(i, 4)) + 1;
+  job.max_attempts = static_cast<int>(rows.integer(i, 5));
+  job.crashes = static_cast<int>(rows.integer(i, 6));
+  claimed.hint_run_at_us = rows.integer(i, 7);
+  claimed.priority = static_cast<int>(rows.integer(i, 8));
+  return claimed;
+}
+
+/// A row without an id tells how many hints were taken of a queue.
+Claimed read_claimed(const Rows& rows, std::int64_t token, const std::string& table) {
+  Claimed claimed;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    Job& job = claimed[i].job;
-    job.id = rows.text(i, 0);
-    job.table = table;
-    job.job_type = rows.text(i, 1);
-    job.queue = rows.text(i, 2);
-    job.payload = rows.text(i, 3);
-    job.claim_token = token;
-    job.attempt = static_cast<int>(rows.integer(i, 4)) + 1;
-    job.max_attempts = static_cast<int>(rows.integer(i, 5));
-    job.crashes = static_cast<int>(rows.integer(i, 6));
-    claimed[i].hint_run_at_us = rows.integer(i, 7);
-    claimed[i].priority = static_cast<int>(rows.integer(i, 8));
+    if (rows.is_null(i, 0)) {
+      claimed.taken[std::string(rows.text(i, 2))] = static_cast<std::size_t>(rows.integer(i, 7));
+    } else {
+      claimed.jobs.push_back(read_job(rows, i, token, table));
+    }
+  }
+  if (claimed.taken.empty()) {
+    for (const ClaimedJob& job : claimed.jobs) ++claimed.taken[job.job.queue];
   }
   return claimed;
 }
@@ -83,11 +102,13 @@ Ids split_array(std::string_view literal) {
 
 JobTable::JobTable(Db& db, TableMap map) : db_(db), name_(map.name), statements_(std::move(map.values), map.name) {}
 
-JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::run_claim(const Statement& statement, Params params, std::int64_t token) {
+JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::run_claim(const Statement& statement, Params params, std::int64_t token, TakenHints* taken) {
   auto work = [statement, params = std::move(params), token, table = name_](Tx& tx) {
     return read_claimed(tx.exec(statement, params), token, table);
   };
-  co_return co_await db_.run(TxMode::autocommit, std::move(work));
+  Claimed claimed = co_await db_.run(TxMode::autocommit, std::move(work));
+  if (taken != nullptr) *taken = std::move(claimed.taken);
+  co_return std::move(claimed.jobs);
 }
 
 JobTable::Awaitable<Ids> JobTable::run_ids(const Statement& statement, Params params) {
@@ -95,8 +116,8 @@ JobTable::Awaitable<Ids> JobTable::run_ids(const Statement& statement, Params pa
   co_return co_await db_.run(TxMode::autocommit, std::move(work));
 }
 
-JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants) {
-  return run_claim(statements_.render(sql::claim), claim_params(token, node, wants, true), token);
+JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants, TakenHints* taken) {
+  return run_claim(statements_.render(sql::claim), claim_params(token, node, wants, true), token, taken);
 }
 
 JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_unlocked(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants) {
@@ -166,6 +187,7 @@ JobTable::Awaitable<Ids> JobTable::finish_verify(std::vector<EndedJob> jobs) {
 }
 
 JobTable::Awaitable<void> JobTable::park_unserved(std::vector<Job> jobs, std::vector<std::int64_t> drop, std::chrono::milliseconds delay) {
+  std::sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.id < b.id; });
   IdsAndTokens keys;
   for (const Job& job : jobs) keys.add(job);
   Params params;

@@ -4,6 +4,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,10 @@ struct ClaimWant {
   std::vector<std::string> marks;
 };
 
+/// How many hints a claim took of each queue, stale ones included. As many as were asked for means
+/// that more may be due, however few of them were jobs.
+using TakenHints = std::map<std::string, std::size_t, std::less<>>;
+
 struct EndedJob {
   Job job;
   Ending ending;
@@ -69,7 +74,9 @@ class JobTable {
   JobTable(Db& db, TableMap map);
   const std::string& name() const { return name_; }
 
-  Awaitable<std::vector<ClaimedJob>> claim(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants);
+  /// `taken`, when given, is filled in and must outlive the call.
+  Awaitable<std::vector<ClaimedJob>> claim(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants,
+                                           TakenHints* taken = nullptr);
   /// After 55P03: skips jobs whose rows somebody else holds locked.
   Awaitable<std::vector<ClaimedJob>> claim_unlocked(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants);
   Awaitable<std::vector<ClaimedJob>> claim_suspect(std::int64_t token, NodeIdentity node, std::vector<std::string> queues);
@@ -99,7 +106,8 @@ class JobTable {
   Awaitable<std::vector<std::string>> audit_heal(std::vector<std::string> ids);
 
  private:
-  Awaitable<std::vector<ClaimedJob>> run_claim(const Statement& statement, Params params, std::int64_t token);
+  Awaitable<std::vector<ClaimedJob>> run_claim(const Statement& statement, Params params, std::int64_t token,
+                                               TakenHints* taken = nullptr);
   Awaitable<std::vector<std::string>> run_ids(const Statement& statement, Params params);
 
   Db& db_;

@@ -43,7 +43,7 @@ void Claimer::look_everywhere() {
 }
 
 bool Claimer::drained() const {
-  return found_nothing_ && !suspects_.waiting() && state_.running.empty() && completer_.pending() == 0;
+  return found_nothing_ && pacer_.idle() && !suspects_.waiting() && state_.running.empty() && completer_.pending() == 0;
 }
 
 asio::awaitable<void> Claimer::run() {
@@ -132,23 +132,23 @@ asio::awaitable<void> Claimer::claim_table(std::size_t table, bool sweep, std::v
     const auto known = std::find_if(answers.begin(), answers.end(), [&](const auto& a) { return a.queue == w.queue; });
     if (known == answers.end()) answers.push_back({w.queue, w.count, 0});
   }
-  std::optional<std::vector<ClaimedJob>> claimed = co_await send_claim(table, std::move(want));
-  if (!claimed) co_return;
+  const std::int64_t epoch = state_.identity.epoch;
+  std::vector<ClaimedJob> claimed = co_await send_claim(table, std::move(want));
   if (sweep) marks_[table].swept(state_.clock.mono(), state_.random.unit());
-  for (const ClaimedJob& job : *claimed) {
+  for (const ClaimedJob& job : claimed) {
     marks_[table].note(job.job.queue, job.priority, job.hint_run_at_us);
     for (auto& answer : answers) {
       if (answer.queue == job.job.queue) ++answer.got;
     }
   }
   marks_[table].settle();
-  if (!claimed->empty()) found_nothing_ = false;
-  co_await start_all(table, std::move(*claimed));
+  if (!claimed.empty()) found_nothing_ = false;
+  co_await start_all(table, epoch, std::move(claimed));
 }
 
 /// Sends one claim under a token of its own. A row that somebody holds locked (55P03) is tried once
 /// more in the form that steps around it.
-asio::awaitable<std::optional<std::vector<ClaimedJob>>> Claimer::send_claim(std::size_t table, std::vector<ClaimWant> wants) {
+asio::awaitable<std::vector<ClaimedJob>> Claimer::send_claim(std::size_t table, std::vector<ClaimWant> wants) {
   TableState& state = *state_.tables[table];
   bool around = false;
   for (;;) {
@@ -185,9 +185,10 @@ asio::awaitable<std::optional<std::vector<ClaimedJob>>> Claimer::send_claim(std:
   }
 }
 
-asio::awaitable<void> Claimer::start_all(std::size_t table, std::vector<ClaimedJob> claimed) {
+asio::awaitable<void> Claimer::start_all(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) {
   std::vector<Job> unserved;
-  const bool may_start = state_.may_claim();
+  // Registered anew since the claim was sent: its claim row is a dead node's, and about to be reaped.
+  const bool may_start = state_.may_claim() && state_.identity.epoch == epoch;
   for (ClaimedJob& job : claimed) {
     if (!may_start) {
       EndedJob back;
@@ -242,6 +243,7 @@ asio::awaitable<void> Claimer::run_suspect() {
   for (std::size_t table = 0; table < state_.tables.size() && !suspect_running_ && !failed; ++table) {
     TableState& state = *state_.tables[table];
     const std::int64_t token = state_.new_token();
+    const std::int64_t epoch = state_.identity.epoch;
     state.ledger.sending(token);
     std::vector<ClaimedJob> claimed;
     try {
@@ -255,7 +257,7 @@ asio::awaitable<void> Claimer::run_suspect() {
     state.ledger.claimed(token, claimed.size());
     found_nothing_ = false;
     suspect_running_ = true;
-    co_await start_all(table, std::move(claimed));
+    co_await start_all(table, epoch, std::move(claimed));
   }
   if (!suspect_running_) {
     suspects_.settled();

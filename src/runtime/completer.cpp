@@ -136,7 +136,7 @@ asio::awaitable<bool> Completer::write(std::size_t table, std::deque<Item>& queu
   }
   ROWCREW_FAULT_POINT("finish.committed");
   failures_ = 0;
-  if (buffer.batch_limit < kMaxBatch && queue.empty()) buffer.batch_limit = kMaxBatch;
+  buffer.batch_limit = std::min(kMaxBatch, buffer.batch_limit * 2);
   co_await settle(table, std::move(batch), std::move(written), dropped);
   co_return true;
 }

@@ -29,6 +29,12 @@ def with_database(url, name):
     return urllib.parse.urlunsplit(parts._replace(path="/" + name))
 
 
+def with_user(url, name):
+    parts = urllib.parse.urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urllib.parse.urlunsplit(parts._replace(netloc=f"{name}@{host}"))
+
+
 def wait_for(what, check, within=30.0, every=0.02):
     """Returns the first truthy value of check(); fails the test with `what` after `within` seconds."""
     end = time.monotonic() + within

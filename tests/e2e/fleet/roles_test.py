@@ -1,0 +1,87 @@
+#!/usr/bin/python3
+"""Nodes work as a login that is only a rowcrew_worker; what the other roles may and may not."""
+import contextlib
+import pathlib
+import re
+import sys
+import unittest
+
+import psycopg2
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from support.fleet import SOURCE, URL, FleetTest, wait_for, with_user  # noqa: E402
+
+NAMES = {"table": "rowcrew.job_queue", "ready": "rowcrew.job_queue_ready", "parked": "rowcrew.job_queue_parked",
+         "claim": "rowcrew.job_queue_claim", "table_name": "'job_queue'", "table_regclass": "'rowcrew.job_queue'",
+         "job_type": "q.job_type", "payload": "q.payload", "result": "result"}
+
+
+class Roles(FleetTest):
+    def login(self, role):
+        """A login in that group only; dropped with the test."""
+        name = f"{role}_{self.db.name}"
+        self.db.execute(f'CREATE ROLE "{name}" LOGIN IN ROLE {role}')
+        self.addCleanup(self.drop_login, name)
+        return with_user(self.db.url, name)
+
+    def drop_login(self, name):
+        with contextlib.closing(psycopg2.connect(URL)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f'DROP ROLE "{name}"')
+
+    def test_a_node_needs_no_more_than_rowcrew_worker(self):
+        url = self.login("rowcrew_worker")
+        self.db.execute("INSERT INTO rowcrew.event_subscription VALUES ('test', ARRAY['job.completed', 'job.failed'], NULL)")
+        self.db.execute("INSERT INTO rowcrew.schedule (name, every_ms, job_type) VALUES ('often', 1000, 'noop')")
+        node = self.node("worker", url=url, node={"reconcile_every": "200ms", "audit_every": "500ms"}).ready()
+        for job_type in ("noop", "flaky", "fail"):
+            self.enqueue(job_type, 10)
+            self.enqueue(job_type, 10, table="processing_jobs", column="type")
+        wait_for("a tick", lambda: self.db.value("SELECT count(*) FROM rowcrew.tick") > 0)
+        self.db.execute("UPDATE rowcrew.schedule SET enabled = false")
+        self.wait_finished()
+        self.wait_finished(table="processing_jobs")
+        self.assertEqual(node.stop()[0], 0, node.tail())
+
+    def test_every_statement_of_the_engine_is_granted_to_rowcrew_worker(self):
+        with contextlib.closing(psycopg2.connect(self.login("rowcrew_worker"))) as connection:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            for path in sorted((SOURCE / "sql/queries").rglob("*.sql")):
+                if path.parent.name in ("cli", "ingest") or path.stem in ("issue", "acks"):
+                    continue  # other programs' and operators'
+                text = re.sub(r"\{(\w+)\}", lambda found: NAMES[found[1]], path.read_text())
+                arguments = max((int(n) for n in re.findall(r"\$(\d+)", text)), default=0)
+                with self.subTest(path.name):
+                    cursor.execute("DEALLOCATE ALL")
+                    cursor.execute(f"PREPARE s AS {text}")
+                    # Permissions are checked when the plan is set up; nothing runs.
+                    cursor.execute("EXPLAIN EXECUTE s" + (f"({', '.join(['NULL'] * arguments)})" if arguments else ""))
+
+    def test_the_application_sees_its_own_jobs_and_sets_nothing_of_ours(self):
+        url = self.login("rowcrew_app")
+        self.enqueue("noop")  # somebody else's
+        with contextlib.closing(psycopg2.connect(url)) as connection:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            cursor.execute("INSERT INTO rowcrew.job_queue (job_type) VALUES ('noop') RETURNING id")
+            mine = cursor.fetchone()[0]
+            cursor.execute("SELECT rowcrew.enqueue('noop', p_unique_key => 'k') = rowcrew.enqueue('noop', p_unique_key => 'k')")
+            self.assertTrue(cursor.fetchone()[0])
+            cursor.execute("SELECT count(*), count(*) FILTER (WHERE id = %s) FROM rowcrew.my_jobs", (mine,))
+            self.assertEqual(cursor.fetchone(), (2, 1))
+            for refused in ("INSERT INTO rowcrew.job_queue (job_type, status) VALUES ('noop', 'completed')",
+                            "INSERT INTO rowcrew.job_queue (job_type, claim_token) VALUES ('noop', 1)",
+                            "INSERT INTO rowcrew.job_queue (job_type, enqueued_by) VALUES ('noop', 'other')",
+                            "UPDATE rowcrew.job_queue SET status = 'cancelled'",
+                            "UPDATE rowcrew.job_queue SET claim_token = 1",
+                            "DELETE FROM rowcrew.job_queue", "TRUNCATE rowcrew.job_queue",
+                            "SELECT payload FROM rowcrew.job_queue",
+                            "INSERT INTO rowcrew.job_queue_ready VALUES (now(), gen_random_uuid(), 0, 'default')",
+                            "SELECT * FROM rowcrew.api_key"):
+                with self.subTest(refused), self.assertRaises(psycopg2.errors.InsufficientPrivilege):
+                    cursor.execute(refused)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,316 @@
+// How executions end: what is written, and what the fence refuses.
+#include "queue_bench.hpp"
+
+using namespace std::chrono_literals;
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+std::string row(QueueBench& b, const std::string& id, const std::string& columns) {
+  return b.value("SELECT concat_ws('|', " + columns + ") FROM {t} WHERE id = $1::uuid",
+                 Params{}.add(id));
+}
+
+/// What makes a claim no longer ours.
+struct Loss {
+  const char* name;
+  const char* sql;
+  const char* status;  ///< as it must stay
+};
+const Loss kLosses[] = {
+    {"another token", "UPDATE {t} SET claim_token = 1", "processing"},
+    {"set to pending by hand", "UPDATE {t} SET status = 'pending'", "pending"},
+    {"cancelled by hand", "UPDATE {t} SET status = 'cancelled'", "cancelled"},
+    {"failed by hand", "UPDATE {t} SET status = 'failed', error_code = 'by_hand'", "failed"},
+    {"set back and claimed anew",
+     "WITH back AS (SELECT 1) UPDATE {t} SET claim_token = 2, worker_id = 9", "processing"},
+};
+
+}  // namespace
+
+TEST_CASE("finish: a completed job has its result, one attempt more and no error of before") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    QueueBench b(table);
+    const std::string id =
+        b.insert_one("attempts, error_code, error_message", "2, 'http_503', 'busy'");
+    CHECK(b.complete(b.claim(b.node())) == Ids{id});
+    const std::string result = b.table == "job_queue" ? "result" : "outputs";
+    CHECK(row(b, id, "status, attempts, " + result + ", error_code, error_message, "
+                     "completed_at >= started_at, completed_at <= clock_timestamp()") ==
+          R"(completed|3|{"n": 1}|t|t)");
+    CHECK(b.hints(id) == "none");
+    CHECK(b.count("{claim}") == 0);
+    CHECK(b.count("rowcrew.job_attempt") == 0);  // success leaves no trace but its row
+    // The token stays, so that a repetition is recognised.
+    CHECK(row(b, id, "claim_token") == std::to_string(b.last_token()));
+  }
+}
+
+TEST_CASE("finish: without a result the column keeps what it has") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const std::string result = b.table == "job_queue" ? "result" : "outputs";
+    const std::string id = b.insert_one(result, R"('{"half": "way"}')");
+    const auto claimed = b.claim(b.node());
+    CHECK(b.await(b.jobs.finish_completed(ended(claimed, Completed()), {})) == Ids{id});
+    CHECK(row(b, id, result) == R"({"half": "way"})");
+  }
+}
+
+TEST_CASE("finish: a batch is written whole, whatever order it comes in") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const Ids ids = b.insert(300);
+    auto claimed = b.claim(b.node(), 300);
+    std::swap(claimed[0], claimed[299]);
+    CHECK(sorted(b.complete(claimed)) == sorted(ids));
+    CHECK(b.number("SELECT count(*) FROM {t} WHERE status = 'completed'") == 300);
+  }
+}
+
+TEST_CASE("finish: a completion without the claim writes nothing") {
+  for (const char* table : kJobTables) {
+    for (const Loss& loss : kLosses) {
+      CAPTURE(table);
+      CAPTURE(loss.name);
+      QueueBench b(table);
+      const std::string id = b.insert_one();
+      const auto claimed = b.claim(b.node());
+      b.exec(loss.sql);
+      CHECK(b.complete(claimed).empty());
+      CHECK(row(b, id, "status, attempts, completed_at") == std::string(loss.status) + "|0");
+    }
+  }
+}
+
+TEST_CASE("finish: an ending without the claim writes nothing, no log, no event, no hint") {
+  const Outcome outcomes[] = {Retry("x", "y"), Snooze(1s), Failed("x", "y"), Cancelled("z")};
+  for (const char* table : kJobTables) {
+    for (const Loss& loss : kLosses) {
+      CAPTURE(table);
+      CAPTURE(loss.name);
+      QueueBench b(table);
+      b.exec("INSERT INTO rowcrew.event_subscription (name, events) VALUES "
+             "('all', '{job.completed,job.failed,job.cancelled}')");
+      const std::string id = b.insert_one();
+      const auto claimed = b.claim(b.node());
+      b.exec(loss.sql);
+      const std::string before = row(b, id, "t");
+      const std::string hints = b.hints(id);
+      for (const Outcome& outcome : outcomes) CHECK(b.end(claimed, outcome).empty());
+      CHECK(b.complete(claimed).empty());
+      CHECK(row(b, id, "t") == before);
+      CHECK(b.hints(id) == hints);
+      CHECK(b.count("rowcrew.job_attempt") == 0);
+      CHECK(b.count("rowcrew.job_event") == 0);
+    }
+  }
+}
+
+TEST_CASE("finish: what was reaped is not finished by the dead, nor after another has it") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity dying = b.node(1);
+    const NodeIdentity other = b.node(2);
+    const std::string id = b.insert_one();
+    const auto claimed = b.claim(dying);
+    b.kill(dying);
+    CHECK(b.await(b.jobs.reap(3, {})).jobs.size() == 1);
+    CHECK(b.complete(claimed).empty());
+    CHECK(b.status(id) == "retrying");
+    const auto again = b.claim_suspect(other);
+    REQUIRE(again.size() == 1);
+    CHECK(b.complete(claimed, false).empty());
+    CHECK(b.end(claimed, Failed("x", "late"), false).empty());
+    CHECK(b.status(id) == "processing");
+    CHECK(b.complete(again) == Ids{id});
+  }
+}
+
+TEST_CASE("finish: of a batch only the lost jobs are refused") {
+  QueueBench b;
+  b.insert(4);
+  const auto claimed = b.claim(b.node());
+  b.query("UPDATE {t} SET status = 'pending' WHERE id = $1::uuid",
+          Params{}.add(claimed[1].job.id));
+  Ids rest = ids_of(claimed);
+  rest.erase(rest.begin() + 1);
+  CHECK(sorted(b.complete(claimed)) == sorted(rest));
+}
+
+TEST_CASE("finish: a repetition after a success is refused, and recognised as a success") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    QueueBench b(table);
+    const Ids ids = b.insert(3);
+    const auto claimed = b.claim(b.node());
+    const std::vector<ClaimedJob> good{claimed[0]}, bad{claimed[1]}, running{claimed[2]};
+    b.complete(good, false);
+    b.end(bad, Retry("x", "y", 1h), false);
+    CHECK(b.complete(good, false).empty());
+    CHECK(b.end(bad, Retry("x", "y", 1h), false).empty());
+    CHECK(sorted(b.await(b.jobs.finish_verify(ended(claimed, Completed())))) ==
+          sorted({claimed[0].job.id, claimed[1].job.id}));
+    // Written once, not twice.
+    CHECK(b.number("SELECT sum(attempts) FROM {t}") == 2);
+    CHECK(b.count("rowcrew.job_attempt") == 1);
+    // Another's job is not mistaken for ours.
+    b.exec("UPDATE {t} SET claim_token = 3");
+    CHECK(b.await(b.jobs.finish_verify(ended(claimed, Completed()))).empty());
+  }
+}
+
+TEST_CASE("finish: claim rows go exactly when they are named") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node();
+    b.insert(4);
+    const auto first = b.claim(node, 2);
+    const auto second = b.claim(node, 2);
+    CHECK(b.count("{claim}") == 2);
+    b.complete({first[0]}, false);
+    CHECK(b.count("{claim}") == 2);
+    b.complete({first[1]}, true);
+    CHECK(b.value("SELECT string_agg(token::text, ',') FROM {claim}") ==
+          std::to_string(b.last_token()));
+    b.end({second[0]}, Retry("x", ""), false);
+    CHECK(b.count("{claim}") == 1);
+    b.end({second[1]}, Retry("x", ""), true);
+    CHECK(b.count("{claim}") == 0);
+  }
+}
+
+TEST_CASE("finish: a retry waits for its delay, with its error and its attempt used") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const std::string id = b.insert_one();
+    b.end(b.claim(b.node()), Retry("http_503", "busy", 1h));
+    CHECK(row(b, id, "status, attempts, error_code, error_message, completed_at, "
+                     "scheduled_at > now() + interval '59 min', scheduled_at < now() + interval '61 min'") ==
+          "retrying|1|http_503|busy|t|t");
+    CHECK(b.hints(id) == "parked:backoff");
+    CHECK(b.value("SELECT p.run_at = q.scheduled_at FROM {parked} p JOIN {t} q USING (id)") == "t");
+  }
+}
+
+TEST_CASE("finish: a retry without a delay is due at once") {
+  QueueBench b;
+  const std::string id = b.insert_one();
+  b.end(b.claim(b.node()), Retry("http_503", "busy", 0ms));
+  CHECK(b.hints(id) == "ready");
+  CHECK(b.claim(b.node()).at(0).job.attempt == 2);
+}
+
+TEST_CASE("finish: snooze and release give the attempt back and keep the error of before") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node();
+    const std::string id = b.insert_one("attempts, status, error_code, error_message",
+                                        "1, 'retrying', 'http_503', 'busy'");
+    b.end(b.claim(node), Snooze(1h, "not yet"));
+    CHECK(row(b, id, "status, attempts, error_code, error_message") == "retrying|1|http_503|busy");
+    CHECK(b.hints(id) == "parked:backoff");
+
+    b.exec("UPDATE {t} SET scheduled_at = now()");
+    const auto claimed = b.claim(node);
+    REQUIRE(claimed.size() == 1);
+    CHECK(claimed[0].job.attempt == 2);
+    EndedJob back;
+    back.job = claimed[0].job;
+    back.ending = released(back.job);
+    b.exec("DELETE FROM {parked}");
+    CHECK(b.await(b.jobs.finish_ended({back}, node.node_id, {b.last_token()})) == Ids{id});
+    CHECK(row(b, id, "status, attempts, error_code") == "retrying|1|http_503");
+    CHECK(b.hints(id) == "ready");
+    CHECK(b.claim(node).at(0).job.attempt == 2);
+
+    const std::string fresh = b.insert_one();
+    b.end(b.claim(node), Snooze(1h));
+    CHECK(row(b, fresh, "status, attempts") == "pending|0");
+    CHECK(b.hints(fresh) == "parked:scheduled");
+  }
+}
+
+TEST_CASE("finish: failed and cancelled are the end") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node();
+    const std::string failed = b.insert_one();
+    b.end(b.claim(node), Failed("bad_payload", "url: missing"));
+    CHECK(row(b, failed, "status, attempts, error_code, error_message, completed_at <= clock_timestamp()") ==
+          "failed|1|bad_payload|url: missing|t");
+    const std::string cancelled = b.insert_one();
+    b.end(b.claim(node), Cancelled("no longer wanted"));
+    CHECK(row(b, cancelled, "status, attempts, error_code, error_message") ==
+          "cancelled|1|cancelled|no longer wanted");
+    CHECK(b.hints(failed) == "none");
+    CHECK(b.hints(cancelled) == "none");
+  }
+}
+
+TEST_CASE("finish: one batch of all outcomes is written as each was decided") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  b.insert(4);
+  const auto claimed = b.claim(node);
+  REQUIRE(claimed.size() == 4);
+  const Outcome outcomes[] = {Retry("a", "", 1h), Snooze(2h), Failed("c", ""), Cancelled("d")};
+  std::vector<EndedJob> batch;
+  for (std::size_t i = 0; i < 4; ++i) {
+    batch.push_back(ended({claimed[i]}, outcomes[i])[0]);
+  }
+  CHECK(b.await(b.jobs.finish_ended(batch, node.node_id, {b.last_token()})).size() == 4);
+  const char* expected[] = {"retrying|1", "pending|0", "failed|1", "cancelled|1"};
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(row(b, claimed[i].job.id, "status, attempts") == expected[i]);
+  }
+}
+
+TEST_CASE("finish: the last attempt fails, and the row says how many there were") {
+  QueueBench b;
+  const std::string id = b.insert_one("attempts, max_attempts, status", "2, 3, 'retrying'");
+  b.end(b.claim(b.node()), Retry("http_503", "busy"));
+  CHECK(row(b, id, "status, attempts, error_code") == "failed|3|http_503");
+}
+
+TEST_CASE("finish: the longest delay that a handler may ask for can be stored") {
+  QueueBench b;
+  const std::string id = b.insert_one();
+  b.end(b.claim(b.node()), Snooze(std::chrono::milliseconds::max()));
+  CHECK(row(b, id, "scheduled_at > now() + interval '9 years'") == "t");
+}
+
+TEST_CASE("finish: a message of any bytes can be stored") {
+  QueueBench b;
+  const std::string id = b.insert_one();
+  std::string noise;
+  for (int c = 0; c < 256; ++c) noise += static_cast<char>(c);
+  b.end(b.claim(b.node()), Failed("noise", noise + R"({"a\b",NULL})"));
+  CHECK(row(b, id, "status") == "failed");
+  CHECK(row(b, id, "right(error_message, 12)") == R"({"a\b",NULL})");
+}
+
+TEST_CASE("finish: a job's unique key is free again once it has ended, not before") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  const char* enqueue = "SELECT rowcrew.enqueue('t', '{}', 'q', NULL, NULL, NULL, 'key')";
+  for (const bool failing : {false, true}) {
+    const std::string id = b.value(enqueue);
+    CHECK(b.value(enqueue) == id);
+    b.end(b.claim(node), Retry("x", "", 0ms));
+    CHECK(b.value(enqueue) == id);
+    const auto claimed = b.claim(node);
+    CHECK(b.value(enqueue) == id);
+    if (failing) {
+      b.end(claimed, Failed("x", ""));
+    } else {
+      b.complete(claimed);
+    }
+    CHECK(b.count("rowcrew.job_unique") == 0);
+  }
+  const std::string id = b.value(enqueue);
+  b.query("DELETE FROM {t} WHERE id = $1::uuid", Params{}.add(id));
+  CHECK(b.count("rowcrew.job_unique") == 0);
+}
