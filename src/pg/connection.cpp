@@ -27,7 +27,7 @@ using Result = std::unique_ptr<PGresult, ResultClearer>;
 }
 
 [[noreturn]] void throw_stopped() {
-  throw TransientError("db_stopped", "database: the pool has been stopped");
+  throw TransientError("db_stopped", "database: stopped while connecting");
 }
 
 SteadyTime deadline_in(milliseconds span) {

@@ -3,16 +3,16 @@
 #include <fmt/format.h>
 
 #include <boost/asio/associated_cancellation_slot.hpp>
-#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+#include <system_error>
 #include <thread>
 
 #include "base/event.hpp"
 #include "pg/backoff.hpp"
+#include "pg/continuation.hpp"
 #include "pg/listener_link.hpp"
 #include "pg/statement_template.hpp"
 #include "sql_pg.hpp"
@@ -86,7 +86,7 @@ struct Listener::State {
   std::weak_ptr<Attempt> current;
 };
 
-/// Resumes when the attempt has ended, also when cancelled: cancelling makes it end.
+/// Resumes when the attempt has ended. Being cancelled makes it end, and is thrown then.
 asio::awaitable<std::shared_ptr<Attempt>> Listener::State::attempt() {
   auto made = std::make_shared<Attempt>();
   current = made;
@@ -97,23 +97,25 @@ asio::awaitable<std::shared_ptr<Attempt>> Listener::State::attempt() {
         if (const auto attempt = weak.lock()) attempt->interrupt.trigger();
       });
     }
-    auto guard = asio::make_work_guard(handler);
-    auto kept = std::make_shared<decltype(handler)>(std::move(handler));
-    // Not the owner of the attempt: a thread cannot join itself.
-    made->thread = std::thread([this, attempt = made.get(), guard, kept]() mutable {
-      attempt->run(connector, batch);
-      auto resume = [kept = std::move(kept)]() mutable {
-        auto own = std::move(*kept);
-        kept.reset();
-        own();
-      };
-      asio::post(guard.get_executor(), std::move(resume));
-      guard.reset();
-    });
+    auto resume = continuation<>(std::move(handler));
+    try {
+      // Not the owner of the attempt: a thread cannot join itself.
+      made->thread = std::thread([this, attempt = made.get(), resume] {
+        attempt->run(connector, batch);
+        resume();
+      });
+    } catch (const std::system_error& error) {  // no thread to be had
+      made->failure = error.what();
+      resume();
+    }
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(initiate),
                                                                         asio::use_awaitable);
   made->join();
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) {
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
   co_return made;
 }
 

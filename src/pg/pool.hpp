@@ -18,7 +18,8 @@ namespace rowcrew {
 struct PoolOptions {
   std::string url;               ///< libpq URI or keywords; several hosts allowed
   std::string application_name;  ///< shows in pg_stat_activity
-  /// Read at every connect when set (password files and commands that rotate).
+  /// Asked at every connect when set (password files and commands that rotate), on a database
+  /// thread, perhaps on several at once.
   std::function<std::optional<std::string>()> password;
   unsigned threads = 4;                    ///< 1..64
   std::size_t queue = 256;                 ///< closures that may wait; one more is "db_busy"
@@ -35,19 +36,24 @@ struct PoolOptions {
 /// and nested-loop plans (engine-protocol: "connections"). A lost connection is replaced before
 /// the next closure; the closure that met it gets DbError. Connecting is retried with backoff for
 /// as long as a closure's `wait` allows; while the database is away one db.unreachable line is
-/// logged a minute, and one db.reconnected when it is back. It must be destroyed before the
+/// logged a minute, and one db.reconnected when it is back. A server that does not answer two
+/// seconds after statement_timeout counts as lost. The pool must be destroyed before the
 /// io_contexts of its callers.
 class Pool final : public Db {
  public:
+  /// Connects with the first closure. Throws ConfigError: a malformed URL, threads out of range.
   Pool(PoolOptions options, Log& log);
   /// Abandons what waits (TransientError "db_stopped"), ends running statements by closing their
   /// sockets after `stop()`'s time, joins.
   ~Pool() override;
 
-  /// No new closures; waits for running ones at most `within`, then cancels their statements.
+  /// No new closures, and those that wait for a thread or for a connection are abandoned. Waits
+  /// for running ones at most `within`, then cancels their statements, and a second later shuts
+  /// their sockets down. Returns two seconds after `within` at the latest.
   void stop(std::chrono::milliseconds within);
 
-  /// Whether the last connection attempt or statement of any thread reached the server.
+  /// Whether the last connection attempt or statement of any thread reached the server; false
+  /// before the first.
   bool reachable() const;
   std::size_t waiting() const;
 

@@ -1,7 +1,6 @@
 #include "pg/pool_state.hpp"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <future>
@@ -39,28 +38,6 @@ void check(const PoolOptions& options) {
 }
 
 }  // namespace
-
-void ConnectionHandle::attach(PGconn* connection) {
-  const std::lock_guard lock(mutex_);
-  cancel_.reset(PQgetCancel(connection), [](PGcancel* c) { PQfreeCancel(c); });
-  socket_ = PQsocket(connection);
-}
-
-void ConnectionHandle::detach() {
-  const std::lock_guard lock(mutex_);
-  cancel_.reset();
-  socket_ = -1;
-}
-
-std::shared_ptr<PGcancel> ConnectionHandle::canceller() const {
-  const std::lock_guard lock(mutex_);
-  return cancel_;
-}
-
-void ConnectionHandle::shut_down_socket() {
-  const std::lock_guard lock(mutex_);
-  if (socket_ >= 0) ::shutdown(socket_, SHUT_RDWR);
-}
 
 Pool::State::State(PoolOptions pool_options, Log& pool_log)
     : options(std::move(pool_options)), log(pool_log) {

@@ -1,8 +1,6 @@
 // The threads, the queue of closures and the shut-down of a Pool.
 #pragma once
 
-#include <libpq-fe.h>
-
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -14,29 +12,12 @@
 
 #include "pg/backoff.hpp"
 #include "pg/connection.hpp"
+#include "pg/connection_handle.hpp"
 #include "pg/interrupt.hpp"
 #include "pg/pool.hpp"
 #include "pg/session.hpp"
 
 namespace rowcrew {
-
-/// What another thread may do to a connection in use.
-class ConnectionHandle {
- public:
-  void attach(PGconn* connection);
-  /// Before the connection is closed: its descriptor may be somebody else's right after.
-  void detach();
-
-  /// Sends nothing by itself; null while detached.
-  std::shared_ptr<PGcancel> canceller() const;
-  /// Ends every wait on the connection, even when the peer is silent.
-  void shut_down_socket();
-
- private:
-  mutable std::mutex mutex_;
-  std::shared_ptr<PGcancel> cancel_;
-  int socket_ = -1;
-};
 
 struct Pool::State {
   struct Request {

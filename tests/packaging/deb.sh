@@ -10,7 +10,7 @@ began=$SECONDS
 
 step() { echo "==> $* ($((SECONDS - began)) s)"; began=$SECONDS; }
 die() { echo "error: $*" >&2; exit 1; }
-as() { runuser -u "$1" -- env -C / "${@:2}"; }
+as() { runuser -u "$1" -- env -C / "${@:2}"; } # from a folder that everybody may enter
 
 [[ ! -e /etc/rowcrew ]] || die "/etc/rowcrew: exists, expected a system without rowcrew"
 apt-get -qq update
@@ -40,7 +40,8 @@ kinds:
       hello:
         argv: [/bin/echo, hello]
 YAML
-as rowcrew rowcrewd --config /etc/rowcrew/demo.yaml --log json >/root/node.log 2>&1 &
+cd /
+setpriv --reuid rowcrew --regid rowcrew --init-groups -- rowcrewd --config /etc/rowcrew/demo.yaml --log json >/root/node.log 2>&1 &
 node=$!
 id=$(as rowcrew psql -XAtqc "INSERT INTO rowcrew.job_queue (job_type, payload)
   VALUES ('command', '{\"entry\": \"hello\"}') RETURNING id" rowcrew)
@@ -51,7 +52,7 @@ for ((i = 0; i < LIMIT_S * 10; i++)); do
   sleep 0.1
 done
 [[ $status == completed ]] || { tail -n 40 /root/node.log >&2; die "job $id: $status, expected completed"; }
-pkill -TERM -P "$node" rowcrewd || kill -TERM "$node"
+kill -TERM "$node"
 wait "$node" || die "rowcrewd: exit status $? after SIGTERM, expected 0"
 step "one job completed, node stopped with 0"
 

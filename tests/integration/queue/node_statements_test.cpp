@@ -1,0 +1,158 @@
+// What nodes write about themselves and read about each other.
+#include "queue_bench.hpp"
+#include "sql_queries.hpp"
+
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+Params identity(NodeIdentity node) { return Params{}.add(node.node_id).add(node.epoch); }
+
+NodeIdentity registered(QueueBench& b, std::int64_t epoch) {
+  const std::vector<std::string> queues{"mail", "photo"};
+  Params params;
+  params.add(epoch).add(30'000).add("name").add("host").add(4711).add("0.1").add_array(queues);
+  return {b.run(sql::node_register, std::move(params)).integer(0, 0), epoch};
+}
+
+}  // namespace
+
+TEST_CASE("node: registers, beats, is watched, and leaves") {
+  QueueBench b;
+  const NodeIdentity node = registered(b, 5);
+  CHECK(b.value("SELECT concat_ws('|', epoch, beat, dead, lease_ms, name, host, pid, version, queues) "
+                "FROM rowcrew.node") == "5|0|f|30000|name|host|4711|0.1|{mail,photo}");
+  CHECK(b.run(sql::node_beat, identity(node)).integer(0, 0) == 1);
+  CHECK(b.run(sql::node_beat, identity(node)).integer(0, 0) == 2);
+  const Rows seen = b.run(sql::node_watch);
+  REQUIRE(seen.size() == 1);
+  CHECK(seen.integer(0, 0) == node.node_id);
+  CHECK(seen.integer(0, 1) == 5);
+  CHECK(seen.integer(0, 2) == 2);
+  CHECK(seen.integer(0, 3) == 30'000);
+  b.run(sql::node_unregister, identity({node.node_id, 6}));
+  CHECK(b.count("rowcrew.node") == 1);  // of another life
+  b.run(sql::node_unregister, identity(node));
+  CHECK(b.count("rowcrew.node") == 0);
+  CHECK(b.run(sql::node_beat, identity(node)).empty());
+}
+
+TEST_CASE("node: is declared dead only with the very beat that was watched") {
+  QueueBench b;
+  const NodeIdentity node = registered(b, 5);
+  b.run(sql::node_beat, identity(node));
+  const auto declare = [&](std::int64_t epoch, std::int64_t beat) {
+    return b.run(sql::node_declare_dead, Params{}.add(node.node_id).add(epoch).add(beat)).size();
+  };
+  CHECK(declare(5, 0) == 0);
+  CHECK(declare(5, 2) == 0);
+  CHECK(declare(4, 1) == 0);
+  CHECK(b.value("SELECT dead FROM rowcrew.node") == "f");
+  CHECK(declare(5, 1) == 1);
+  CHECK(b.value("SELECT dead FROM rowcrew.node") == "t");
+  CHECK(declare(5, 1) == 0);  // somebody was first
+}
+
+TEST_CASE("node: the dead do not beat, and are watched no more") {
+  QueueBench b;
+  const NodeIdentity node = registered(b, 5);
+  b.kill(node);
+  CHECK(b.run(sql::node_beat, identity(node)).empty());
+  CHECK(b.value("SELECT beat FROM rowcrew.node") == "0");
+  CHECK(b.run(sql::node_watch).empty());
+}
+
+TEST_CASE("node: the dead are kept for a day to look at, the living for ever") {
+  QueueBench b;
+  const NodeIdentity fresh = registered(b, 1);
+  registered(b, 2);
+  const NodeIdentity old = registered(b, 3);
+  b.kill(fresh);
+  b.kill(old);
+  b.exec("UPDATE rowcrew.node SET last_seen = now() - interval '25 hours' WHERE epoch > 1");
+  CHECK(b.run(sql::node_forget_dead).affected() == 1);
+  CHECK(b.value("SELECT string_agg(epoch::text, ' ' ORDER BY epoch) FROM rowcrew.node") == "1 2");
+}
+
+TEST_CASE("node: statistics are added to what the minute has") {
+  QueueBench b;
+  const std::vector<std::int64_t> minutes{1'767'268'800, 1'767'268'800};
+  const std::vector<std::string> tables{"job_queue", "processing_jobs"};
+  const std::vector<std::string> types{"mail", "photo"};
+  Params params;
+  params.add(7).add_array(minutes).add_array(tables).add_array(types);
+  for (std::int64_t column = 1; column <= 8; ++column) {
+    params.add_array(std::vector<std::int64_t>{column, 10 * column});
+  }
+  params.add_array(std::vector<std::int64_t>{INT64_C(5'000'000'000), 1})
+      .add_array(std::vector<std::int64_t>{90, 1});
+  b.run(sql::node_add_stats, params);
+  b.run(sql::node_add_stats, params);
+  const char* row =
+      "SELECT concat_ws('|', minute, job_type, started, completed, failed, retried, snoozed, cancelled, "
+      "released, claim_lost, run_ms, run_ms_max) FROM rowcrew.node_stat WHERE node_id = 7 AND job_table = $1";
+  CHECK(b.value(row, Params{}.add("job_queue")) ==
+        "2026-01-01 12:00:00+00|mail|2|4|6|8|10|12|14|16|10000000000|90");
+  CHECK(b.value(row, Params{}.add("processing_jobs")) ==
+        "2026-01-01 12:00:00+00|photo|20|40|60|80|100|120|140|160|2|1");
+}
+
+TEST_CASE("node: reads policies, paused queues and the clock") {
+  QueueBench b;
+  CHECK(b.run(sql::node_job_types).empty());
+  CHECK(b.run(sql::node_settings).empty());
+  b.exec("INSERT INTO rowcrew.job_type (name, timeout_ms, backoff_base_ms, backoff_cap_ms) "
+         "VALUES ('mail', 1000, 10, 20)");
+  b.exec("INSERT INTO rowcrew.queue (name, paused) VALUES ('mail', true), ('photo', false)");
+  const Rows types = b.run(sql::node_job_types);
+  REQUIRE(types.size() == 1);
+  CHECK(types.text(0, 0) == "mail");
+  CHECK(types.integer(0, 1) == 1'000);
+  CHECK(types.integer(0, 2) == 10);
+  CHECK(types.integer(0, 3) == 20);
+  const Rows paused = b.run(sql::node_settings);
+  REQUIRE(paused.size() == 1);
+  CHECK(paused.text(0, 0) == "mail");
+
+  const std::int64_t before = b.run(sql::node_clock).integer(0, 0);
+  b.db.exec("SELECT rowcrew.set_clock_offset('1 hour')");
+  const std::int64_t after = b.run(sql::node_clock).integer(0, 0);
+  CHECK(after - before >= 3'600'000);
+  CHECK(after - before < 3'660'000);
+}
+
+TEST_CASE("installation: a copy of a database is not home until it is taken over") {
+  QueueBench b;
+  CHECK(b.run(sql::node_schema_present).boolean(0, 0));
+  Rows found = b.run(sql::node_installation);
+  REQUIRE(found.size() == 1);
+  CHECK(found.integer(0, 1) > 0);
+  CHECK(found.integer(0, 2) > 0);
+  CHECK(found.boolean(0, 3));
+  const std::string id(found.text(0, 0));
+  const NodeIdentity node = registered(b, 5);
+
+  b.exec("UPDATE rowcrew.meta SET home_database = 1");
+  CHECK_FALSE(b.run(sql::node_installation).boolean(0, 3));
+  b.exec("SELECT rowcrew.takeover()");
+  found = b.run(sql::node_installation);
+  CHECK(found.boolean(0, 3));
+  CHECK(found.text(0, 0) != id);
+  CHECK(b.run(sql::node_beat, identity(node)).empty());  // the original's nodes are dead here
+
+  // Where the server does not tell its identifier, the database alone decides.
+  b.exec("UPDATE rowcrew.meta SET home_system = NULL");
+  CHECK(b.run(sql::node_installation).boolean(0, 3));
+  b.exec("UPDATE rowcrew.meta SET home_system = 1");
+  const bool readable = b.value("SELECT rowcrew.system_identifier() IS NOT NULL") == "t";
+  CHECK(b.run(sql::node_installation).boolean(0, 3) == !readable);
+}
+
+TEST_CASE("installation: an empty database says that nothing is there") {
+  const TempDatabase empty(TempDatabase::Content::empty);
+  LogCapture log;
+  boost::asio::io_context io{1};
+  Pool pool(empty.options(), log);
+  CHECK_FALSE(testing::run(io, pool.query(sql::node_schema_present, Params{})).boolean(0, 0));
+}

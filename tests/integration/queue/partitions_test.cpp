@@ -1,0 +1,60 @@
+// The weekly partitions of the attempt log and the outbox.
+#include "queue_bench.hpp"
+#include "sql_queries.hpp"
+
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+std::int64_t ensure(QueueBench& b, int weeks) {
+  return b.run(sql::node_ensure_partitions, Params{}.add(weeks)).integer(0, 0);
+}
+
+void log_attempt(QueueBench& b) {
+  b.exec("INSERT INTO rowcrew.job_attempt (job_table, job_id, job_type, attempt, outcome) "
+         "VALUES ('job_queue', gen_random_uuid(), 't', 1, 'failed')");
+}
+
+std::string partition_of_last(QueueBench& b) {
+  return b.value("SELECT tableoid::regclass::text FROM rowcrew.job_attempt ORDER BY ended_at DESC LIMIT 1");
+}
+
+}  // namespace
+
+TEST_CASE("partitions: weeks are made ahead, and only once") {
+  QueueBench b;
+  CHECK(ensure(b, 4) == 0);  // the migration made them
+  CHECK(ensure(b, 6) == 4);  // two weeks of two tables
+  CHECK(ensure(b, 6) == 0);
+  log_attempt(b);
+  CHECK(partition_of_last(b) == "rowcrew.job_attempt_" + b.value("SELECT to_char(now() AT TIME ZONE 'UTC', "
+                                                                "'IYYY\"w\"IW')"));
+}
+
+TEST_CASE("partitions: around the turn of a year weeks follow without gap or overlap") {
+  QueueBench b;
+  for (const char* now : {"2026-12-24", "2027-01-03 23:59:59.999", "2027-01-04", "2032-12-27"}) {
+    CAPTURE(now);
+    b.db.exec("SELECT rowcrew.set_clock_offset('" + std::string(now) + "Z'::timestamptz - now())");
+    ensure(b, 4);
+    CHECK(ensure(b, 4) == 0);
+    log_attempt(b);
+    CHECK(partition_of_last(b) != "rowcrew.job_attempt_default");
+  }
+}
+
+TEST_CASE("partitions: after a long stop the default takes what comes, and the next weeks are made") {
+  QueueBench b;
+  b.db.exec("SELECT rowcrew.set_clock_offset('90 days')");
+  log_attempt(b);  // before the maintainer comes round
+  CHECK(partition_of_last(b) == "rowcrew.job_attempt_default");
+  // This week has begun in the default partition and ends there; that hinders nothing else.
+  CHECK(ensure(b, 4) == 9);
+  log_attempt(b);
+  CHECK(partition_of_last(b) == "rowcrew.job_attempt_default");
+  b.db.exec("SELECT rowcrew.set_clock_offset('97 days')");
+  log_attempt(b);
+  CHECK(partition_of_last(b) != "rowcrew.job_attempt_default");
+  CHECK(b.count("rowcrew.job_attempt") == 3);
+}

@@ -1,0 +1,113 @@
+// Ticks: one row, one job, however many nodes try.
+#include "queue/cron.hpp"
+#include "queue_bench.hpp"
+#include "sql_queries.hpp"
+#include "together.hpp"
+
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+constexpr std::int64_t kNoon = 1'767'268'800'000;  // 2026-01-01 12:00 UTC
+
+void schedule(QueueBench& b, const std::string& name, const std::string& columns = "",
+              const std::string& values = "") {
+  b.exec("INSERT INTO rowcrew.schedule (name, cron, job_type, queue, payload, priority" + columns +
+         ") VALUES ('" + name + "', '0 3 * * *', 't', 'q', '{\"n\": 1}', 2" + values + ")");
+}
+
+Params tick(const std::string& name, std::int64_t at) { return Params{}.add(name).add(at); }
+
+}  // namespace
+
+TEST_CASE("schedule: a tick enqueues the job of its schedule, once") {
+  QueueBench b;
+  schedule(b, "nightly");
+  const Rows first = b.run(sql::schedule_enqueue_tick, tick("nightly", kNoon));
+  REQUIRE(first.size() == 1);
+  const std::string id(first.text(0, 0));
+  CHECK(b.hints(id) == "ready");
+  CHECK(b.value("SELECT concat_ws('|', job_type, queue, payload, priority) FROM {t}") ==
+        R"(t|q|{"n": 1}|2)");
+  CHECK(b.value("SELECT job_id || ' ' || due_at FROM rowcrew.tick") == id + " 2026-01-01 12:00:00+00");
+
+  CHECK(b.run(sql::schedule_enqueue_tick, tick("nightly", kNoon)).empty());
+  CHECK(b.count("{t}") == 1);
+  CHECK(b.run(sql::schedule_enqueue_tick, tick("nightly", kNoon + 60'000)).size() == 1);
+}
+
+TEST_CASE("schedule: eight nodes that enqueue the same tick at once make one job") {
+  QueueBench b("job_queue", 8);
+  schedule(b, "nightly");
+  for (std::int64_t round = 0; round < 10; ++round) {
+    std::size_t made = 0;
+    for (const Rows& rows :
+         together(b, sql::schedule_enqueue_tick, tick("nightly", kNoon + round), 8)) {
+      made += rows.size();
+    }
+    CHECK(made == 1);
+    CHECK(b.count("{t}") == round + 1);
+    CHECK(b.count("{ready}") == round + 1);
+  }
+}
+
+TEST_CASE("schedule: one that is gone or switched off enqueues nothing") {
+  QueueBench b;
+  CHECK(b.run(sql::schedule_enqueue_tick, tick("never", kNoon)).empty());
+  schedule(b, "off", ", enabled", ", false");
+  CHECK(b.run(sql::schedule_enqueue_tick, tick("off", kNoon)).empty());
+  CHECK(b.count("{t}") == 0);
+  CHECK(b.count("rowcrew.tick") == 0);
+  CHECK(b.run(sql::schedule_due).empty());
+}
+
+TEST_CASE("schedule: due tells the last tick, or the schedule's own beginning, to the millisecond") {
+  QueueBench b;
+  schedule(b, "new", ", created_at, zone", ", '2026-01-01 11:00:00.123456Z', 'Europe/Berlin'");
+  Rows due = b.run(sql::schedule_due);
+  REQUIRE(due.size() == 1);
+  CHECK(due.text(0, 0) == "new");
+  CHECK(due.text(0, 1) == "0 3 * * *");
+  CHECK(due.is_null(0, 2));
+  CHECK(due.text(0, 3) == "Europe/Berlin");
+  CHECK(due.integer(0, 4) == kNoon - 3'600'000 + 123);
+  CHECK(due.integer(0, 5) > kNoon);
+
+  for (const std::int64_t ms : {1, 999, 123, 500}) {
+    b.run(sql::schedule_enqueue_tick, tick("new", kNoon + ms));
+  }
+  due = b.run(sql::schedule_due);
+  CHECK(due.integer(0, 4) == kNoon + 999);
+}
+
+TEST_CASE("schedule: a tick that cron found is not found again") {
+  QueueBench b;
+  schedule(b, "nightly", ", created_at", ", '2026-01-01 12:00Z'");
+  const Cron cron = Cron::parse("0 3 * * *", "UTC");
+  const auto moment = [](std::int64_t ms) { return Cron::Moment(std::chrono::milliseconds(ms)); };
+  const auto pending = [&] {
+    const Rows due = b.run(sql::schedule_due);
+    return cron.latest_in(moment(due.integer(0, 4)), moment(due.integer(0, 5)));
+  };
+  const auto latest = pending();
+  REQUIRE(latest);
+  const Params params = tick("nightly", latest->time_since_epoch().count());
+  CHECK(b.run(sql::schedule_enqueue_tick, params).size() == 1);
+  CHECK_FALSE(pending());
+}
+
+TEST_CASE("schedule: old ticks are forgotten by the page, but never the newest of a schedule") {
+  QueueBench b;
+  schedule(b, "nightly");
+  schedule(b, "dormant");
+  b.exec("INSERT INTO rowcrew.tick (schedule, due_at, job_id) SELECT 'nightly', "
+         "rowcrew.clock() - n * interval '10 days', gen_random_uuid() FROM generate_series(1, 6) n");
+  b.exec("INSERT INTO rowcrew.tick (schedule, due_at, job_id) VALUES ('dormant', "
+         "rowcrew.clock() - interval '1 year', gen_random_uuid())");
+  CHECK(b.run(sql::schedule_forget_ticks, Params{}.add(2)).affected() == 2);
+  CHECK(b.run(sql::schedule_forget_ticks, Params{}.add(2)).affected() == 2);
+  CHECK(b.run(sql::schedule_forget_ticks, Params{}.add(2)).affected() == 0);
+  CHECK(b.value("SELECT string_agg(schedule || n, ' ' ORDER BY schedule) FROM "
+                "(SELECT schedule, count(*) n FROM rowcrew.tick GROUP BY 1) x") == "dormant1 nightly2");
+}

@@ -1,0 +1,71 @@
+// Every statement of sql/queries against the schema as it is.
+#include <map>
+#include <set>
+#include <string>
+
+#include "pg/statement_template.hpp"
+#include "queue_bench.hpp"
+#include "sql_queries.hpp"
+
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+/// The comment lines that a statement begins with.
+std::string head_of(std::string_view text) {
+  std::string head;
+  while (text.starts_with("--")) {
+    const auto end = text.find('\n');
+    head += text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return head;
+}
+
+}  // namespace
+
+TEST_CASE("statements: each one prepares against the schema, for both job tables") {
+  const TempDatabase db;
+  std::set<std::string_view> seen;
+  for (const char* table : kJobTables) {
+    StatementSet set(table_map(table).values, table);
+    for (const Statement& source : sql::kAll) {
+      const std::string_view name = source.name;
+      CAPTURE(table);
+      CAPTURE(name);
+      const Statement rendered = set.render(source);
+      CHECK(rendered.text.find("{") == std::string_view::npos);
+      CHECK_NOTHROW(db.exec("PREPARE probe AS " + std::string(rendered.text)));
+      seen.insert(name);
+    }
+  }
+  CHECK(seen.size() == std::size(sql::kAll));
+  CHECK(seen.size() > 40);
+}
+
+TEST_CASE("statements: each begins with a comment of its own, by which its executions are known") {
+  std::map<std::string, std::string> heads;
+  for (const Statement& source : sql::kAll) {
+    const std::string name(source.name);
+    CAPTURE(name);
+    const std::string head = head_of(source.text);
+    CHECK(head.size() > 10);
+    const auto inserted = heads.emplace(head, name);
+    CHECK_MESSAGE(inserted.second, "the same as in " << inserted.first->second);
+  }
+}
+
+TEST_CASE("statements: none relies on a search path, a session setting or a session lock") {
+  for (const Statement& source : sql::kAll) {
+    const std::string name(source.name);
+    CAPTURE(name);
+    const std::string text(source.text.substr(head_of(source.text).size()));
+    for (const char* word : {"pg_advisory_lock", "pg_try_advisory_lock", "SET SESSION", "current_schema",
+                             "CREATE TEMP", "LISTEN", "now()", "CURRENT_TIMESTAMP"}) {
+      CHECK(text.find(word) == std::string::npos);
+    }
+    // Semicolons would make it several statements.
+    CHECK(text.find(';') == std::string::npos);
+  }
+}

@@ -1,0 +1,133 @@
+// Who is woken, and when nobody is.
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <chrono>
+
+#include "base/system_clock.hpp"
+#include "pg/listener.hpp"
+#include "queue_bench.hpp"
+#include "sql_queries.hpp"
+
+using namespace std::chrono_literals;
+using namespace rowcrew;
+using namespace rowcrew::testing;
+namespace asio = boost::asio;
+
+namespace {
+
+/// Hears what a node hears.
+class Ear {
+ public:
+  Ear(QueueBench& bench, std::string channel)
+      : bench_(bench),
+        channel_(std::move(channel)),
+        listener_({.connection = bench.db.options(), .channels = {channel_}},
+                  [this](std::string_view, std::string_view payload) { heard_.emplace_back(payload); },
+                  [this] { ready_ = true; }, bench.log, clock_, random_) {
+    asio::co_spawn(bench_.io, listener_.run(),
+                   asio::bind_cancellation_slot(cancel_.slot(), [this](std::exception_ptr) { ended_ = true; }));
+    until([this] { return ready_; });
+  }
+  ~Ear() {
+    cancel_.emit(asio::cancellation_type::terminal);
+    until([this] { return ended_; });
+  }
+
+  /// What has been heard since the last call. Notifications come in the order of commits: when the
+  /// mark has come, nothing of before is on its way.
+  std::vector<std::string> heard() {
+    bench_.exec("SELECT pg_notify('" + channel_ + "', 'mark')");
+    until([this] { return !heard_.empty() && heard_.back() == "mark"; });
+    heard_.pop_back();
+    return std::exchange(heard_, {});
+  }
+
+ private:
+  template <class Condition>
+  void until(Condition condition) {
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    bench_.io.restart();
+    while (!condition()) {
+      REQUIRE(std::chrono::steady_clock::now() < deadline);
+      bench_.io.run_one_for(20ms);
+    }
+  }
+
+  QueueBench& bench_;
+  std::string channel_;
+  SystemClock clock_;
+  SystemRandom random_;
+  std::vector<std::string> heard_;
+  bool ready_ = false;
+  bool ended_ = false;
+  asio::cancellation_signal cancel_;
+  Listener listener_;
+};
+
+using Payloads = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("wake: work that may run now is announced, once per transaction and without contents") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    Ear ear(b, "rowcrew_wake");
+    b.insert(100);
+    CHECK(ear.heard() == Payloads{""});
+    b.exec("UPDATE {t} SET priority = 1");
+    CHECK(ear.heard() == Payloads{""});
+    b.exec("UPDATE {t} SET status = 'failed'");
+    CHECK(ear.heard().empty());
+    b.exec("UPDATE {t} SET status = 'pending'");
+    CHECK(ear.heard() == Payloads{""});
+  }
+}
+
+TEST_CASE("wake: what may not run yet wakes nobody until it is promoted") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    Ear ear(b, "rowcrew_wake");
+    b.insert(3, "scheduled_at", "now() + interval '1 hour'");
+    b.insert(3, "status", "'completed'");
+    CHECK(ear.heard().empty());
+    CHECK(b.await(b.jobs.promote(10)) == 0);
+    CHECK(ear.heard().empty());  // a pass that moved nothing
+    b.exec("UPDATE {parked} SET run_at = now()");
+    CHECK(b.await(b.jobs.promote(10)) == 3);
+    CHECK(ear.heard() == Payloads{""});
+  }
+}
+
+TEST_CASE("wake: claiming and finishing wake nobody, giving back does") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  Ear ear(b, "rowcrew_wake");
+  b.insert(3);
+  ear.heard();
+  const auto claimed = b.claim(node);
+  CHECK(ear.heard().empty());
+  b.complete({claimed[0]});
+  b.end({claimed[1]}, Retry("x", "", 1h));
+  CHECK(ear.heard().empty());
+  EndedJob back;
+  back.job = claimed[2].job;
+  back.ending = released(back.job);
+  b.await(b.jobs.finish_ended({back}, node.node_id, {}));
+  CHECK(ear.heard() == Payloads{""});
+}
+
+TEST_CASE("wake: a command to nodes is announced, and log lines are passed on") {
+  QueueBench b;
+  {
+    Ear ear(b, "rowcrew_command");
+    Params params;
+    params.add("tail").add("{}").add(std::nullopt).add(1'000);
+    b.run(sql::control_issue, std::move(params));
+    CHECK(ear.heard() == Payloads{""});
+  }
+  Ear ear(b, "rowcrew_tail");
+  const std::string chunk(7'900, 'x');
+  b.run(sql::control_publish, Params{}.add(chunk));
+  CHECK(ear.heard() == Payloads{chunk});
+}
