@@ -14,9 +14,9 @@ AS $$ SELECT clock_timestamp() $$;
 CREATE FUNCTION rowcrew.set_clock_offset(p_offset interval) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE format('CREATE OR REPLACE FUNCTION rowcrew.clock() RETURNS timestamptz LANGUAGE sql STABLE'
-                 ' PARALLEL SAFE AS ''SELECT statement_timestamp() + interval %L''', p_offset);
+                 ' PARALLEL SAFE AS $f$ SELECT statement_timestamp() + interval %L $f$', p_offset);
   EXECUTE format('CREATE OR REPLACE FUNCTION rowcrew.clock_now() RETURNS timestamptz LANGUAGE sql VOLATILE'
-                 ' PARALLEL SAFE AS ''SELECT clock_timestamp() + interval %L''', p_offset);
+                 ' PARALLEL SAFE AS $f$ SELECT clock_timestamp() + interval %L $f$', p_offset);
 END $$;
 COMMENT ON FUNCTION rowcrew.set_clock_offset(interval) IS
   'For tests only: shifts the clock that every statement, default and trigger of rowcrew reads.';

@@ -218,7 +218,8 @@ BEGIN
   EXECUTE format('CREATE TRIGGER rowcrew_empty AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()',
                  v_table, v_empty);
 
-  EXECUTE format('CREATE TRIGGER rowcrew_wake AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake()', v_ready);
+  EXECUTE format('CREATE TRIGGER rowcrew_wake AFTER INSERT ON %s REFERENCING NEW TABLE AS fresh'
+                 ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake()', v_ready);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_wake', v_ready);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_refile, ENABLE ALWAYS TRIGGER rowcrew_guard,'
                  ' ENABLE ALWAYS TRIGGER rowcrew_unkey_ended, ENABLE ALWAYS TRIGGER rowcrew_unkey_deleted,'
@@ -241,10 +242,13 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- A hint to whoever listens; carries nothing, so that the server folds it within a transaction.
+-- A hint to whoever listens; carries nothing, so that the server folds it within a transaction. A
+-- statement trigger fires for no rows, too: a promotion of nothing must not wake the fleet.
 CREATE FUNCTION rowcrew.wake() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-  PERFORM pg_notify('rowcrew_wake', '');
+  IF EXISTS (SELECT FROM fresh) THEN
+    PERFORM pg_notify('rowcrew_wake', '');
+  END IF;
   RETURN NULL;
 END $$;
 

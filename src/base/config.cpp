@@ -8,6 +8,7 @@
 #include <rowcrew/error.hpp>
 
 #include "base/config_file.hpp"
+#include "base/edit_distance.hpp"
 #include "base/settings_tree.hpp"
 
 namespace rowcrew {
@@ -21,20 +22,6 @@ std::string_view parent_of(std::string_view full) {
 std::string_view last_of(std::string_view full) {
   const auto dot = full.rfind('.');
   return dot == std::string_view::npos ? full : full.substr(dot + 1);
-}
-
-/// Levenshtein, one row at a time.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
-    }
-  }
-  return row[b.size()];
 }
 
 std::vector<std::string> candidates(const Settings::Tree& tree) {
@@ -51,7 +38,7 @@ std::string nearest(const Settings::Tree& tree, std::string_view unknown) {
   std::string elsewhere;
   for (const std::string& known : candidates(tree)) {
     if (parent_of(known) == parent_of(unknown)) {
-      const std::size_t far = distance(word, last_of(known));
+      const std::size_t far = edit_distance(word, last_of(known));
       if (far < best) {
         best = far;
         sibling = known;

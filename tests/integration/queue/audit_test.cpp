@@ -147,7 +147,7 @@ TEST_CASE("audit: hints lost in any way heal until none is missing, and every jo
   CHECK(lost.size() > 20);
   CHECK(heal(b, lost) == lost);
   CHECK(find_all(b).empty());
-  b.db.exec("SELECT rowcrew.set_clock_offset('2 hours')");
+  b.ddl("SELECT rowcrew.set_clock_offset('2 hours')");
   b.await(b.jobs.promote(1'000));
   CHECK(b.claim(node, 500).size() == 250);
 }

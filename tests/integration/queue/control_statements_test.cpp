@@ -54,7 +54,7 @@ TEST_CASE("control: an expired command is not carried out") {
   QueueBench b;
   issue(b, std::nullopt, 1'000);
   CHECK(pending(b, 1).size() == 1);
-  b.db.exec("SELECT rowcrew.set_clock_offset('2 s')");
+  b.ddl("SELECT rowcrew.set_clock_offset('2 s')");
   CHECK(pending(b, 1).empty());
 }
 

@@ -8,7 +8,7 @@ using namespace rowcrew::testing;
 namespace {
 
 std::string row(QueueBench& b, const std::string& id, const std::string& columns) {
-  return b.value("SELECT concat_ws('|', " + columns + ") FROM {t} WHERE id = $1::uuid",
+  return b.value("SELECT concat_ws('|', " + columns + ") FROM {t} q WHERE id = $1::uuid",
                  Params{}.add(id));
 }
 
@@ -95,11 +95,11 @@ TEST_CASE("finish: an ending without the claim writes nothing, no log, no event,
       const std::string id = b.insert_one();
       const auto claimed = b.claim(b.node());
       b.exec(loss.sql);
-      const std::string before = row(b, id, "t");
+      const std::string before = row(b, id, "q");
       const std::string hints = b.hints(id);
       for (const Outcome& outcome : outcomes) CHECK(b.end(claimed, outcome).empty());
       CHECK(b.complete(claimed).empty());
-      CHECK(row(b, id, "t") == before);
+      CHECK(row(b, id, "q") == before);
       CHECK(b.hints(id) == hints);
       CHECK(b.count("rowcrew.job_attempt") == 0);
       CHECK(b.count("rowcrew.job_event") == 0);

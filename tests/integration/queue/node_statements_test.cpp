@@ -116,7 +116,7 @@ TEST_CASE("node: reads policies, paused queues and the clock") {
   CHECK(paused.text(0, 0) == "mail");
 
   const std::int64_t before = b.run(sql::node_clock).integer(0, 0);
-  b.db.exec("SELECT rowcrew.set_clock_offset('1 hour')");
+  b.ddl("SELECT rowcrew.set_clock_offset('1 hour')");
   const std::int64_t after = b.run(sql::node_clock).integer(0, 0);
   CHECK(after - before >= 3'600'000);
   CHECK(after - before < 3'660'000);
@@ -133,7 +133,7 @@ TEST_CASE("installation: a copy of a database is not home until it is taken over
   const std::string id(found.text(0, 0));
   const NodeIdentity node = registered(b, 5);
 
-  b.exec("UPDATE rowcrew.meta SET home_database = 1");
+  b.ddl("UPDATE rowcrew.meta SET home_database = 1");
   CHECK_FALSE(b.run(sql::node_installation).boolean(0, 3));
   b.exec("SELECT rowcrew.takeover()");
   found = b.run(sql::node_installation);

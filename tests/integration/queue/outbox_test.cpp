@@ -37,7 +37,7 @@ TEST_CASE("outbox: each ending that somebody wants is written once, however many
   for (const char* table : kJobTables) {
     QueueBench b(table);
     subscribe(b, "one", "job.completed,job.failed,job.cancelled");
-    subscribe(b, "two", "job.completed", "'{t}'");
+    subscribe(b, "two", "job.completed", "ARRAY['t']");
     const Ids ids = b.insert(4);
     const auto claimed = b.claim(b.node());
     b.complete({claimed[0]}, false);
@@ -66,7 +66,7 @@ TEST_CASE("outbox: a subscription sees only its events and its job types") {
       {"job.failed", "NULL", "job.failed"},
       {"job.cancelled", "NULL", "job.cancelled"},
       {"job.completed,job.failed", "'{other}'", ""},
-      {"job.completed,job.failed", "'{other,t}'", "job.completed job.failed"},
+      {"job.completed,job.failed", "ARRAY['other', 't']", "job.completed job.failed"},
   };
   for (const char* table : kJobTables) {
     QueueBench b(table);
@@ -93,7 +93,7 @@ TEST_CASE("outbox: an event is written in the transaction that ends the job, or 
   subscribe(b, "one", "job.completed");
   b.insert(1);
   const auto claimed = b.claim(b.node());
-  b.db.exec("ALTER TABLE rowcrew.job_event ADD CONSTRAINT refuse CHECK (event <> 'job.completed')");
+  b.ddl("ALTER TABLE rowcrew.job_event ADD CONSTRAINT refuse CHECK (event <> 'job.completed')");
   CHECK_THROWS_AS(b.complete(claimed), DbError);
   CHECK(b.status(claimed[0].job.id) == "processing");
   CHECK(b.count("{claim}") == 1);

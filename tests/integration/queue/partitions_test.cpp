@@ -23,7 +23,7 @@ std::string partition_of_last(QueueBench& b) {
 }  // namespace
 
 TEST_CASE("partitions: weeks are made ahead, and only once") {
-  QueueBench b;
+  QueueBench b("job_queue", 2, QueueBench::Database::fresh);
   CHECK(ensure(b, 4) == 0);  // the migration made them
   CHECK(ensure(b, 6) == 4);  // two weeks of two tables
   CHECK(ensure(b, 6) == 0);
@@ -36,7 +36,7 @@ TEST_CASE("partitions: around the turn of a year weeks follow without gap or ove
   QueueBench b;
   for (const char* now : {"2026-12-24", "2027-01-03 23:59:59.999", "2027-01-04", "2032-12-27"}) {
     CAPTURE(now);
-    b.db.exec("SELECT rowcrew.set_clock_offset('" + std::string(now) + "Z'::timestamptz - now())");
+    b.ddl("SELECT rowcrew.set_clock_offset('" + std::string(now) + "Z'::timestamptz - now())");
     ensure(b, 4);
     CHECK(ensure(b, 4) == 0);
     log_attempt(b);
@@ -46,14 +46,14 @@ TEST_CASE("partitions: around the turn of a year weeks follow without gap or ove
 
 TEST_CASE("partitions: after a long stop the default takes what comes, and the next weeks are made") {
   QueueBench b;
-  b.db.exec("SELECT rowcrew.set_clock_offset('90 days')");
+  b.ddl("SELECT rowcrew.set_clock_offset('90 days')");
   log_attempt(b);  // before the maintainer comes round
   CHECK(partition_of_last(b) == "rowcrew.job_attempt_default");
   // This week has begun in the default partition and ends there; that hinders nothing else.
   CHECK(ensure(b, 4) == 9);
   log_attempt(b);
   CHECK(partition_of_last(b) == "rowcrew.job_attempt_default");
-  b.db.exec("SELECT rowcrew.set_clock_offset('97 days')");
+  b.ddl("SELECT rowcrew.set_clock_offset('97 days')");
   log_attempt(b);
   CHECK(partition_of_last(b) != "rowcrew.job_attempt_default");
   CHECK(b.count("rowcrew.job_attempt") == 3);

@@ -78,7 +78,7 @@ TEST_CASE("time: claim, promote and next parked all follow the database's clock"
     const NodeIdentity node = b.node();
     const std::string id = b.insert_one("scheduled_at", "now() + interval '20 hours'");
     CHECK(b.await(b.jobs.promote(10)) == 0);
-    b.db.exec("SELECT rowcrew.set_clock_offset('1 day')");
+    b.ddl("SELECT rowcrew.set_clock_offset('1 day')");
     CHECK(b.await(b.jobs.next_parked()) == 0ms);
     CHECK(b.await(b.jobs.promote(10)) == 1);
     CHECK(b.value("SELECT run_at > now() + interval '23 hours' FROM {ready}") == "t");
@@ -87,7 +87,7 @@ TEST_CASE("time: claim, promote and next parked all follow the database's clock"
     // A row inserted now is due now, by the same clock.
     const std::string fresh = b.insert_one();
     CHECK(b.hints(fresh) == "ready");
-    b.db.exec("SELECT rowcrew.set_clock_offset('0')");
+    b.ddl("SELECT rowcrew.set_clock_offset('0')");
     CHECK(b.claim(node).empty());
   }
 }

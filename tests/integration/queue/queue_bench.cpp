@@ -32,12 +32,42 @@ std::vector<std::int64_t> tokens_of(const std::vector<ClaimedJob>& jobs) {
   return {tokens.begin(), tokens.end()};
 }
 
+/// The database of the last test, if another may have it.
+std::unique_ptr<TempDatabase>& left_over() {
+  static std::unique_ptr<TempDatabase> database;
+  return database;
+}
+
+std::unique_ptr<TempDatabase> obtain(QueueBench::Database which) {
+  if (which == QueueBench::Database::fresh || !left_over()) return std::make_unique<TempDatabase>();
+  left_over()->exec(
+      "DO $$ DECLARE t regclass; filled boolean; BEGIN "
+      "FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'rowcrew'::regnamespace "
+      "  AND relkind IN ('r', 'p') AND NOT relispartition "
+      "  AND relname NOT IN ('meta', 'schema_migration') LOOP "
+      "  EXECUTE format('SELECT EXISTS (SELECT FROM %s)', t) INTO filled; "
+      "  IF filled THEN EXECUTE format('TRUNCATE %s CASCADE', t); END IF; "
+      "END LOOP; END $$");
+  return std::move(left_over());
+}
+
 }  // namespace
 
-QueueBench::QueueBench(const std::string& table_name, unsigned threads)
-    : pool(with_threads(db.options(), threads), log),
+QueueBench::QueueBench(const std::string& table_name, unsigned threads, Database database)
+    : owned_(obtain(database)),
+      db(*owned_),
+      pool(with_threads(db.options(), threads), log),
       table(table_name),
       jobs(pool, table_map(table)) {}
+
+QueueBench::~QueueBench() {
+  if (!changed_) left_over() = std::move(owned_);
+}
+
+void QueueBench::ddl(const std::string& sql) {
+  changed_ = true;
+  db.exec(sql);
+}
 
 std::string QueueBench::named(std::string_view sql) const {
   std::string text(sql);

@@ -1,10 +1,12 @@
-// A migrated database of a test's own with one job table under test, driven through JobTable as a
-// node does it, and looked at by plain SQL.
+// A migrated database with one job table under test, driven through JobTable as a node does it, and
+// looked at by plain SQL. Tests of a program use one database after another, emptied in between;
+// one that was changed by ddl() is not used again.
 #pragma once
 
 #include <doctest/doctest.h>
 
 #include <boost/asio/io_context.hpp>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -27,14 +29,25 @@ using Ids = std::vector<std::string>;
 inline constexpr const char* kJobTables[] = {"job_queue", "processing_jobs"};
 
 class QueueBench {
+ private:
+  std::unique_ptr<TempDatabase> owned_;
+
  public:
-  explicit QueueBench(const std::string& table = "job_queue", unsigned threads = 2);
+  enum class Database {
+    emptied,
+    fresh,  ///< that nobody has ever written to: for plans
+  };
+  explicit QueueBench(const std::string& table = "job_queue", unsigned threads = 2,
+                      Database database = Database::emptied);
+  ~QueueBench();
 
   /// `sql` with {t}, {ready}, {parked}, {claim} replaced by the names of the table under test, and
   /// {type} by its column of the job type.
   std::string named(std::string_view sql) const;
   Rows query(std::string_view sql, const Params& params = {});
   void exec(std::string_view sql) { query(sql); }
+  /// Several statements on a connection of their own; they may change the schema.
+  void ddl(const std::string& sql);
   std::string value(std::string_view sql, const Params& params = {});
   std::int64_t number(std::string_view sql, const Params& params = {});
   /// One statement of sql/queries, as a node sends it.
@@ -68,11 +81,12 @@ class QueueBench {
   std::string hints(const std::string& id);
   std::int64_t count(std::string_view what);  ///< rows of {ready}, {parked}, {claim} or a table
 
-  TempDatabase db;
+  TempDatabase& db;
   LogCapture log;
   boost::asio::io_context io{1};
 
  private:
+  bool changed_ = false;
   std::set<std::string> texts_;  ///< statements must outlive the pool
 
  public:

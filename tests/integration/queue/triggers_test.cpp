@@ -216,7 +216,7 @@ TEST_CASE("triggers: what changes nothing about when a job runs files nothing") 
 TEST_CASE("triggers: a status that an application's own trigger changes is seen as it became") {
   QueueBench b;
   const std::string id = b.insert_one("status", "'failed'");
-  b.db.exec(
+  b.ddl(
       "CREATE FUNCTION public.again() RETURNS trigger LANGUAGE plpgsql AS "
       "$$ BEGIN NEW.status := 'pending'; RETURN NEW; END $$;"
       "CREATE TRIGGER again BEFORE UPDATE ON rowcrew.job_queue FOR EACH ROW "
@@ -275,7 +275,7 @@ TEST_CASE("triggers: TRUNCATE empties what belongs to the table, and only that")
 
 TEST_CASE("triggers: hints are filed with our rights, whatever the inserter's search path says") {
   QueueBench b;
-  b.db.exec(
+  b.ddl(
       "CREATE SCHEMA evil; CREATE TABLE evil.job_queue_ready (LIKE rowcrew.job_queue_ready);"
       "CREATE FUNCTION evil.clock_now() RETURNS timestamptz LANGUAGE sql AS "
       "$$ SELECT '2999-01-01'::timestamptz $$;"
