@@ -17,6 +17,7 @@ SET {scope} statement_timeout = {statement_timeout};
 SET {scope} idle_in_transaction_session_timeout = '60s';
 -- Index walks with nested loops, whatever the statistics of an hour ago say: the hot tables are empty
 -- at one moment and huge at the next.
+SET {scope} enable_seqscan = off;
 SET {scope} enable_hashjoin = off;
 SET {scope} enable_mergejoin = off;
 SET {scope} enable_bitmapscan = off;

@@ -34,11 +34,12 @@ po::options_description describe_options() {
   po::options_description options(
       "rowcrew-ingest: takes jobs over HTTP and enqueues them\n\nUsage: rowcrew-ingest [options]");
   options.add_options()
-      ("config", po::value<std::string>()->value_name("FILE"), "settings; see etc/ingest.yaml")
+      ("config,c", po::value<std::string>()->value_name("FILE"), "settings; see etc/ingest.yaml")
       ("log", po::value<std::string>()->value_name("FORMAT"), "auto, logfmt, json or journal")
+      ("log-level", po::value<std::string>()->value_name("LEVEL"), "debug, info, warning or error")
       ("check-config", "print the effective settings and exit")
       ("version", "print the version and exit")
-      ("help", "print this and exit");
+      ("help,h", "print this and exit");
   return options;
 }
 
@@ -59,6 +60,7 @@ CommandLine parse(int argc, char** argv) {
   }
   if (found.count("config") > 0) line.config = found["config"].as<std::string>();
   if (found.count("log") > 0) line.flags["log.format"] = found["log"].as<std::string>();
+  if (found.count("log-level") > 0) line.flags["log.level"] = found["log-level"].as<std::string>();
   line.check_config = found.count("check-config") > 0;
   line.help = found.count("help") > 0;
   line.version = found.count("version") > 0;

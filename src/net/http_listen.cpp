@@ -34,8 +34,7 @@ std::optional<asio::ip::tcp::endpoint> to_tcp(const StreamProtocol::endpoint& fr
 asio::ip::tcp::endpoint parse_tcp(const std::string& listen) {
   const auto malformed = [&] {
     return ConfigError(fmt::format(
-        "http_server.listen: \"{}\" is no address, expected host:port, [::1]:port or unix:/path",
-        listen));
+        "address \"{}\" is malformed, expected host:port, [::1]:port or unix:/path", listen));
   };
   const auto colon = listen.rfind(':');
   if (colon == std::string::npos) throw malformed();
@@ -77,8 +76,8 @@ StreamAcceptor bind_to(const asio::any_io_executor& executor,
     acceptor.listen(asio::socket_base::max_listen_connections);
     return acceptor;
   } catch (const boost::system::system_error& e) {
-    throw ConfigError(fmt::format("http_server.listen: \"{}\" cannot be listened on ({})", listen,
-                                  e.code().message()));
+    throw ConfigError(
+        fmt::format("address \"{}\" cannot be listened on ({})", listen, e.code().message()));
   }
 }
 
@@ -90,8 +89,7 @@ int socket_int(int fd, int option) {
 
 StreamAcceptor take_over(const asio::any_io_executor& executor, int fd) {
   if (socket_int(fd, SO_ACCEPTCONN) != 1 || socket_int(fd, SO_TYPE) != SOCK_STREAM) {
-    throw ConfigError(fmt::format(
-        "http_server.listen: inherited descriptor {} is no listening stream socket", fd));
+    throw ConfigError(fmt::format("inherited descriptor {} is no listening stream socket", fd));
   }
   ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   StreamAcceptor acceptor(executor);
@@ -111,9 +109,9 @@ StreamAcceptor open_listener(const asio::any_io_executor& executor, const std::s
   if (!listen.starts_with(kUnixPrefix)) return bind_to(executor, parse_tcp(listen), listen);
   const auto path = unix_path(listen);
   if (!path.starts_with('/') || path.size() >= sizeof(sockaddr_un::sun_path)) {
-    throw ConfigError(fmt::format(
-        "http_server.listen: \"{}\" has no usable path, expected an absolute one under {} bytes",
-        listen, sizeof(sockaddr_un::sun_path)));
+    throw ConfigError(
+        fmt::format("address \"{}\" has no usable path, expected an absolute one under {} bytes",
+                    listen, sizeof(sockaddr_un::sun_path)));
   }
   remove_stale(path);
   return bind_to(executor, asio::local::stream_protocol::endpoint(path), listen);

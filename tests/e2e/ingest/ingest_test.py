@@ -345,7 +345,7 @@ class Process(IngestTest):
             busy = self.fails(ROWCREW_DATABASE_URL=self.url,
                               ROWCREW_INGEST_LISTEN=f"127.0.0.1:{taken.getsockname()[1]}")
         self.assertEqual(busy.returncode, 78)
-        self.assertIn("ingest.listen", busy.stderr)
+        self.assertRegex(busy.stderr, r"^rowcrew-ingest: ingest\.listen: .*127\.0\.0\.1:\d+")
 
     def test_the_annotated_file_holds_every_key_at_its_default(self):
         defaults = self.fails("--check-config", ROWCREW_DATABASE_URL="postgresql://u:hush@/x")

@@ -34,6 +34,8 @@ std::vector<std::int64_t> tokens_of(const std::vector<ClaimedJob>& jobs) {
 
 /// The database of the last test, if another may have it.
 std::unique_ptr<TempDatabase>& left_over() {
+  // What dropping it needs must outlive it: statics end in the reverse order of their beginning.
+  static const std::string server = test_server_url("postgres");
   static std::unique_ptr<TempDatabase> database;
   return database;
 }

@@ -3,12 +3,14 @@
 # environment, JSON on stdout. One job runs and leaves an orphan, which PID 1 inherits and must not
 # keep as a zombie; SIGTERM ends it all with 0.
 #
-# Usage: tests/packaging/pid1.sh [FOLDER_WITH_PROGRAMS]      default: build/release/bin
+# Usage: tests/e2e/packaging/pid1_test.sh [FOLDER_WITH_PROGRAMS]      default: build/release/bin
 #
-# Uses ROWCREW_DATABASE_URL, or the private test PostgreSQL with a database of its own.
+# Uses ROWCREW_DATABASE_URL as it is; or else a database of its own on the server of
+# ROWCREW_TEST_DATABASE_URL; or else one on the private test PostgreSQL. Exits 77 (skipped) where
+# no process namespace may be made.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/common.sh"
 
 bin=${1:-${ROWCREW_BIN:-$ROWCREW_ROOT/build/release/bin}}
 [[ -x $bin/rowcrewd ]] || die "$bin/rowcrewd: not found, expected a build (scripts/build.sh release)"
@@ -26,12 +28,21 @@ clean_up() {
 }
 trap clean_up EXIT
 
+# An ordinary user gets the namespace by becoming root in one of its own.
+namespace=(unshare --pid --fork --mount-proc --kill-child)
+[[ $(id -u) -eq 0 ]] || namespace=(unshare --user --map-root-user "${namespace[@]:1}")
+"${namespace[@]}" true || { echo "skipped: unshare --pid is not permitted here" >&2; exit 77; }
+
 if [[ -z ${ROWCREW_DATABASE_URL-} ]]; then
-  "$private_pg" status test >/dev/null || { stop_pg=yes; "$private_pg" start test; }
-  admin_url=$("$private_pg" url test)
-  own_database=rowcrew_pid1_$$
+  admin_url=${ROWCREW_TEST_DATABASE_URL-}
+  if [[ -z $admin_url ]]; then
+    "$private_pg" status test >/dev/null || { stop_pg=yes; "$private_pg" start test; }
+    admin_url=$("$private_pg" url test)
+  fi
+  own_database=rowcrew_t_pid1_$$
   psql -Xq "$admin_url" -c "CREATE DATABASE $own_database"
-  export ROWCREW_DATABASE_URL=${admin_url/\/rowcrew\?/\/$own_database?}
+  ROWCREW_DATABASE_URL=$(sed -E "s#^([a-z]+://[^/]*)/[^?]*#\1/$own_database#" <<<"$admin_url")
+  export ROWCREW_DATABASE_URL
 fi
 "$bin/rowcrew" migrate >"$work/migrate.log" 2>&1 || { show_tail "$work/migrate.log"; die "migrate: failed"; }
 
@@ -43,10 +54,6 @@ kinds:
       orphan:
         argv: [/bin/sh, -c, "sleep 60 & exit 0"]
 YAML
-
-# An ordinary user gets the namespace by becoming root in one of its own.
-namespace=(unshare --pid --fork --mount-proc --kill-child)
-[[ $(id -u) -eq 0 ]] || namespace=(unshare --user --map-root-user "${namespace[@]:1}")
 
 say "starting rowcrewd as PID 1"
 ROWCREW_NODE_NAME=pid1 "${namespace[@]}" "$bin/rowcrewd" --config "$work/node.yaml" --log json >"$work/node.log" 2>&1 &
