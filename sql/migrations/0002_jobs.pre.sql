@@ -137,7 +137,8 @@ BEGIN
       reason text NOT NULL CHECK (reason IN ('scheduled', 'backoff', 'suspect'))
     ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
             autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off)$$, v_parked);
-  EXECUTE format('CREATE INDEX ON %s (run_at)', v_parked);
+  -- Suspects in one index, all others in the other: neither stands in the other's way.
+  EXECUTE format('CREATE INDEX ON %s (run_at) WHERE reason <> ''suspect''', v_parked);
   EXECUTE format('CREATE INDEX ON %s (queue, run_at) WHERE reason = ''suspect''', v_parked);
   EXECUTE format($$
     CREATE TABLE %1$s (

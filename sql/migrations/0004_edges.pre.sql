@@ -21,35 +21,45 @@ COMMENT ON COLUMN rowcrew.api_key.job_types IS
   'What may be enqueued with it. "*" stands for every type except command, http and sql, which reach into '
   'the machine or the network and must be named.';
 
--- Enqueues one job and returns its id. With p_unique_key and a live job of that key: returns that
--- job's id and enqueues nothing. Defaults come from rowcrew.job_type.
+-- Enqueues one job. With p_unique_key and a live job of that key: that job's id and created = false.
+-- Defaults come from rowcrew.job_type. Not granted: enqueue() and ingest_enqueue() call it.
+CREATE FUNCTION rowcrew.enqueue_one(
+  p_job_type text, p_payload jsonb, p_queue text, p_priority integer, p_scheduled_at timestamptz,
+  p_max_attempts integer, p_unique_key text, OUT id uuid, OUT created boolean
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_type rowcrew.job_type;
+BEGIN
+  id := rowcrew.uuid7();
+  created := true;
+  IF p_unique_key IS NOT NULL THEN
+    INSERT INTO rowcrew.job_unique (scope, key, job_table, job_id)
+    VALUES ('live:job_queue', p_unique_key, 'job_queue', id)
+    ON CONFLICT (scope, key) DO NOTHING;
+    IF NOT FOUND THEN
+      created := false;
+      id := (SELECT u.job_id FROM rowcrew.job_unique u WHERE u.scope = 'live:job_queue' AND u.key = p_unique_key);
+      IF id IS NULL THEN
+        RAISE EXCEPTION 'enqueue: the job of unique key % ended while this one was enqueued, try again', quote_literal(p_unique_key)
+          USING ERRCODE = 'serialization_failure';
+      END IF;
+      RETURN;
+    END IF;
+  END IF;
+  SELECT * INTO v_type FROM rowcrew.job_type t WHERE t.name = p_job_type;
+  INSERT INTO rowcrew.job_queue (id, job_type, payload, queue, priority, scheduled_at, max_attempts, unique_key, enqueued_by)
+  VALUES (id, p_job_type, coalesce(p_payload, '{}'), coalesce(p_queue, v_type.queue, 'default'),
+          coalesce(p_priority, v_type.priority, 5), coalesce(p_scheduled_at, rowcrew.clock_now()),
+          coalesce(p_max_attempts, v_type.max_attempts, 5), p_unique_key, session_user);
+END $$;
+
+-- Enqueues one job and returns its id, or that of the live job of the same p_unique_key.
 CREATE FUNCTION rowcrew.enqueue(
   p_job_type text, p_payload jsonb DEFAULT '{}', p_queue text DEFAULT NULL, p_priority integer DEFAULT NULL,
   p_scheduled_at timestamptz DEFAULT NULL, p_max_attempts integer DEFAULT NULL, p_unique_key text DEFAULT NULL
-) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
-DECLARE
-  v_id uuid := rowcrew.uuid7();
-  v_type rowcrew.job_type;
-  v_live uuid;
-BEGIN
-  SELECT * INTO v_type FROM rowcrew.job_type WHERE name = p_job_type;
-  IF p_unique_key IS NOT NULL THEN
-    INSERT INTO rowcrew.job_unique (scope, key, job_table, job_id)
-    VALUES ('live:job_queue', p_unique_key, 'job_queue', v_id)
-    ON CONFLICT (scope, key) DO NOTHING;
-    IF NOT FOUND THEN
-      SELECT job_id INTO v_live FROM rowcrew.job_unique WHERE scope = 'live:job_queue' AND key = p_unique_key;
-      IF v_live IS NOT NULL THEN RETURN v_live; END IF;
-      RAISE EXCEPTION 'enqueue: the job of unique key % ended while this one was enqueued, try again', quote_literal(p_unique_key)
-        USING ERRCODE = 'serialization_failure';
-    END IF;
-  END IF;
-  INSERT INTO rowcrew.job_queue (id, job_type, payload, queue, priority, scheduled_at, max_attempts, unique_key, enqueued_by)
-  VALUES (v_id, p_job_type, coalesce(p_payload, '{}'), coalesce(p_queue, v_type.queue, 'default'),
-          coalesce(p_priority, v_type.priority, 5), coalesce(p_scheduled_at, rowcrew.clock_now()),
-          coalesce(p_max_attempts, v_type.max_attempts, 5), p_unique_key, session_user);
-  RETURN v_id;
-END $$;
+) RETURNS uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+  SELECT e.id FROM rowcrew.enqueue_one(p_job_type, p_payload, p_queue, p_priority, p_scheduled_at, p_max_attempts, p_unique_key) e
+$$;
 
 -- First of the two calls of the ingest role: which key is this, and what may it enqueue?
 -- No row: unknown or revoked.
@@ -96,12 +106,14 @@ BEGIN
       RETURN;
     END IF;
   END IF;
-  id := rowcrew.enqueue(p_job_type, p_payload, p_queue, p_priority,
-                        rowcrew.clock_now() + coalesce(p_delay_ms, 0) * interval '1 ms', NULL, p_unique_key);
+  -- A unique key is the API key's own: nobody learns of a stranger's job by guessing its key.
+  SELECT e.id, e.created INTO id, created
+  FROM rowcrew.enqueue_one(p_job_type, p_payload, p_queue, p_priority,
+                           rowcrew.clock_now() + coalesce(p_delay_ms, 0) * interval '1 ms', NULL,
+                           v_key.name || ':' || p_unique_key) e;
   IF p_once IS NOT NULL THEN
     UPDATE rowcrew.job_unique u SET job_id = ingest_enqueue.id WHERE u.scope = v_scope AND u.key = p_once;
   END IF;
-  created := true;
   RETURN NEXT;
 END $$;
 

@@ -17,7 +17,7 @@ WITH j AS MATERIALIZED (
   UPDATE {table} q
   SET status = CASE WHEN q.attempts = 0 THEN 'pending' ELSE 'retrying' END, scheduled_at = rowcrew.clock_now()
   FROM j
-  WHERE q.id = j.id AND j.status = 'processing' AND q.claim_token = j.claim_token
+  WHERE q.id = ANY (ARRAY[j.id]) AND j.status = 'processing' AND q.claim_token = j.claim_token
     AND NOT EXISTS (SELECT FROM {claim} c WHERE c.token = j.claim_token)
   RETURNING q.id
 )

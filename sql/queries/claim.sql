@@ -5,6 +5,9 @@
 -- wait for later, or elsewhere, are filed again from the truth. When there were such hints, a row
 -- per queue follows with a null id and, in place of run_at_us, how many hints were taken: as many as
 -- were asked for means that more may be due.
+-- Here and elsewhere "id = ANY (ARRAY[x.id])" says what "id = x.id" does, but can only be planned as
+-- one look into the index per job. The plain form may become a walk over the whole of it, which is
+-- cheapest while the table is empty, and the plan outlives that moment.
 WITH w AS MATERIALIZED (
   SELECT * FROM unnest($4::text[], $5::int[]) WITH ORDINALITY AS u (queue, n, pos)
 ), c AS MATERIALIZED (
@@ -22,7 +25,7 @@ WITH w AS MATERIALIZED (
   UPDATE {table} q
   SET status = 'processing', started_at = rowcrew.clock(), claim_token = $1::bigint, worker_id = $2::bigint
   FROM c
-  WHERE q.id = c.id AND q.status IN ('pending', 'retrying') AND q.queue = c.queue AND q.priority = c.priority
+  WHERE q.id = ANY (ARRAY[c.id]) AND q.status IN ('pending', 'retrying') AND q.queue = c.queue AND q.priority = c.priority
     AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes = 0
   RETURNING q.id, {job_type} AS job_type, q.queue, {payload} AS payload, q.attempts, q.max_attempts,
             q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority
@@ -34,7 +37,7 @@ WITH w AS MATERIALIZED (
   SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue,
          CASE WHEN q.crashes > 0 THEN 'suspect' ELSE 'scheduled' END
   FROM (SELECT id FROM c EXCEPT SELECT id FROM u) stale
-  JOIN {table} q ON q.id = stale.id
+  JOIN {table} q ON q.id = ANY (ARRAY[stale.id])
   WHERE q.status IN ('pending', 'retrying')
 )
 SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority FROM u

@@ -11,7 +11,7 @@ WITH c AS MATERIALIZED (
   UPDATE {table} q
   SET status = 'processing', started_at = rowcrew.clock(), claim_token = $1::bigint, worker_id = $2::bigint
   FROM c
-  WHERE q.id = c.id AND q.status IN ('pending', 'retrying') AND q.queue = c.queue
+  WHERE q.id = ANY (ARRAY[c.id]) AND q.status IN ('pending', 'retrying') AND q.queue = c.queue
     AND q.scheduled_at <= rowcrew.clock_now()
   RETURNING q.id, {job_type} AS job_type, q.queue, {payload} AS payload, q.attempts, q.max_attempts,
             q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority
@@ -23,7 +23,7 @@ WITH c AS MATERIALIZED (
   SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue,
          CASE WHEN q.crashes > 0 THEN 'suspect' ELSE 'scheduled' END
   FROM (SELECT id FROM c EXCEPT SELECT id FROM u) stale
-  JOIN {table} q ON q.id = stale.id
+  JOIN {table} q ON q.id = ANY (ARRAY[stale.id])
   WHERE q.status IN ('pending', 'retrying')
 )
 SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority FROM u

@@ -6,7 +6,7 @@ WITH w AS MATERIALIZED (
 ), h AS MATERIALIZED (
   SELECT y.* FROM w, LATERAL (
     SELECT r.ctid AS hint, r.id, r.run_at, r.priority, r.queue
-    FROM {ready} r JOIN {table} q ON q.id = r.id
+    FROM {ready} r JOIN {table} q ON q.id = ANY (ARRAY[r.id])
     WHERE r.queue = w.queue AND r.run_at <= rowcrew.clock() AND q.queue = r.queue
       AND q.status IN ('pending', 'retrying') AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes = 0
     ORDER BY r.priority, r.run_at LIMIT w.n
@@ -20,5 +20,5 @@ WITH w AS MATERIALIZED (
 UPDATE {table} q
 SET status = 'processing', started_at = rowcrew.clock(), claim_token = $1::bigint, worker_id = $2::bigint
 FROM c
-WHERE q.id = c.id AND q.status IN ('pending', 'retrying')
+WHERE q.id = ANY (ARRAY[c.id]) AND q.status IN ('pending', 'retrying')
 RETURNING q.id, {job_type}, q.queue, {payload}, q.attempts, q.max_attempts, q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority

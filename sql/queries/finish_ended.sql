@@ -14,7 +14,7 @@ WITH f AS (
       completed_at = CASE WHEN u.status IN ('failed', 'cancelled') THEN rowcrew.clock_now() END
   FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::int[], $9::int[])
     AS u (id, token, status, outcome, code, message, delay_ms, counts, duration_ms)
-  WHERE q.id = u.id AND q.claim_token = u.token AND q.status = 'processing'
+  WHERE q.id = ANY (ARRAY[u.id]) AND q.claim_token = u.token AND q.status = 'processing'
   RETURNING q.id, {job_type} AS job_type, q.status, q.attempts, u.outcome, u.code, u.message, u.duration_ms, u.counts
 ), a AS (
   INSERT INTO rowcrew.job_attempt (job_table, job_id, job_type, attempt, outcome, error_code, error_message, node_id, duration_ms)

@@ -7,9 +7,9 @@ WITH c AS MATERIALIZED (
   UPDATE {table} q
   SET status = CASE WHEN q.attempts = 0 THEN 'pending' ELSE 'retrying' END, scheduled_at = rowcrew.clock_now()
   FROM c, unnest(c.ids) AS x (id)
-  WHERE q.id = x.id AND q.claim_token = c.token AND q.status = 'processing'
+  WHERE q.id = ANY (ARRAY[x.id]) AND q.claim_token = c.token AND q.status = 'processing'
   RETURNING q.id
 ), d AS (
-  DELETE FROM {claim} WHERE token IN (SELECT token FROM c)
+  DELETE FROM {claim} WHERE token = (SELECT token FROM c)
 )
 SELECT id FROM f

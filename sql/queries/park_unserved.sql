@@ -7,7 +7,7 @@ WITH f AS (
   SET status = CASE WHEN q.attempts = 0 THEN 'pending' ELSE 'retrying' END,
       scheduled_at = rowcrew.clock_now() + $4::bigint * interval '1 ms'
   FROM unnest($1::uuid[], $2::bigint[]) AS u (id, token)
-  WHERE q.id = u.id AND q.claim_token = u.token AND q.status = 'processing'
+  WHERE q.id = ANY (ARRAY[u.id]) AND q.claim_token = u.token AND q.status = 'processing'
   RETURNING q.id
 ), d AS (
   DELETE FROM {claim} WHERE token = ANY ($3::bigint[])

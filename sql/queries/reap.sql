@@ -8,9 +8,9 @@ WITH c AS MATERIALIZED (
     AND NOT EXISTS (SELECT FROM rowcrew.node n WHERE n.node_id = k.node_id AND n.epoch = k.epoch AND NOT n.dead)
   LIMIT 1 FOR UPDATE OF k SKIP LOCKED
 ), j AS MATERIALIZED (
-  SELECT q.id FROM c, unnest(c.ids) AS x (id) JOIN {table} q ON q.id = x.id
+  SELECT q.id FROM c, unnest(c.ids) AS x (id) JOIN {table} q ON q.id = ANY (ARRAY[x.id])
   WHERE q.claim_token = c.token AND q.status = 'processing'
-  ORDER BY q.id FOR NO KEY UPDATE OF q SKIP LOCKED
+  ORDER BY x.id FOR NO KEY UPDATE OF q SKIP LOCKED
 ), f AS (
   UPDATE {table} q
   SET crashes = CASE WHEN c.alone THEN q.crashes + 1 ELSE greatest(q.crashes, 1) END,
@@ -21,7 +21,7 @@ WITH c AS MATERIALIZED (
         ELSE format('node %s died while running it', c.node_id) END,
       scheduled_at = rowcrew.clock_now(),
       completed_at = CASE WHEN c.alone AND q.crashes >= $1::int THEN rowcrew.clock_now() END
-  FROM c, j WHERE q.id = j.id
+  FROM c, j WHERE q.id = ANY (ARRAY[j.id])
   RETURNING q.id, {job_type} AS job_type, q.status, q.attempts, q.error_code, q.error_message
 ), a AS (
   INSERT INTO rowcrew.job_attempt (job_table, job_id, job_type, attempt, outcome, error_code, error_message, node_id)
@@ -33,9 +33,9 @@ WITH c AS MATERIALIZED (
     AND EXISTS (SELECT FROM rowcrew.event_subscription s
                 WHERE 'job.failed' = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)))
 ), held AS MATERIALIZED (
-  SELECT count(*) AS n FROM c, unnest(c.ids) AS x (id) JOIN {table} q ON q.id = x.id
+  SELECT count(*) AS n FROM c, unnest(c.ids) AS x (id) JOIN {table} q ON q.id = ANY (ARRAY[x.id])
   WHERE q.claim_token = c.token AND q.status = 'processing' AND q.id NOT IN (SELECT id FROM j)
 ), d AS (
-  DELETE FROM {claim} WHERE token IN (SELECT token FROM c) AND (SELECT n FROM held) = 0
+  DELETE FROM {claim} WHERE token = (SELECT token FROM c) AND (SELECT n FROM held) = 0
 )
 SELECT c.token, f.id, f.job_type, f.status FROM c LEFT JOIN f ON true

@@ -45,8 +45,8 @@ std::vector<std::string> parse_job_types(std::string_view list) {
     const bool visible =
         std::all_of(type.begin(), type.end(), [](char c) { return c > 0x20 && c < 0x7f; });
     if (type.empty() || type.size() > kMaxJobType || !visible) {
-      throw UsageError(fmt::format("--job-types: {}, expected names such as mail.send,report, or \"*\"",
-                                   shown(type)));
+      throw UsageError(fmt::format(
+          "--job-types: {}, expected names such as mail.send,report, or \"*\"", shown(type)));
     }
     types.emplace_back(type);
     if (comma == list.npos) return types;

@@ -26,8 +26,7 @@ std::string host() {
 void audit(Tx& tx, std::string_view action, std::string_view target, nlohmann::json metadata) {
   metadata["os_user"] = os_user();
   metadata["host"] = host();
-  const std::string text =
-      metadata.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string text = metadata.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   tx.exec(sql::cli_audit, Params{}.add(action).add(target).add(text));
 }
 

@@ -19,13 +19,15 @@ namespace {
 
 /// A command line, taken apart as far as this file knows it.
 struct Split {
-  std::string command;  ///< empty: none
+  std::string command;            ///< empty: none
   std::vector<std::string> rest;  ///< behind the command, then what stood before it
   bool help = false;
   bool version = false;
 };
 
-bool takes_value(std::string_view option) { return option == "--database" || option == "--config"; }
+bool takes_value(std::string_view option) {
+  return option == "--database" || option == "--config";
+}
 
 Split split(const std::vector<std::string>& args) {
   Split found;
@@ -57,7 +59,8 @@ void print_overview(std::ostream& out, const std::vector<Command>& known) {
   for (const Command& command : known) {
     out << fmt::format("  {:<10} {}\n", command.name, command.summary);
   }
-  out << "\n\"rowcrew COMMAND --help\" tells about one of them. The database is that of --database,\n"
+  out << "\n\"rowcrew COMMAND --help\" tells about one of them. The database is that of "
+         "--database,\n"
          "of ROWCREW_DATABASE_URL, or database.url of the configuration file.\n";
 }
 
@@ -68,9 +71,9 @@ const Command& find_command(const std::vector<Command>& known, const std::string
   std::vector<std::string> names;
   for (const Command& command : known) names.emplace_back(command.name);
   const std::string nearest = nearest_word(name, names);
-  throw UsageError(nearest.empty()
-                       ? fmt::format("{}: unknown command, see rowcrew --help", shown(name))
-                       : fmt::format("{}: unknown command, did you mean {}?", shown(name), nearest));
+  throw UsageError(
+      nearest.empty() ? fmt::format("{}: unknown command, see rowcrew --help", shown(name))
+                      : fmt::format("{}: unknown command, did you mean {}?", shown(name), nearest));
 }
 
 int dispatch(Split asked, const std::vector<Command>& known, Invocation& call) {

@@ -1,8 +1,8 @@
 // rowcrew enqueue: one job from the terminal.
 #include <fmt/format.h>
 
-#include <iterator>
 #include <istream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -20,7 +20,8 @@ namespace {
 constexpr std::size_t kMaxPayload = std::size_t{64} << 20;
 constexpr auto kMaxDelay = std::chrono::hours{24 * 3650};
 constexpr std::string_view kText =
-    "Enqueues one job and prints its id. With --unique-key and a live job of that key: prints that\n"
+    "Enqueues one job and prints its id. With --unique-key and a live job of that key: prints "
+    "that\n"
     "job's id and enqueues nothing. What is not given comes from rowcrew.job_type.";
 
 std::string read_payload(const std::string& argument, std::istream& in) {
@@ -71,6 +72,8 @@ int run_enqueue(Invocation& call) {
 
 }  // namespace
 
-Command enqueue_command() { return {"enqueue", "enqueue one job and print its id", run_enqueue}; }
+Command enqueue_command() {
+  return {"enqueue", "enqueue one job and print its id", run_enqueue};
+}
 
 }  // namespace rowcrew::cli

@@ -27,7 +27,8 @@ Failure judge_database(const DbError& error) {
   if (error.connection_lost()) return {kExitUnavailable, one_line(error.what())};
   if (schema_is_missing(error.sqlstate())) {
     return {kExitConfig,
-            "schema rowcrew: missing in this database, or older than this program: run: rowcrew migrate"};
+            "schema rowcrew: missing in this database, or older than this program: run: rowcrew "
+            "migrate"};
   }
   return {kExitFailure, one_line(error.what())};
 }

@@ -26,7 +26,8 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr std::string_view kText = "API keys of POST /v1/jobs: create, list, revoke.";
-constexpr std::string_view kUsage = "key create --name NAME --job-types A,B | key list | key revoke NAME";
+constexpr std::string_view kUsage =
+    "key create --name NAME --job-types A,B | key list | key revoke NAME";
 constexpr std::size_t kMaxName = 100;
 
 std::string checked_name(const std::string& name) {
@@ -45,9 +46,11 @@ void warn_of_reach(const std::vector<std::string>& types, std::ostream& err) {
 }
 
 int create(Invocation& call) {
-  Arguments args("key create --name NAME --job-types A,B", "Makes a key and prints it: once, it is kept nowhere.");
+  Arguments args("key create --name NAME --job-types A,B",
+                 "Makes a key and prints it: once, it is kept nowhere.");
   args.value("name", "NAME", "who will use it")
-      .value("job-types", "A,B", "what may be enqueued with it; \"*\": all but command, http and sql")
+      .value("job-types", "A,B",
+             "what may be enqueued with it; \"*\": all but command, http and sql")
       .flag("json", "print {\"name\": …, \"key\": …}");
   if (!args.parse(call.args, call.out)) return kExitOk;
   if (!args.has("name") || !args.has("job-types")) {
@@ -64,12 +67,15 @@ int create(Invocation& call) {
     });
   } catch (const DbError& e) {
     if (e.sqlstate() != "23505") throw;
-    throw PermanentError("taken", fmt::format("key {}: the name is taken, perhaps by a revoked key", shown(name)));
+    throw PermanentError(
+        "taken", fmt::format("key {}: the name is taken, perhaps by a revoked key", shown(name)));
   }
   warn_of_reach(types, call.err);
   call.err << "This is the only time that the key is shown:\n";
   call.err.flush();
-  call.out << (args.has("json") ? ordered_json{{"name", name}, {"key", key}, {"job_types", types}}.dump() : key)
+  call.out << (args.has("json")
+                   ? ordered_json{{"name", name}, {"key", key}, {"job_types", types}}.dump()
+                   : key)
            << "\n";
   return kExitOk;
 }
@@ -85,8 +91,10 @@ int list(Invocation& call) {
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const auto types = ordered_json::parse(rows.text(row, 1)).get<std::vector<std::string>>();
     if (args.has("json")) {
-      ordered_json object = {{"name", rows.text(row, 0)}, {"job_types", types}, {"created_at", rows.text(row, 2)}};
-      object["revoked_at"] = rows.is_null(row, 3) ? ordered_json() : ordered_json(rows.text(row, 3));
+      ordered_json object = {
+          {"name", rows.text(row, 0)}, {"job_types", types}, {"created_at", rows.text(row, 2)}};
+      object["revoked_at"] =
+          rows.is_null(row, 3) ? ordered_json() : ordered_json(rows.text(row, 3));
       call.out << object.dump() << "\n";
     } else {
       table.push_back({std::string(rows.text(row, 0)), fmt::format("{}", fmt::join(types, ",")),
@@ -108,14 +116,16 @@ int revoke(Invocation& call) {
     if (found) audit(tx, "key.revoke", name, nlohmann::json::object());
   });
   if (!found) {
-    throw PermanentError("not_found", fmt::format("key {}: not found, or revoked before", shown(name)));
+    throw PermanentError("not_found",
+                         fmt::format("key {}: not found, or revoked before", shown(name)));
   }
   call.out << "revoked " << name << "\n";
   return kExitOk;
 }
 
 int run_key(Invocation& call) {
-  if (call.args.empty()) throw UsageError(fmt::format("key: expected what to do (usage: rowcrew {})", kUsage));
+  if (call.args.empty())
+    throw UsageError(fmt::format("key: expected what to do (usage: rowcrew {})", kUsage));
   const std::string word = call.args.front();
   call.args.erase(call.args.begin());
   if (word == "create") return create(call);
@@ -130,6 +140,8 @@ int run_key(Invocation& call) {
 
 }  // namespace
 
-Command key_command() { return {"key", "create, list and revoke API keys", run_key}; }
+Command key_command() {
+  return {"key", "create, list and revoke API keys", run_key};
+}
 
 }  // namespace rowcrew::cli

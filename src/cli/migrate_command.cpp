@@ -86,9 +86,10 @@ int apply(const PoolOptions& connection, const MigrateOptions& options, std::ost
     return kExitOk;
   } catch (const DbError& e) {
     if (e.sqlstate() != "42501" || !options.with_roles) throw;
-    throw PermanentError("privilege", fmt::format("{}: log in as a role with CREATEROLE that may create "
-                                                  "schemas, or manage roles yourself and add --roles=none",
-                                                  e.what()));
+    throw PermanentError("privilege",
+                         fmt::format("{}: log in as a role with CREATEROLE that may create "
+                                     "schemas, or manage roles yourself and add --roles=none",
+                                     e.what()));
   }
 }
 

@@ -72,7 +72,8 @@ void read_backlog(Tx& tx, const Statement& statement, TableStatus& table) {
   table.capped = ready >= kMostCounted || parked >= kMostCounted;
 }
 
-void read_claims(Tx& tx, const Statement& statement, TableStatus& table, std::vector<NodeStatus>& nodes) {
+void read_claims(Tx& tx, const Statement& statement, TableStatus& table,
+                 std::vector<NodeStatus>& nodes) {
   const Rows rows = tx.exec(statement, Params{});
   for (std::size_t row = 0; row < rows.size(); ++row) {
     const std::int64_t count = rows.integer(row, 1);
@@ -123,6 +124,8 @@ int run_status(Invocation& call) {
 
 }  // namespace
 
-Command status_command() { return {"status", "nodes, queues, what waits and why", run_status}; }
+Command status_command() {
+  return {"status", "nodes, queues, what waits and why", run_status};
+}
 
 }  // namespace rowcrew::cli

@@ -38,21 +38,24 @@ std::string nodes_text(const std::vector<NodeStatus>& nodes) {
 }
 
 std::string tables_text(const std::vector<TableStatus>& tables) {
-  std::vector<std::vector<std::string>> rows = {{"TABLE", "CLAIMED", "COMPLETED/MIN", "FAILED LAST HOUR"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"TABLE", "CLAIMED", "COMPLETED/MIN", "FAILED LAST HOUR"}};
   for (const TableStatus& table : tables) {
-    rows.push_back({table.name, std::to_string(table.claimed), fmt::format("{:.1f}", per_minute(table)),
-                    std::to_string(table.failed_hour)});
+    rows.push_back({table.name, std::to_string(table.claimed),
+                    fmt::format("{:.1f}", per_minute(table)), std::to_string(table.failed_hour)});
   }
   return format_table(rows, {1, 2, 3});
 }
 
 std::string queues_text(const std::vector<TableStatus>& tables) {
-  std::vector<std::vector<std::string>> rows = {{"TABLE", "QUEUE", "READY", "SCHEDULED", "BACKOFF", "SUSPECT"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"TABLE", "QUEUE", "READY", "SCHEDULED", "BACKOFF", "SUSPECT"}};
   std::string notes;
   for (const TableStatus& table : tables) {
     for (const QueueStatus& queue : table.queues) {
       std::vector<std::string> row = {table.name, queue.name, std::to_string(queue.ready)};
-      for (const char* const reason : kReasons) row.push_back(std::to_string(parked(queue, reason)));
+      for (const char* const reason : kReasons)
+        row.push_back(std::to_string(parked(queue, reason)));
       rows.push_back(std::move(row));
     }
     if (table.capped) notes += table.name + ": more are waiting than were counted\n";
@@ -102,8 +105,8 @@ std::string short_span(std::chrono::milliseconds span) {
 }
 
 std::string status_text(const FleetStatus& fleet) {
-  std::string text = nodes_text(fleet.nodes) + "\n" + tables_text(fleet.tables) + "\n" +
-                     queues_text(fleet.tables);
+  std::string text =
+      nodes_text(fleet.nodes) + "\n" + tables_text(fleet.tables) + "\n" + queues_text(fleet.tables);
   if (!fleet.paused.empty()) text += fmt::format("\npaused: {}\n", fmt::join(fleet.paused, ", "));
   return text;
 }

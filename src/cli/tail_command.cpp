@@ -4,6 +4,7 @@
 
 #include <ostream>
 
+#include <rowcrew/error.hpp>
 #include "base/exit_code.hpp"
 #include "base/log_setup.hpp"
 #include "base/system_clock.hpp"
@@ -12,7 +13,6 @@
 #include "cli/builtin.hpp"
 #include "cli/tail_session.hpp"
 #include "sql_queries.hpp"
-#include <rowcrew/error.hpp>
 
 namespace rowcrew::cli {
 namespace {
@@ -24,7 +24,8 @@ constexpr std::string_view kText =
 /// Ids of the live nodes of that name; also finds out early whether there is a database at all.
 std::vector<std::int64_t> find_nodes(const PoolOptions& connection, const std::string& name) {
   Rows rows;
-  run_once(connection, TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_tail_nodes, Params{}); });
+  run_once(connection, TxMode::autocommit,
+           [&](Tx& tx) { rows = tx.exec(sql::cli_tail_nodes, Params{}); });
   std::vector<std::int64_t> found;
   std::vector<std::string> live;
   for (std::size_t row = 0; row < rows.size(); ++row) {
@@ -32,8 +33,10 @@ std::vector<std::int64_t> find_nodes(const PoolOptions& connection, const std::s
     if (!name.empty() && live.back() == name) found.push_back(rows.integer(row, 0));
   }
   if (!name.empty() && found.empty()) {
-    throw PermanentError("not_found", fmt::format("--node: no live node {}, expected one of: {}", shown(name),
-                                                  live.empty() ? "(none)" : fmt::format("{}", fmt::join(live, ", "))));
+    throw PermanentError(
+        "not_found",
+        fmt::format("--node: no live node {}, expected one of: {}", shown(name),
+                    live.empty() ? "(none)" : fmt::format("{}", fmt::join(live, ", "))));
   }
   return found;
 }
@@ -47,7 +50,8 @@ int run_tail(Invocation& call) {
   if (!args.parse(call.args, call.out)) return kExitOk;
   TailOptions options;
   options.span = args.duration("for", std::chrono::hours{24 * 30});
-  options.filter.level = parse_log_level(args.choice("level", "info", {"debug", "info", "warning", "error"}));
+  options.filter.level =
+      parse_log_level(args.choice("level", "info", {"debug", "info", "warning", "error"}));
   options.filter.node = args.get("node", "");
   options.filter.json = args.has("json");
   options.connection = args.connection();
@@ -59,6 +63,8 @@ int run_tail(Invocation& call) {
 
 }  // namespace
 
-Command tail_command() { return {"tail", "follow the log of all nodes", run_tail}; }
+Command tail_command() {
+  return {"tail", "follow the log of all nodes", run_tail};
+}
 
 }  // namespace rowcrew::cli

@@ -34,9 +34,20 @@ void append_value(std::string& out, const std::string& value) {
   out += '"';
 }
 
+/// Escaped like a value, but for quotes, which need no escape where no quote ends the text.
+void append_prose(std::string& out, std::string_view text) {
+  for (auto quote = text.find('"'); quote != text.npos; quote = text.find('"')) {
+    append_escaped(out, text.substr(0, quote));
+    out += '"';
+    text.remove_prefix(quote + 1);
+  }
+  append_escaped(out, text);
+}
+
 /// Nothing for a level that we do not know: better a line too many.
 bool too_quiet(const std::string& level, LogLevel least) {
-  constexpr LogLevel kLevels[] = {LogLevel::debug, LogLevel::info, LogLevel::warning, LogLevel::error};
+  constexpr LogLevel kLevels[] = {LogLevel::debug, LogLevel::info, LogLevel::warning,
+                                  LogLevel::error};
   constexpr std::string_view kNames[] = {"debug", "info", "warning", "error"};
   for (std::size_t i = 0; i < std::size(kLevels); ++i) {
     if (level == kNames[i]) return kLevels[i] < least;
@@ -45,7 +56,8 @@ bool too_quiet(const std::string& level, LogLevel least) {
 }
 
 bool passes(const ordered_json& line, const TailFilter& filter) {
-  if (!filter.node.empty() && line.contains("node") && field(line, "node") != filter.node) return false;
+  if (!filter.node.empty() && line.contains("node") && field(line, "node") != filter.node)
+    return false;
   if (field(line, "event") == kDropped) return true;
   return !too_quiet(field(line, "level"), filter.level);
 }
@@ -59,7 +71,8 @@ std::string for_people(const ordered_json& line) {
     append_value(out, value);
   }
   for (const auto& [name, value] : line.items()) {
-    if (name == "ts" || name == "level" || name == "node" || name == "event" || name == "msg") continue;
+    if (name == "ts" || name == "level" || name == "node" || name == "event" || name == "msg")
+      continue;
     out += ' ';
     append_escaped(out, name);
     out += '=';
@@ -68,7 +81,7 @@ std::string for_people(const ordered_json& line) {
   const std::string message = field(line, "msg");
   if (!message.empty()) {
     out += ' ';
-    append_escaped(out, message);
+    append_prose(out, message);
   }
   return out;
 }

@@ -112,7 +112,8 @@ asio::awaitable<void> TailSession::keep_asking() {
 }
 
 asio::awaitable<void> TailSession::ask_nodes() {
-  const nlohmann::json argument = {{"level", level_name(options_.filter.level)}, {"id", options_.id}};
+  const nlohmann::json argument = {{"level", level_name(options_.filter.level)},
+                                   {"id", options_.id}};
   const std::string text = argument.dump();
   std::vector<std::optional<std::string>> targets;
   for (const std::int64_t node : options_.nodes) targets.emplace_back(std::to_string(node));

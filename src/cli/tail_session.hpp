@@ -24,9 +24,9 @@ namespace rowcrew::cli {
 struct TailOptions {
   PoolOptions connection;
   TailFilter filter;
-  std::vector<std::int64_t> nodes;                  ///< empty: all
-  std::optional<std::chrono::milliseconds> span;    ///< unset: until a signal
-  std::string id;                                   ///< tells this tail from others
+  std::vector<std::int64_t> nodes;                ///< empty: all
+  std::optional<std::chrono::milliseconds> span;  ///< unset: until a signal
+  std::string id;                                 ///< tells this tail from others
 };
 
 class TailSession {
@@ -45,7 +45,8 @@ class TailSession {
     explicit Remarks(std::ostream& err) : err_(err) {}
     void say(std::string_view text);
     bool enabled(LogLevel level) const override { return level >= LogLevel::warning; }
-    void write(LogLevel, std::string_view, std::span<const LogField>, std::string_view message) override {
+    void write(LogLevel, std::string_view, std::span<const LogField>,
+               std::string_view message) override {
       say(message);
     }
 

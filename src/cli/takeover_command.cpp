@@ -17,8 +17,10 @@ namespace rowcrew::cli {
 namespace {
 
 constexpr std::string_view kText =
-    "Nodes refuse to work on a database that was restored or copied from somewhere else, so that a\n"
-    "staging copy mails nobody. This makes the copy an installation of its own. Whatever is in its\n"
+    "Nodes refuse to work on a database that was restored or copied from somewhere else, so that "
+    "a\n"
+    "staging copy mails nobody. This makes the copy an installation of its own. Whatever is in "
+    "its\n"
     "tables will run: look at it first.";
 
 struct Found {
@@ -33,7 +35,8 @@ Found look(const PoolOptions& connection) {
   Found found;
   run_once(connection, TxMode::transaction, [&](Tx& tx) {
     const Rows meta = tx.exec(sql::node_installation, Params{});
-    if (meta.empty()) throw ConfigError("rowcrew.meta: empty, expected its one row: run: rowcrew migrate");
+    if (meta.empty())
+      throw ConfigError("rowcrew.meta: empty, expected its one row: run: rowcrew migrate");
     found.installation = meta.text(0, 0);
     found.home = meta.is_null(0, 3) || meta.boolean(0, 3);
     const Rows place = tx.exec(sql::cli_takeover_found, Params{});
@@ -49,16 +52,18 @@ void describe(const Found& found, std::ostream& out) {
                      found.installation,
                      found.home ? "at home here" : "which belongs to another server or database");
   if (found.live_nodes > 0) {
-    out << fmt::format("{} nodes of the original are listed as live; they will be marked dead and "
-                       "their jobs rescued\n",
-                       found.live_nodes);
+    out << fmt::format(
+        "{} nodes of the original are listed as live; they will be marked dead and "
+        "their jobs rescued\n",
+        found.live_nodes);
   }
 }
 
 /// Throws when nobody says yes.
 void confirm(Invocation& call, const Found& found) {
   if (!call.interactive) throw UsageError("takeover: nobody to ask here, expected --yes");
-  call.err << fmt::format("Let the fleet work on this copy? Type \"{}\" to go on: ", found.database);
+  call.err << fmt::format("Let the fleet work on this copy? Type \"{}\" to go on: ",
+                          found.database);
   call.err.flush();
   std::string answer;
   std::getline(call.in, answer);
@@ -68,7 +73,8 @@ void confirm(Invocation& call, const Found& found) {
 int run_takeover(Invocation& call) {
   Arguments args("takeover [--yes] [--force]", kText);
   args.flag("yes", "do not ask")
-      .flag("force", "also when it is at home already: the copy of a whole server cannot be told from it");
+      .flag("force",
+            "also when it is at home already: the copy of a whole server cannot be told from it");
   if (!args.parse(call.args, call.out)) return kExitOk;
   const PoolOptions connection = args.connection();
   const Found found = look(connection);
@@ -82,8 +88,9 @@ int run_takeover(Invocation& call) {
   std::string installation;
   run_once(connection, TxMode::transaction, [&](Tx& tx) {
     installation = tx.exec(sql::cli_takeover, Params{}).text(0, 0);
-    audit(tx, "installation.takeover", installation,
-          {{"from", found.installation}, {"was_home", found.home}, {"live_nodes", found.live_nodes}});
+    audit(
+        tx, "installation.takeover", installation,
+        {{"from", found.installation}, {"was_home", found.home}, {"live_nodes", found.live_nodes}});
   });
   call.out << "taken over: this is installation " << installation << " now\n";
   return kExitOk;

@@ -57,8 +57,8 @@ ServerResponse health(bool ok) {
 }
 
 Refused unavailable() {
-  return {503, "unavailable", "the database is away or busy, nothing was enqueued: repeat the request",
-          kRetrySoon};
+  return {503, "unavailable",
+          "the database is away or busy, nothing was enqueued: repeat the request", kRetrySoon};
 }
 
 Refused judge_enqueue_failure(const Error& error, bool has_idempotency_key) {

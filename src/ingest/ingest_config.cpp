@@ -30,8 +30,8 @@ HttpServerOptions read_http(const Settings& ingest) {
   http.listen = ingest.text("listen", "127.0.0.1:8080");
   http.max_body_bytes = ingest.bytes("max_body", 1024 * kKiB, kKiB, 64 * 1024 * kKiB);
   http.request_deadline = ingest.duration("request_deadline", http.request_deadline, 1s, 5min);
-  http.max_connections = static_cast<unsigned>(
-      ingest.integer("max_connections", http.max_connections, 1, 100'000));
+  http.max_connections =
+      static_cast<unsigned>(ingest.integer("max_connections", http.max_connections, 1, 100'000));
   return http;
 }
 

@@ -10,9 +10,9 @@
 namespace rowcrew {
 
 struct IngestConfig {
-  LogOptions log;         ///< log.format, log.level
-  PoolOptions database;   ///< database.*
-  HttpServerOptions http; ///< ingest.listen, max_body, request_deadline, max_connections
+  LogOptions log;          ///< log.format, log.level
+  PoolOptions database;    ///< database.*
+  HttpServerOptions http;  ///< ingest.listen, max_body, request_deadline, max_connections
 };
 
 /// Throws ConfigError. Unknown keys are the caller's to check afterwards.

@@ -32,9 +32,12 @@ boost::asio::awaitable<ServerResponse> IngestHandler::answer(ServerRequest reque
   caller.peer = request.peer;
   try {
     switch (find_route(request.method, request.path)) {
-      case Route::health: co_return health(true);
-      case Route::ready: co_return health(probe_.ready());
-      case Route::enqueue: break;
+      case Route::health:
+        co_return health(true);
+      case Route::ready:
+        co_return health(probe_.ready());
+      case Route::enqueue:
+        break;
     }
     auto enqueued = enqueue(std::move(request), caller);
     co_return co_await std::move(enqueued);

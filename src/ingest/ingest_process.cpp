@@ -43,7 +43,8 @@ class Watchdog final : public Service {
     const auto interval = sd_watchdog_interval();
     for (;;) {
       if (interval) sd_notify_state("WATCHDOG=1");
-      const MonoClock::duration nap = interval ? MonoClock::duration(*interval / 3) : MonoClock::duration(1h);
+      const MonoClock::duration nap =
+          interval ? MonoClock::duration(*interval / 3) : MonoClock::duration(1h);
       co_await clock_.sleep_until(clock_.mono() + nap);
     }
   }
@@ -58,7 +59,8 @@ class Ingest {
       : log_(make_log(config.log)),
         deadline_(config.http.request_deadline),
         pool_(config.database, *log_),
-        probe_(pool_, [this] { return pool_.reachable(); }, clock_, *log_),
+        probe_(
+            pool_, [this] { return pool_.reachable(); }, clock_, *log_),
         handler_(pool_, probe_, *log_),
         server_(make_server(config.http)),
         watchdog_(clock_),
@@ -156,6 +158,8 @@ asio::awaitable<void> Ingest::stop() {
 
 }  // namespace
 
-int serve_ingest(const IngestConfig& config) { return Ingest(config).run(); }
+int serve_ingest(const IngestConfig& config) {
+  return Ingest(config).run();
+}
 
 }  // namespace rowcrew

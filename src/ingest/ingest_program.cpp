@@ -33,13 +33,12 @@ struct CommandLine {
 po::options_description describe_options() {
   po::options_description options(
       "rowcrew-ingest: takes jobs over HTTP and enqueues them\n\nUsage: rowcrew-ingest [options]");
-  options.add_options()
-      ("config,c", po::value<std::string>()->value_name("FILE"), "settings; see etc/ingest.yaml")
-      ("log", po::value<std::string>()->value_name("FORMAT"), "auto, logfmt, json or journal")
-      ("log-level", po::value<std::string>()->value_name("LEVEL"), "debug, info, warning or error")
-      ("check-config", "print the effective settings and exit")
-      ("version", "print the version and exit")
-      ("help,h", "print this and exit");
+  options.add_options()("config,c", po::value<std::string>()->value_name("FILE"),
+                        "settings; see etc/ingest.yaml")(
+      "log", po::value<std::string>()->value_name("FORMAT"), "auto, logfmt, json or journal")(
+      "log-level", po::value<std::string>()->value_name("LEVEL"), "debug, info, warning or error")(
+      "check-config", "print the effective settings and exit")(
+      "version", "print the version and exit")("help,h", "print this and exit");
   return options;
 }
 

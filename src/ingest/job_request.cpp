@@ -98,7 +98,8 @@ std::optional<std::string> read_queue(const std::vector<JsonMember>& members) {
   const auto later = [first](char c) { return first(c) || c == '_' || c == '.' || c == '-'; };
   if (text->empty() || text->size() > kMaxQueue || !first(text->front()) ||
       !std::all_of(text->begin(), text->end(), later)) {
-    refuse_field("queue", shown(*text), "up to 63 of a-z, 0-9, '_', '.' and '-', the first a-z or 0-9");
+    refuse_field("queue", shown(*text),
+                 "up to 63 of a-z, 0-9, '_', '.' and '-', the first a-z or 0-9");
   }
   return text;
 }

@@ -9,10 +9,10 @@
 namespace rowcrew {
 
 struct JobRequest {
-  std::string job_type;  ///< 1 to 100 visible ASCII characters
-  std::string payload;   ///< JSON text of an object, byte for byte as it was sent
-  std::optional<std::string> queue;       ///< [a-z0-9][a-z0-9_.-]{0,62}
-  std::optional<int> priority;            ///< 0 (first) to 9
+  std::string job_type;              ///< 1 to 100 visible ASCII characters
+  std::string payload;               ///< JSON text of an object, byte for byte as it was sent
+  std::optional<std::string> queue;  ///< [a-z0-9][a-z0-9_.-]{0,62}
+  std::optional<int> priority;       ///< 0 (first) to 9
   std::optional<std::chrono::milliseconds> delay;  ///< "10m"; at most 3650 days
   std::optional<std::string> unique_key;  ///< 1 to 300 characters, none of them a control character
 };

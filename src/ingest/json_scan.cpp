@@ -11,7 +11,9 @@
 namespace rowcrew {
 namespace {
 
-bool is_digit(int c) { return c >= '0' && c <= '9'; }
+bool is_digit(int c) {
+  return c >= '0' && c <= '9';
+}
 
 class Scanner {
  public:
@@ -242,24 +244,36 @@ std::vector<JsonMember> scan_json_object(std::string_view text, JsonLimits limit
 
 JsonKind json_kind(std::string_view value) {
   switch (value.empty() ? '\0' : value.front()) {
-    case '{': return JsonKind::object;
-    case '[': return JsonKind::array;
-    case '"': return JsonKind::string;
+    case '{':
+      return JsonKind::object;
+    case '[':
+      return JsonKind::array;
+    case '"':
+      return JsonKind::string;
     case 't':
-    case 'f': return JsonKind::boolean;
-    case 'n': return JsonKind::null;
-    default: return JsonKind::number;
+    case 'f':
+      return JsonKind::boolean;
+    case 'n':
+      return JsonKind::null;
+    default:
+      return JsonKind::number;
   }
 }
 
 std::string_view json_kind_name(JsonKind kind) {
   switch (kind) {
-    case JsonKind::object: return "an object";
-    case JsonKind::array: return "an array";
-    case JsonKind::string: return "a text";
-    case JsonKind::number: return "a number";
-    case JsonKind::boolean: return "true or false";
-    case JsonKind::null: return "null";
+    case JsonKind::object:
+      return "an object";
+    case JsonKind::array:
+      return "an array";
+    case JsonKind::string:
+      return "a text";
+    case JsonKind::number:
+      return "a number";
+    case JsonKind::boolean:
+      return "true or false";
+    case JsonKind::null:
+      return "null";
   }
   return "something else";
 }

@@ -9,7 +9,9 @@ namespace {
 constexpr std::size_t kMaxKey = 256;
 constexpr std::size_t kMaxIdempotencyKey = 200;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
@@ -23,8 +25,12 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
 }
 
-bool is_printable(char c) { return c >= 0x20 && c < 0x7f; }
-bool is_visible(char c) { return c > 0x20 && c < 0x7f; }
+bool is_printable(char c) {
+  return c >= 0x20 && c < 0x7f;
+}
+bool is_visible(char c) {
+  return c > 0x20 && c < 0x7f;
+}
 
 std::vector<std::string_view> all_headers(const ServerRequest& request, std::string_view name) {
   std::vector<std::string_view> found;
@@ -55,7 +61,9 @@ Route find_route(std::string_view method, std::string_view path) {
 }
 
 Refused unauthorized() {
-  return {401, "unauthorized", "no valid API key, expected Authorization: Bearer <key>",
+  return {401,
+          "unauthorized",
+          "no valid API key, expected Authorization: Bearer <key>",
           {{"WWW-Authenticate", "Bearer realm=\"rowcrew\""}}};
 }
 
@@ -86,8 +94,7 @@ void require_json(const ServerRequest& request) {
                equals_ignoring_case(parameter, "charset=\"utf-8\""))) {
     return;
   }
-  throw Refused(415, "unsupported_media_type",
-                "Content-Type: expected application/json, in UTF-8");
+  throw Refused(415, "unsupported_media_type", "Content-Type: expected application/json, in UTF-8");
 }
 
 std::optional<std::string> idempotency_key(const ServerRequest& request) {

@@ -63,12 +63,14 @@ TEST_CASE("a server that is not there is 69, in one line") {
 TEST_CASE("enqueue prints the id of a job that has every option it was given") {
   const TempDatabase db;
   CliBench cli(db.url());
-  CHECK(cli.run({"enqueue", "mail", "--payload", "{\"to\": 18446744073709551616}", "--queue", "slow", "--priority",
-                 "1", "--delay", "1h", "--max-attempts", "2", "--unique-key", "k"}) == 0);
+  CHECK(cli.run({"enqueue", "mail", "--payload", "{\"to\": 18446744073709551616}", "--queue",
+                 "slow", "--priority", "1", "--delay", "1h", "--max-attempts", "2", "--unique-key",
+                 "k"}) == 0);
   const std::string id = cli.out().substr(0, 36);
-  const Rows rows = db.query("SELECT job_type, payload::text, queue, priority, max_attempts, unique_key,"
-                             " scheduled_at > now() + interval '59 min' FROM rowcrew.job_queue WHERE id = $1::uuid",
-                             Params{}.add(id));
+  const Rows rows = db.query(
+      "SELECT job_type, payload::text, queue, priority, max_attempts, unique_key,"
+      " scheduled_at > now() + interval '59 min' FROM rowcrew.job_queue WHERE id = $1::uuid",
+      Params{}.add(id));
   REQUIRE(rows.size() == 1);
   CHECK(rows.text(0, 0) == "mail");
   CHECK(rows.text(0, 1) == "{\"to\": 18446744073709551616}");
@@ -126,7 +128,8 @@ TEST_CASE("status counts hints, claims and the last minutes, per table and queue
   CHECK(cli.out().find("dead-1") == std::string::npos);
 }
 
-TEST_CASE("a key is shown once, kept as a hash, listed, revoked, and each act is in the audit log") {
+TEST_CASE(
+    "a key is shown once, kept as a hash, listed, revoked, and each act is in the audit log") {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");
   CliBench cli(operators.url());
@@ -135,30 +138,37 @@ TEST_CASE("a key is shown once, kept as a hash, listed, revoked, and each act is
   CHECK(key.size() == 46);
   CHECK(db.value("SELECT key_hash FROM rowcrew.api_key") == sha256_hex(key));
   CHECK(db.value("SELECT job_types::text FROM rowcrew.api_key") == "{mail,report}");
-  CHECK(db.value("SELECT name FROM rowcrew.ingest_key($1)", Params{}.add(sha256_hex(key))) == "shop");
+  CHECK(db.value("SELECT name FROM rowcrew.ingest_key($1)", Params{}.add(sha256_hex(key))) ==
+        "shop");
   CHECK(cli.run({"key", "create", "--name", "shop", "--job-types", "*"}) == 1);
   CHECK(cli.err().find("the name is taken") != std::string::npos);
   CHECK(cli.run({"key", "list"}) == 0);
   CHECK(cli.out().find("shop  mail,report") != std::string::npos);
   CHECK(cli.out().find(key) == std::string::npos);
   CHECK(cli.run({"key", "revoke", "shop"}) == 0);
-  CHECK(db.value("SELECT count(*) FROM rowcrew.ingest_key($1)", Params{}.add(sha256_hex(key))) == "0");
+  CHECK(db.value("SELECT count(*) FROM rowcrew.ingest_key($1)", Params{}.add(sha256_hex(key))) ==
+        "0");
   CHECK(cli.run({"key", "revoke", "shop"}) == 1);
   CHECK(cli.run({"key", "list", "--json"}) == 0);
   CHECK(json::parse(cli.out())["revoked_at"].is_string());
-  CHECK(db.value("SELECT string_agg(action || ' ' || target || ' ' || actor, '; ' ORDER BY id) FROM rowcrew.audit_logs") ==
+  CHECK(db.value("SELECT string_agg(action || ' ' || target || ' ' || actor, '; ' ORDER BY id) "
+                 "FROM rowcrew.audit_logs") ==
         "key.create shop " + operators.name() + "; key.revoke shop " + operators.name());
-  CHECK(db.value("SELECT count(*) FROM rowcrew.audit_logs WHERE metadata::text LIKE '%' || $1 || '%'",
-                 Params{}.add(key)) == "0");
+  CHECK(
+      db.value("SELECT count(*) FROM rowcrew.audit_logs WHERE metadata::text LIKE '%' || $1 || '%'",
+               Params{}.add(key)) == "0");
 }
 
 TEST_CASE("takeover shows what it found, asks, changes the home and writes it down") {
   const TempDatabase db;
-  db.exec("UPDATE rowcrew.meta SET home_database = 1;"
-          "INSERT INTO rowcrew.node (epoch, lease_ms, name, host, pid, version, queues)"
-          " VALUES (1, 30000, 'gen-1', 'alpha', 7, '0.1.0', '{}')");
+  db.exec(
+      "UPDATE rowcrew.meta SET home_database = 1;"
+      "INSERT INTO rowcrew.node (epoch, lease_ms, name, host, pid, version, queues)"
+      " VALUES (1, 30000, 'gen-1', 'alpha', 7, '0.1.0', '{}')");
   const std::string before = db.value("SELECT installation_id FROM rowcrew.meta");
-  const auto unchanged = [&] { return db.value("SELECT installation_id FROM rowcrew.meta") == before; };
+  const auto unchanged = [&] {
+    return db.value("SELECT installation_id FROM rowcrew.meta") == before;
+  };
   CliBench cli(db.url());
   CHECK(cli.run({"takeover"}) == 64);  // nobody to ask, no --yes
   CHECK(cli.out().find(before) != std::string::npos);
@@ -170,7 +180,8 @@ TEST_CASE("takeover shows what it found, asks, changes the home and writes it do
   CHECK(cli.run({"takeover"}, db.name() + "\n") == 0);
   CHECK_FALSE(unchanged());
   CHECK(db.value("SELECT dead FROM rowcrew.node") == "t");
-  CHECK(db.value("SELECT metadata->>'from' FROM rowcrew.audit_logs WHERE action = 'installation.takeover'") == before);
+  CHECK(db.value("SELECT metadata->>'from' FROM rowcrew.audit_logs WHERE action = "
+                 "'installation.takeover'") == before);
   cli.interactive = false;
   CHECK(cli.run({"takeover", "--yes"}) == 0);
   CHECK(cli.out().find("nothing to take over") != std::string::npos);

@@ -13,19 +13,22 @@ namespace {
 /// Looks until the value is not empty; the server waits between two looks.
 std::string await_value(const TempDatabase& db, const std::string& expression) {
   for (int look = 0; look < 500; ++look) {
-    std::string found = db.value("SELECT coalesce((" + expression + ")::text, '') FROM pg_sleep(0.02)");
+    std::string found =
+        db.value("SELECT coalesce((" + expression + ")::text, '') FROM pg_sleep(0.02)");
     if (!found.empty()) return found;
   }
   return {};
 }
 
 void add_node(const TempDatabase& db, const std::string& name) {
-  db.query("INSERT INTO rowcrew.node (epoch, lease_ms, name, host, pid, version, queues)"
-           " VALUES (1, 30000, $1, 'alpha', 7, '0.1.0', '{}')",
-           Params{}.add(name));
+  db.query(
+      "INSERT INTO rowcrew.node (epoch, lease_ms, name, host, pid, version, queues)"
+      " VALUES (1, 30000, $1, 'alpha', 7, '0.1.0', '{}')",
+      Params{}.add(name));
 }
 
-void publish(const TempDatabase& db, const std::string& node, const std::string& level, const std::string& event) {
+void publish(const TempDatabase& db, const std::string& node, const std::string& level,
+             const std::string& event) {
   const nlohmann::json line = {{"level", level}, {"node", node}, {"event", event}};
   db.query("SELECT pg_notify('rowcrew_tail', $1)", Params{}.add(line.dump() + "\n"));
 }
@@ -60,7 +63,9 @@ TEST_CASE("tail asks the nodes, says who follows, and prints what they send") {
   CHECK(issued["argument"]["level"] == "info");
   CHECK(issued["argument"]["id"].get<std::string>().size() == 16);
   CHECK(issued["node_id"].is_null());
-  CHECK(db.value("SELECT expires_at - issued_at BETWEEN '29 s' AND '31 s' FROM rowcrew.node_command") == "t");
+  CHECK(db.value(
+            "SELECT expires_at - issued_at BETWEEN '29 s' AND '31 s' FROM rowcrew.node_command") ==
+        "t");
 }
 
 TEST_CASE("tail of one node asks that one and prints no other's lines") {
@@ -78,7 +83,8 @@ TEST_CASE("tail of one node asks that one and prints no other's lines") {
   CHECK(cli.run({"tail", "--for", "1m", "--node", "gen-1", "--json"}) == 0);
   node.join();
   CHECK(nlohmann::json::parse(cli.out())["event"] == "job.failed");
-  CHECK(db.value("SELECT n.name FROM rowcrew.node_command c JOIN rowcrew.node n USING (node_id)") == "gen-1");
+  CHECK(db.value("SELECT n.name FROM rowcrew.node_command c JOIN rowcrew.node n USING (node_id)") ==
+        "gen-1");
 }
 
 TEST_CASE("tail ends by itself after its span") {
@@ -99,7 +105,8 @@ TEST_CASE("a node that is not there is told at once, with those that are") {
 TEST_CASE("after five seconds of silence tail says that nobody answers") {
   const TempDatabase db;
   CliBench cli(db.url());
-  std::thread person([&] { CliBench::interrupt_after(cli.err_text, "no node has answered within 5s"); });
+  std::thread person(
+      [&] { CliBench::interrupt_after(cli.err_text, "no node has answered within 5s"); });
   CHECK(cli.run({"tail", "--for", "1m"}) == 0);
   person.join();
   CHECK(cli.err() == "tail: no node has answered within 5s: is any running? (rowcrew status)\n");
@@ -116,7 +123,8 @@ TEST_CASE("a tail that loses its connection listens again") {
         " AND pid <> pg_backend_pid() AND query LIKE '%LISTEN%'";
     const std::string old = await_value(db, "SELECT pid " + listeners + " LIMIT 1");
     db.exec("SELECT pg_terminate_backend(" + old + ")");
-    await_value(db, "SELECT pid " + listeners + " AND pid <> " + old + " AND state = 'idle' LIMIT 1");
+    await_value(db,
+                "SELECT pid " + listeners + " AND pid <> " + old + " AND state = 'idle' LIMIT 1");
     publish(db, "gen-1", "info", "after.loss");
     CliBench::interrupt_after(cli.out_text, "after.loss");
   });

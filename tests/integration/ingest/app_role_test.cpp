@@ -16,7 +16,8 @@ TEST_CASE("the application enqueues by INSERT and by function and reads its own 
   const TempDatabase db;
   const LoginRole app(db, "rowcrew_app");
   const std::string id = app.value(
-      "INSERT INTO rowcrew.job_queue (job_type, payload) VALUES ('mail', '{\"to\": 1}') RETURNING id");
+      "INSERT INTO rowcrew.job_queue (job_type, payload) VALUES ('mail', '{\"to\": 1}') RETURNING "
+      "id");
   const std::string by_call = app.value("SELECT rowcrew.enqueue('mail', '{}')");
   app.query("INSERT INTO rowcrew.processing_jobs (type, prompt) VALUES ('image', 'a cat')");
   CHECK(app.value("SELECT count(*) FROM rowcrew.my_jobs") == "2");
@@ -38,8 +39,9 @@ TEST_CASE("one application does not see another's jobs") {
 TEST_CASE("status, claim token and owner are not the application's to set") {
   const TempDatabase db;
   const LoginRole app(db, "rowcrew_app");
-  for (const char* const column : {"status", "claim_token", "worker_id", "attempts", "crashes", "result",
-                                   "started_at", "completed_at", "error_code", "enqueued_by", "created_at"}) {
+  for (const char* const column :
+       {"status", "claim_token", "worker_id", "attempts", "crashes", "result", "started_at",
+        "completed_at", "error_code", "enqueued_by", "created_at"}) {
     CAPTURE(column);
     CHECK(app.failure("INSERT INTO rowcrew.job_queue (job_type, " + std::string(column) +
                       ") VALUES ('mail', NULL)") == kDenied);
@@ -52,13 +54,16 @@ TEST_CASE("no job can be changed or removed, neither its own nor another's") {
   app.query("INSERT INTO rowcrew.job_queue (job_type) VALUES ('mail')");
   db.exec("INSERT INTO rowcrew.job_queue (job_type) VALUES ('other')");
   for (const char* const attempt :
-       {"UPDATE rowcrew.job_queue SET status = 'completed'", "UPDATE rowcrew.job_queue SET claim_token = 1",
-        "UPDATE rowcrew.job_queue SET payload = '{}'", "UPDATE rowcrew.my_jobs SET status = 'pending'",
+       {"UPDATE rowcrew.job_queue SET status = 'completed'",
+        "UPDATE rowcrew.job_queue SET claim_token = 1",
+        "UPDATE rowcrew.job_queue SET payload = '{}'",
+        "UPDATE rowcrew.my_jobs SET status = 'pending'",
         "UPDATE rowcrew.processing_jobs SET status = 'cancelled'", "DELETE FROM rowcrew.job_queue",
         "DELETE FROM rowcrew.my_jobs", "TRUNCATE rowcrew.job_queue", "TABLE rowcrew.job_queue",
         "SELECT FROM rowcrew.job_queue FOR UPDATE", "TABLE rowcrew.job_queue_ready",
-        "INSERT INTO rowcrew.job_queue_ready SELECT", "TABLE rowcrew.api_key", "TABLE rowcrew.job_unique",
-        "SELECT rowcrew.ingest_key('x')", "SELECT rowcrew.takeover()", "SELECT rowcrew.set_clock_offset('1h')"}) {
+        "INSERT INTO rowcrew.job_queue_ready SELECT", "TABLE rowcrew.api_key",
+        "TABLE rowcrew.job_unique", "SELECT rowcrew.ingest_key('x')", "SELECT rowcrew.takeover()",
+        "SELECT rowcrew.set_clock_offset('1h')"}) {
     CAPTURE(attempt);
     CHECK(app.failure(attempt) == kDenied);
   }

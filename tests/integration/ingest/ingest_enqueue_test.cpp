@@ -32,13 +32,16 @@ ServerRequest post(std::string body, std::string once = {}) {
   return request;
 }
 
-ServerRequest mail(std::string once = {}) { return post(R"({"job_type":"mail","payload":{}})", std::move(once)); }
+ServerRequest mail(std::string once = {}) {
+  return post(R"({"job_type":"mail","payload":{}})", std::move(once));
+}
 
 /// A database with one key, for "mail" and everything that does not reach into the machine.
 struct Scene {
   Scene() {
-    db.query("INSERT INTO rowcrew.api_key (name, key_hash, job_types) VALUES ('shop', $1, '{mail,*}')",
-             Params{}.add(sha256_hex("rc_test")));
+    db.query(
+        "INSERT INTO rowcrew.api_key (name, key_hash, job_types) VALUES ('shop', $1, '{mail,*}')",
+        Params{}.add(sha256_hex("rc_test")));
   }
   TempDatabase db;
   LoginRole role{db, "rowcrew_ingest"};
@@ -47,7 +50,8 @@ struct Scene {
 /// Calls `before` with the number of each statement, counted from 1.
 class WatchedDb final : public Db {
  public:
-  WatchedDb(Pool& pool, std::function<void(int)> before) : pool_(pool), before_(std::move(before)) {}
+  WatchedDb(Pool& pool, std::function<void(int)> before)
+      : pool_(pool), before_(std::move(before)) {}
 
  protected:
   boost::asio::awaitable<void> submit(TxMode mode, std::function<void(Tx&)> work) override {
@@ -64,7 +68,9 @@ class WatchedDb final : public Db {
 struct Bench {
   explicit Bench(PoolOptions options) : pool(std::move(options), log) {}
 
-  ServerResponse answer(ServerRequest request) { return run(io, handler.answer(std::move(request))); }
+  ServerResponse answer(ServerRequest request) {
+    return run(io, handler.answer(std::move(request)));
+  }
   json body(ServerRequest request) { return json::parse(answer(std::move(request)).body); }
 
   boost::asio::io_context io{1};
@@ -98,14 +104,15 @@ PoolOptions through(const PgProxy& proxy, const LoginRole& role) {
 TEST_CASE("an accepted job stands in the table as it was sent") {
   Scene scene;
   Bench bench(scene.role.options());
-  const auto response = bench.answer(
-      post(R"({"job_type":"report","payload":{"big":18446744073709551616,"far":1e400,"exact":1.10},)"
-           R"("queue":"slow","priority":2,"delay":"10m","unique_key":"u1"})"));
+  const auto response = bench.answer(post(
+      R"({"job_type":"report","payload":{"big":18446744073709551616,"far":1e400,"exact":1.10},)"
+      R"("queue":"slow","priority":2,"delay":"10m","unique_key":"u1"})"));
   REQUIRE(response.status == 202);
   const json body = json::parse(response.body);
   CHECK(body["created"] == true);
   const Rows rows = scene.db.query(
-      "SELECT job_type, queue, priority, unique_key, status, payload->>'big', length(payload->>'far'),"
+      "SELECT job_type, queue, priority, unique_key, status, payload->>'big', "
+      "length(payload->>'far'),"
       " payload->>'exact', scheduled_at BETWEEN now() + '9 min' AND now() + '11 min', enqueued_by"
       " FROM rowcrew.job_queue WHERE id = $1::uuid",
       Params{}.add(body["id"].get<std::string>()));
@@ -122,7 +129,8 @@ TEST_CASE("an accepted job stands in the table as it was sent") {
   CHECK(rows.text(0, 9) == scene.role.name());
 }
 
-TEST_CASE("unknown keys are 401, revoked ones too, types out of scope 403, impossible numbers 400") {
+TEST_CASE(
+    "unknown keys are 401, revoked ones too, types out of scope 403, impossible numbers 400") {
   Scene scene;
   Bench bench(scene.role.options());
   ServerRequest stranger = mail();
@@ -165,8 +173,9 @@ TEST_CASE("one idempotency key makes one job, also under twenty posts at once") 
 
 TEST_CASE("the same idempotency key of another API key is another job") {
   Scene scene;
-  scene.db.query("INSERT INTO rowcrew.api_key (name, key_hash, job_types) VALUES ('blog', $1, '{mail}')",
-                 Params{}.add(sha256_hex("rc_blog")));
+  scene.db.query(
+      "INSERT INTO rowcrew.api_key (name, key_hash, job_types) VALUES ('blog', $1, '{mail}')",
+      Params{}.add(sha256_hex("rc_blog")));
   Bench bench(scene.role.options());
   const json first = bench.body(mail("a"));
   ServerRequest other = mail("a");
@@ -216,7 +225,8 @@ TEST_CASE("a database that is away is 503, and the next request after its return
   CHECK_FALSE(bench.probe.ready());
   proxy.admit();
   int tries = 0;
-  while (bench.answer(mail("late")).status != 202) REQUIRE(++tries < 40);  // each waits for the pool
+  while (bench.answer(mail("late")).status != 202)
+    REQUIRE(++tries < 40);  // each waits for the pool
   CHECK(bench.probe.ready());
   CHECK(scene.db.value("SELECT count(*) FROM rowcrew.job_queue") == "2");
 }
@@ -226,7 +236,8 @@ TEST_CASE("without a schema requests get 503 and the log says what to run") {
   Bench bench(db.options());
   CHECK(bench.answer(mail()).status == 503);
   REQUIRE(bench.log.lines("ingest.not_set_up").size() == 1);
-  CHECK(bench.log.lines("ingest.not_set_up")[0].message.find("rowcrew migrate") != std::string::npos);
+  CHECK(bench.log.lines("ingest.not_set_up")[0].message.find("rowcrew migrate") !=
+        std::string::npos);
   CHECK_FALSE(bench.probe.ready());
 }
 
@@ -236,7 +247,8 @@ TEST_CASE("a login without the group's rights gets 503 and the log names the gro
   Bench bench(nobody.options());
   CHECK(bench.answer(mail()).status == 503);
   REQUIRE(bench.log.lines("ingest.not_set_up").size() == 1);
-  CHECK(bench.log.lines("ingest.not_set_up")[0].message.find("rowcrew_ingest") != std::string::npos);
+  CHECK(bench.log.lines("ingest.not_set_up")[0].message.find("rowcrew_ingest") !=
+        std::string::npos);
 }
 
 }  // namespace rowcrew::testing

@@ -19,7 +19,8 @@ class LoginRole {
   LoginRole(const TempDatabase& database, std::string_view group)
       : database_(database), name_(next_name()) {
     const std::string role = quote_identifier(name_);
-    database_.exec("DROP ROLE IF EXISTS " + role + "; CREATE ROLE " + role + " LOGIN PASSWORD '" + name_ + "'");
+    database_.exec("DROP ROLE IF EXISTS " + role + "; CREATE ROLE " + role + " LOGIN PASSWORD '" +
+                   name_ + "'");
     if (!group.empty()) database_.exec("GRANT " + quote_identifier(group) + " TO " + role);
   }
   ~LoginRole() {

@@ -74,7 +74,8 @@ Rights rights_of(const TempDatabase& db, const LoginRole& role) {
 
 Rights beyond(const Rights& more, const Rights& less) {
   Rights found;
-  std::set_difference(more.begin(), more.end(), less.begin(), less.end(), std::inserter(found, found.end()));
+  std::set_difference(more.begin(), more.end(), less.begin(), less.end(),
+                      std::inserter(found, found.end()));
   return found;
 }
 
@@ -102,9 +103,10 @@ TEST_CASE("the loop would see a single column, sequence or function more") {
   const TempDatabase db;
   const LoginRole nobody(db, "");
   const LoginRole ingest(db, "rowcrew_ingest");
-  db.exec("GRANT SELECT (name) ON rowcrew.api_key TO rowcrew_ingest;"
-          "GRANT USAGE ON SEQUENCE rowcrew.api_key_key_id_seq TO rowcrew_ingest;"
-          "GRANT EXECUTE ON FUNCTION rowcrew.clock() TO rowcrew_ingest");
+  db.exec(
+      "GRANT SELECT (name) ON rowcrew.api_key TO rowcrew_ingest;"
+      "GRANT USAGE ON SEQUENCE rowcrew.api_key_key_id_seq TO rowcrew_ingest;"
+      "GRANT EXECUTE ON FUNCTION rowcrew.clock() TO rowcrew_ingest");
   const Rights more = beyond(beyond(rights_of(db, ingest), rights_of(db, nobody)), kTwoCalls);
   CHECK(more == Rights{"function rowcrew.clock() EXECUTE", "relation rowcrew.api_key SELECT",
                        "sequence rowcrew.api_key_key_id_seq USAGE"});
@@ -120,7 +122,8 @@ TEST_CASE("a login without any group has no right in our schema and writes no ca
     CHECK(right != "schema rowcrew USAGE");
     CHECK_FALSE(right.starts_with("attribute "));
     CHECK_FALSE(right.starts_with("owner of "));
-    const bool writes = right.ends_with(" INSERT") || right.ends_with(" UPDATE") || right.ends_with(" DELETE");
+    const bool writes =
+        right.ends_with(" INSERT") || right.ends_with(" UPDATE") || right.ends_with(" DELETE");
     // Updating pg_settings is SET by another name.
     CHECK_FALSE((writes && right != "relation pg_settings UPDATE"));
   }
@@ -130,10 +133,11 @@ TEST_CASE("what the ingest role tries beyond its two calls is refused") {
   const TempDatabase db;
   const LoginRole ingest(db, "rowcrew_ingest");
   for (const char* const attempt :
-       {"TABLE rowcrew.job_queue", "TABLE rowcrew.my_jobs", "TABLE rowcrew.api_key", "TABLE rowcrew.meta",
-        "INSERT INTO rowcrew.job_queue (job_type) VALUES ('x')", "UPDATE rowcrew.api_key SET name = name",
-        "DELETE FROM rowcrew.job_unique", "TRUNCATE rowcrew.job_queue", "SELECT rowcrew.enqueue('x')",
-        "SELECT rowcrew.clock()", "SELECT rowcrew.takeover()", "SELECT rowcrew.ensure_partitions(1)",
+       {"TABLE rowcrew.job_queue", "TABLE rowcrew.my_jobs", "TABLE rowcrew.api_key",
+        "TABLE rowcrew.meta", "INSERT INTO rowcrew.job_queue (job_type) VALUES ('x')",
+        "UPDATE rowcrew.api_key SET name = name", "DELETE FROM rowcrew.job_unique",
+        "TRUNCATE rowcrew.job_queue", "SELECT rowcrew.enqueue('x')", "SELECT rowcrew.clock()",
+        "SELECT rowcrew.takeover()", "SELECT rowcrew.ensure_partitions(1)",
         "CREATE TABLE rowcrew.mine ()", "CREATE TABLE public.mine ()", "CREATE SCHEMA mine",
         "SET ROLE rowcrew_owner"}) {
     CAPTURE(attempt);

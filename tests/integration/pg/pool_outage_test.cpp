@@ -135,7 +135,9 @@ TEST_CASE("pool outage: a server that never was there is reported, once") {
 
 TEST_CASE("pool outage: a closure waits for the server to come back") {
   PgProxy proxy(scratch().url());
-  PoolFixture f(through(proxy, 4));
+  PoolOptions options = through(proxy, 4);
+  options.wait = 120s;
+  PoolFixture f(options);
   CHECK(f.value("SELECT 1") == "1");
   proxy.refuse();
   int answered = 0;
@@ -146,8 +148,11 @@ TEST_CASE("pool outage: a closure waits for the server to come back") {
   f.poll();
   while (f.log.lines(event::kDbUnreachable).empty()) std::this_thread::yield();
   proxy.admit();
+  const auto begin = std::chrono::steady_clock::now();
   f.drain();
   CHECK(answered == 4);
+  // The first one to get through wakes the others.
+  CHECK(std::chrono::steady_clock::now() - begin < 60s);
   CHECK(f.log.lines(event::kDbUnreachable).size() == 1);
   CHECK(f.log.lines(event::kDbReconnected).size() == 1);
 }

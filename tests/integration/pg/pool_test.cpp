@@ -67,7 +67,7 @@ TEST_CASE("pool: every connection runs with the settings that our statements rel
     std::string all;
     for (std::size_t row = 0; row < rows.size(); ++row) all += std::string(rows.text(row, 0)) + "|";
     CHECK(all ==
-          "read committed|off|\"\"|UTC|400ms|30s|1min|on|off|off|off|off|force_generic_plan|"
+          "read committed|off|\"\"|UTC|400ms|30s|1min|off|off|off|off|off|force_generic_plan|"
           "ISO, YMD|rowcrew-test|UTF8|");
   }
 }

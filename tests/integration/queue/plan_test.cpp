@@ -1,5 +1,7 @@
-// What the hot statements cost: index walks whatever the statistics say, and the same whatever else
-// the table holds.
+// What the hot statements cost: one look into an index per job, whatever the statistics said when
+// they were planned, and the same whatever else the tables hold.
+#include <algorithm>
+#include <cstdlib>
 #include <regex>
 #include <string>
 
@@ -13,7 +15,14 @@ using namespace rowcrew::testing;
 
 namespace {
 
-/// The arguments NULL, NULL, … for a statement's parameters.
+constexpr const char* kCosts = "ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF";
+
+struct FreshBench : QueueBench {
+  explicit FreshBench(const std::string& of = "job_queue")
+      : QueueBench(of, 2, QueueBench::Database::fresh) {}
+};
+
+/// (NULL, NULL, …) for a statement's parameters.
 std::string nulls(std::string_view text) {
   int last = 0;
   for (std::size_t at = text.find('$'); at != std::string_view::npos; at = text.find('$', at + 1)) {
@@ -24,17 +33,27 @@ std::string nulls(std::string_view text) {
   return out.empty() ? out : out + ")";
 }
 
-/// The lines of `EXPLAIN (options) EXECUTE statement arguments`, in a session as nodes have it.
+std::string lines(Tx& tx, const std::string& explain) {
+  const Rows rows = tx.exec(Statement{"explain", explain});
+  std::string plan;
+  for (std::size_t i = 0; i < rows.size(); ++i) plan += std::string(rows.text(i, 0)) + "\n";
+  return plan;
+}
+
+/// `EXPLAIN (options) EXECUTE` of one statement in a session as nodes have it. With `meanwhile` the
+/// statement is planned before that is carried out, and explained after.
 std::string explained(QueueBench& b, const Statement& source, const std::string& options,
-                      const std::string& arguments) {
+                      const std::string& arguments, const std::string& meanwhile = "") {
   StatementSet set(table_map(b.table).values, b.table);
   const std::string prepare = "PREPARE probe AS " + std::string(set.render(source).text);
-  const std::string explain = "EXPLAIN (" + options + ") EXECUTE probe" + arguments;
   std::string plan;
   auto work = [&](Tx& tx) {
     exec_script(tx, prepare);
-    const Rows rows = tx.exec(Statement{"explain", explain});
-    for (std::size_t i = 0; i < rows.size(); ++i) plan += std::string(rows.text(i, 0)) + "\n";
+    if (!meanwhile.empty()) {
+      exec_script(tx, "EXECUTE probe" + nulls(source.text));
+      exec_script(tx, meanwhile);
+    }
+    plan = lines(tx, "EXPLAIN (" + options + ") EXECUTE probe" + arguments);
   };
   run_once(b.db.options(), TxMode::transaction, work);
   return plan;
@@ -44,14 +63,17 @@ std::string plan_of(QueueBench& b, const Statement& source) {
   return explained(b, source, "COSTS OFF", nulls(source.text));
 }
 
-/// The tables that a plan reads from one end to the other.
+/// The relations that a plan reads from one end to the other, but for the few rows of
+/// subscriptions. An index counts when nothing bounds the walk over it.
 std::string read_whole(const std::string& plan) {
-  static const std::regex kScan(R"((?:Seq|Bitmap Heap) Scan on (\w+))");
-  std::string tables;
+  static const std::regex kScan(
+      R"(((?:Seq|Bitmap Heap) Scan on (?!event_subscription)(\w+))|)"
+      R"((Index (?:Only )?Scan using (\w+)[^\n]*\n(?! *Index Cond)))");
+  std::string whole;
   for (std::sregex_iterator at(plan.begin(), plan.end(), kScan), end; at != end; ++at) {
-    tables += (*at)[1].str() + " ";
+    whole += ((*at)[2].matched ? (*at)[2].str() : (*at)[4].str()) + " ";
   }
-  return tables;
+  return whole;
 }
 
 std::string marks(const std::string& mark) {
@@ -60,12 +82,10 @@ std::string marks(const std::string& mark) {
   return out + "}'";
 }
 
-/// Claims `count` jobs of "q" for good and tells the plan, with its buffers.
-std::string claimed_plan(QueueBench& b, int count, const std::string& mark) {
+std::string claim_arguments(QueueBench& b, int count, const std::string& mark = "-infinity") {
   const NodeIdentity node = b.node();
-  return explained(b, sql::claim, "ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF",
-                   "(" + std::to_string(b.new_token()) + ", " + std::to_string(node.node_id) +
-                       ", 1, '{q}', '{" + std::to_string(count) + "}', " + marks(mark) + ")");
+  return "(" + std::to_string(b.new_token()) + ", " + std::to_string(node.node_id) +
+         ", 1, '{q}', '{" + std::to_string(count) + "}', " + marks(mark) + ")";
 }
 
 /// Pages that the whole statement touched.
@@ -76,75 +96,119 @@ long buffers(const std::string& plan) {
   return std::stol(found[1]) + (found[2].matched ? std::stol(found[2]) : 0);
 }
 
+/// Claims `count` jobs of "q" for good and tells the pages that it touched.
+long claim_cost(QueueBench& b, int count, const std::string& mark = "-infinity") {
+  return buffers(explained(b, sql::claim, kCosts, claim_arguments(b, count, mark)));
+}
+
+const Statement* const kHot[] = {
+    &sql::claim,         &sql::claim_unlocked, &sql::claim_suspect, &sql::finish_completed,
+    &sql::finish_ended,  &sql::finish_verify,  &sql::park_unserved, &sql::lost_running,
+    &sql::hand_back,     &sql::promote,        &sql::drop_claims,   &sql::has_suspect};
+
 }  // namespace
 
-TEST_CASE("plans: no hot statement reads a table whole, planned while all tables were empty") {
-  // Plans are kept for the life of a connection: what is chosen here must be right an hour later.
-  const Statement* const hot[] = {
-      &sql::claim,        &sql::claim_unlocked, &sql::claim_suspect, &sql::finish_completed,
-      &sql::finish_ended, &sql::finish_verify,  &sql::park_unserved, &sql::lost_running,
-      &sql::hand_back,    &sql::promote,        &sql::drop_claims,   &sql::has_suspect,
-      &sql::next_parked};
+TEST_CASE("plans: planned on empty tables, no hot statement reads anything whole") {
+  // Plans are kept for the life of a connection: what is chosen now must be right an hour later.
   for (const char* table : kJobTables) {
-    QueueBench b(table, 2, QueueBench::Database::fresh);
-    for (const Statement* statement : hot) {
-      const std::string name(statement->name);
-      const std::string plan = plan_of(b, *statement);
-      CAPTURE(table);
-      CAPTURE(name);
-      CAPTURE(plan);
-      std::string whole = read_whole(plan);
-      // Subscriptions are a handful and have no index to walk.
-      for (auto at = whole.find("event_subscription "); at != std::string::npos;
-           at = whole.find("event_subscription ")) {
-        whole.erase(at, std::string_view("event_subscription ").size());
+    FreshBench b(table);
+    for (const bool analysed : {false, true}) {
+      if (analysed) {
+        for (const char* companion : {"{t}", "{ready}", "{parked}", "{claim}"}) {
+          b.ddl("VACUUM ANALYZE " + b.named(companion));
+        }
       }
-      CHECK(whole == "");
-      CHECK(plan.find("Merge Join") == std::string::npos);
-      CHECK(plan.find("Hash Join") == std::string::npos);
+      for (const Statement* statement : kHot) {
+        const std::string name(statement->name);
+        const std::string plan = plan_of(b, *statement);
+        CAPTURE(table);
+        CAPTURE(analysed);
+        CAPTURE(name);
+        CAPTURE(plan);
+        CHECK(read_whole(plan) == "");
+        CHECK(plan.find("Merge Join") == std::string::npos);
+        CHECK(plan.find("Hash Join") == std::string::npos);
+      }
+      const std::string t = table;
+      CHECK(read_whole(plan_of(b, sql::next_parked)) == t + "_parked_run_at_idx ");  // its first entry
+      CHECK(read_whole(plan_of(b, sql::own_claims)) == t + "_claim ");
+      // The reaper looks for claims without a node among all of them, and at jobs by their ids.
+      const std::string reap = plan_of(b, sql::reap);
+      CAPTURE(reap);
+      CHECK(read_whole(reap).find(t + " ") == std::string::npos);
+      CHECK(read_whole(reap).find(t + "_pkey") == std::string::npos);
     }
   }
 }
 
-TEST_CASE("plans: the reaper and the reconciler read the claim rows, and jobs by their ids") {
-  for (const char* table : kJobTables) {
-    QueueBench b(table, 2, QueueBench::Database::fresh);
-    const std::string t = table;
-    CHECK(read_whole(plan_of(b, sql::reap)) == t + "_claim event_subscription ");
-    CHECK(read_whole(plan_of(b, sql::own_claims)) == t + "_claim ");
+TEST_CASE("plans: a claim planned on empty tables costs the same when they have filled") {
+  for (const bool analysed : {false, true}) {
+    CAPTURE(analysed);
+    FreshBench b;
+    if (analysed) b.ddl("VACUUM ANALYZE rowcrew.job_queue");
+    const std::string fill =
+        "INSERT INTO rowcrew.job_queue (job_type, queue) SELECT 't', 'q' FROM generate_series(1, 20000)";
+    const std::string plan = explained(b, sql::claim, kCosts, claim_arguments(b, 100), fill);
+    CAPTURE(plan);
+    CHECK(buffers(plan) < 100 * 40);
+  }
+}
+
+TEST_CASE("plans: a finish planned on empty tables costs the same when they have filled") {
+  for (const bool analysed : {false, true}) {
+    CAPTURE(analysed);
+    FreshBench b;
+    if (analysed) b.ddl("VACUUM ANALYZE rowcrew.job_queue");
+    const std::string fill =
+        "INSERT INTO rowcrew.job_queue (id, job_type, queue, status, claim_token) "
+        "SELECT lpad(n::text, 32, '0')::uuid, 't', 'q', 'processing', 5 FROM generate_series(1, 20000) n";
+    std::string ids = "'{";
+    std::string tokens = "'{";
+    std::string results = "'{";
+    for (int n = 1; n <= 100; ++n) {
+      const char* comma = n == 1 ? "" : ",";
+      std::string digits = std::to_string(100 * n);
+      ids += comma + std::string(32 - digits.size(), '0') + digits;
+      tokens += comma + std::string("5");
+      results += comma + std::string("NULL");
+    }
+    const std::string plan = explained(
+        b, sql::finish_completed, kCosts,
+        "(" + ids + "}', " + tokens + "}', " + results + "}', '{5}')", fill);
+    CAPTURE(plan);
+    CHECK(plan.find("(actual rows=100 loops=1)") != std::string::npos);
+    CHECK(buffers(plan) < 100 * 40);
   }
 }
 
 TEST_CASE("plans: among a hundred thousand ready jobs a claim walks the index and sorts nothing") {
-  QueueBench b("job_queue", 2, QueueBench::Database::fresh);
+  FreshBench b;
   b.exec("INSERT INTO {t} (job_type, queue, priority) SELECT 't', 'q', n % 10 "
          "FROM generate_series(1, 100000) n");
   for (const bool analysed : {false, true}) {
     CAPTURE(analysed);
-    if (analysed) b.ddl("ANALYZE");
-    const std::string plan = plan_of(b, sql::claim);
-    CAPTURE(plan);
-    CHECK(plan.find("Sort") == std::string::npos);
-    CHECK(read_whole(plan) == "");
-    CHECK(plan.find("Index Scan using job_queue_ready_queue_priority_run_at_idx") != std::string::npos);
-    CHECK(plan.find("run_at <= statement_timestamp()") != std::string::npos);
-    CHECK(plan.find("Tid Scan on job_queue_ready") != std::string::npos);
-    const std::string slow = plan_of(b, sql::claim_unlocked);
-    CHECK(slow.find("Sort") == std::string::npos);
-    CHECK(read_whole(slow) == "");
+    if (analysed) b.ddl("ANALYZE rowcrew.job_queue, rowcrew.job_queue_ready");
+    for (const Statement* statement : {&sql::claim, &sql::claim_unlocked}) {
+      const std::string plan = plan_of(b, *statement);
+      CAPTURE(plan);
+      CHECK(plan.find("Sort") == std::string::npos);
+      CHECK(read_whole(plan) == "");
+      CHECK(plan.find("Index Scan using job_queue_ready_queue_priority_run_at_idx") != std::string::npos);
+      CHECK(plan.find("run_at <= statement_timestamp()") != std::string::npos);
+      CHECK(plan.find("Tid Scan on job_queue_ready") != std::string::npos);
+    }
   }
-  // A small claim of that many touches a few pages for each job.
-  CHECK(buffers(claimed_plan(b, 100, "-infinity")) < 100 * 40);
+  CHECK(claim_cost(b, 100) < 100 * 40);
 }
 
 TEST_CASE("plans: a claim costs the same with a hundred thousand finished jobs beside it") {
-  QueueBench b("job_queue", 2, QueueBench::Database::fresh);
+  FreshBench b;
   b.insert(300);
-  claimed_plan(b, 100, "-infinity");  // leaves dead hints in front, as there are always some
-  const long alone = buffers(claimed_plan(b, 100, "-infinity"));
+  claim_cost(b, 100);  // leaves dead hints in front, as there are always some
+  const long alone = claim_cost(b, 100);
   b.exec("INSERT INTO {t} (job_type, queue, status) SELECT 't', 'q', 'completed' "
          "FROM generate_series(1, 100000)");
-  const long beside = buffers(claimed_plan(b, 100, "-infinity"));
+  const long beside = claim_cost(b, 100);
   CAPTURE(alone);
   CAPTURE(beside);
   // The tree over the ids has grown by up to two levels: a page more of each per job.
@@ -152,17 +216,47 @@ TEST_CASE("plans: a claim costs the same with a hundred thousand finished jobs b
 }
 
 TEST_CASE("plans: behind its watermark a claim does not meet what a pinned snapshot keeps") {
-  QueueBench b("job_queue", 2, QueueBench::Database::fresh);
-  const HeldTransaction pin(b.db,
-                            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM rowcrew.job_queue");
+  FreshBench b;
+  const HeldTransaction pin(
+      b.db, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM rowcrew.job_queue");
   b.exec("INSERT INTO {t} (job_type, queue) SELECT 't', 'q' FROM generate_series(1, 20000)");
   b.exec("DELETE FROM {ready}");  // claimed and gone, yet nothing of it can be vacuumed
   b.insert(200);
   const std::string mark = "\"" + b.value("SELECT min(run_at) FROM {ready}") + "\"";
-  const long bounded = buffers(claimed_plan(b, 50, mark));
-  const long unbounded = buffers(claimed_plan(b, 50, "-infinity"));
+  const long bounded = claim_cost(b, 50, mark);
+  const long unbounded = claim_cost(b, 50);
   CAPTURE(bounded);
   CAPTURE(unbounded);
   CHECK(bounded < 50 * 40);
   CHECK(unbounded > bounded + 100);
+}
+
+TEST_CASE("plans: a look for suspects and for the next due does not depend on who else is parked") {
+  FreshBench b;
+  b.insert(20'000, "scheduled_at", "now() + interval '1 hour'");
+  b.exec("UPDATE {parked} SET run_at = now() - interval '1 hour'");  // due, and not yet promoted
+  b.insert(3, "crashes", "1");
+  CHECK(buffers(explained(b, sql::has_suspect, kCosts, "('{q}')")) < 20);
+  CHECK(buffers(explained(b, sql::claim_suspect, kCosts, "(7, 1, 1, '{q}')")) < 100);
+  CHECK(buffers(explained(b, sql::promote, kCosts, "(100)")) < 100 * 40);
+}
+
+TEST_CASE("plans: the audit compares sets instead of looking up each job") {
+  FreshBench b;
+  StatementSet set(table_map(b.table).values, b.table);
+  const std::string find(set.render(sql::audit_find).text);
+  b.insert(20'000);
+  std::string plan;
+  auto work = [&](Tx& tx) {
+    tx.exec(sql::audit_settings);
+    exec_script(tx, "PREPARE probe AS " + find);
+    plan = lines(tx, std::string("EXPLAIN (") + kCosts + ") EXECUTE probe(0, 100)");
+  };
+  run_once(b.db.options(), TxMode::transaction, work);
+  CAPTURE(plan);
+  CHECK(plan.find("Tid Range Scan on job_queue") != std::string::npos);
+  CHECK(plan.find("Anti Join") != std::string::npos);
+  CHECK(plan.find("Nested Loop") == std::string::npos);
+  CHECK(plan.find("SubPlan") == std::string::npos);  // which would be run per job once it is large
+  CHECK(buffers(plan) < 1'000);                      // each table once, and of the jobs the range
 }

@@ -15,7 +15,8 @@ using rowcrew::cli::parse_job_types;
 
 TEST_CASE("a key is its prefix and 43 characters of base64url") {
   rowcrew::testing::FakeRandom random({0, 0, 0, 1});
-  CHECK(make_api_key(random) == "rc_" + std::string(42, 'A') + "E");  // the last bit, then two zeros
+  CHECK(make_api_key(random) ==
+        "rc_" + std::string(42, 'A') + "E");  // the last bit, then two zeros
   rowcrew::testing::FakeRandom ones({~0ULL, ~0ULL, ~0ULL, ~0ULL});
   CHECK(make_api_key(ones) == "rc_" + std::string(42, '_') + "8");
   rowcrew::testing::FakeRandom first({1ULL << 63, 0, 0, 0});

@@ -42,8 +42,10 @@ struct Bench {
 
 TEST_CASE("a command gets what stands behind it, and connection options from before it") {
   Bench bench;
-  CHECK(bench.run({"--database", "postgresql:///x", "--config=f", "status", "--json", "word"}) == 0);
-  CHECK(bench.seen == std::vector<std::string>{"--json", "word", "--database", "postgresql:///x", "--config=f"});
+  CHECK(bench.run({"--database", "postgresql:///x", "--config=f", "status", "--json", "word"}) ==
+        0);
+  CHECK(bench.seen ==
+        std::vector<std::string>{"--json", "word", "--database", "postgresql:///x", "--config=f"});
 }
 
 TEST_CASE("an unknown command is 64 and names the nearest one") {
@@ -117,7 +119,8 @@ TEST_CASE("wrong arguments are found before the database is looked for") {
   Bench bench;
   const auto run = [&](std::vector<std::string> args) {
     bench.err.str({});
-    return rowcrew::cli::run_cli(args, rowcrew::cli::commands(), {{}, bench.in, bench.out, bench.err, false});
+    return rowcrew::cli::run_cli(args, rowcrew::cli::commands(),
+                                 {{}, bench.in, bench.out, bench.err, false});
   };
   CHECK(run({"enqueue"}) == 64);
   CHECK(bench.err.str().find("TYPE: missing") != std::string::npos);

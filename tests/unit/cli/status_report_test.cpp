@@ -62,7 +62,8 @@ TEST_CASE("an empty fleet says so") {
 TEST_CASE("a backlog that was not counted to its end says so") {
   FleetStatus fleet = sample();
   fleet.tables[0].capped = true;
-  CHECK(status_text(fleet).find("job_queue: more are waiting than were counted\n") != std::string::npos);
+  CHECK(status_text(fleet).find("job_queue: more are waiting than were counted\n") !=
+        std::string::npos);
   CHECK(json::parse(status_json(fleet))["tables"][0]["counted_all"] == false);
 }
 
@@ -72,7 +73,8 @@ TEST_CASE("the JSON holds the same numbers") {
   CHECK(all["nodes"][0]["queues"] == json{"default", "mail"});
   CHECK(all["nodes"][0]["beat_age_ms"] == 400);
   CHECK(all["tables"][0]["completed_per_minute"] == 103.4);
-  CHECK(all["tables"][0]["queues"][0]["parked"] == json{{"scheduled", 0}, {"backoff", 3}, {"suspect", 0}});
+  CHECK(all["tables"][0]["queues"][0]["parked"] ==
+        json{{"scheduled", 0}, {"backoff", 3}, {"suspect", 0}});
   CHECK(all["paused_queues"] == json::array({"reports"}));
 }
 

@@ -14,7 +14,9 @@ TEST_CASE("columns are as wide as their widest cell, in characters") {
         "x     1234567\n");
 }
 
-TEST_CASE("lines end without blanks") { CHECK(format_table({{"LONG", "B"}, {"x", ""}}) == "LONG  B\nx\n"); }
+TEST_CASE("lines end without blanks") {
+  CHECK(format_table({{"LONG", "B"}, {"x", ""}}) == "LONG  B\nx\n");
+}
 
 TEST_CASE("the nearest word is found among similar ones only") {
   const std::vector<std::string> words = {"migrate", "status", "tail"};

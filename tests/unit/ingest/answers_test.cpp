@@ -44,7 +44,9 @@ TEST_CASE("a refusal becomes code and sentence, safe whatever they quote") {
 }
 
 TEST_CASE("each failure of the database has its answer") {
-  const auto status = [](const rowcrew::Error& e) { return rowcrew::judge_enqueue_failure(e, false).status; };
+  const auto status = [](const rowcrew::Error& e) {
+    return rowcrew::judge_enqueue_failure(e, false).status;
+  };
   CHECK(status(answered("28000")) == 401);
   CHECK(status(answered("42501")) == 403);
   CHECK(status(answered("22P02")) == 400);
@@ -65,8 +67,8 @@ TEST_CASE("only an unknown outcome says that the job may be there, and how to fi
   CHECK(with_key.code() == "outcome_unknown");
   CHECK(has_header(with_key, "Retry-After"));
   CHECK(std::string(with_key.what()).find("with the same Idempotency-Key") != std::string::npos);
-  CHECK(std::string(rowcrew::judge_enqueue_failure(lost, false).what()).find("may have been enqueued") !=
-        std::string::npos);
+  CHECK(std::string(rowcrew::judge_enqueue_failure(lost, false).what())
+            .find("may have been enqueued") != std::string::npos);
   CHECK(rowcrew::unavailable().code() == "unavailable");
 }
 

@@ -22,8 +22,9 @@ using namespace std::chrono_literals;
 /// The probe at work; `sqlstate` is what the database answers with, unset: well.
 struct Bench {
   Bench() {
-    boost::asio::co_spawn(io, probe.run(),
-                          boost::asio::bind_cancellation_slot(stop.slot(), [](std::exception_ptr) {}));
+    boost::asio::co_spawn(
+        io, probe.run(),
+        boost::asio::bind_cancellation_slot(stop.slot(), [](std::exception_ptr) {}));
     io.poll();
   }
   ~Bench() {

@@ -48,7 +48,8 @@ TEST_CASE("the defaults listen on loopback and take a mebibyte") {
 TEST_CASE("the database is given up before the client is") {
   for (const char* const deadline : {"1s", "10s", "5m"}) {
     const IngestConfig config = read({{"ingest.request_deadline", deadline}});
-    CHECK(config.database.wait + 2 * config.database.statement_timeout <= config.http.request_deadline);
+    CHECK(config.database.wait + 2 * config.database.statement_timeout <=
+          config.http.request_deadline);
   }
   CHECK(read({{"ingest.request_deadline", "5m"}}).database.statement_timeout == 30s);
 }
@@ -59,8 +60,10 @@ TEST_CASE("mistakes name key, value and range") {
   CHECK(complaint({{"ingest.max_connections", "0"}}).find("1 to 100000") != std::string::npos);
   CHECK(complaint({{"ingest.database_wait", "6s"}}) ==
         "ingest.database_wait: 6s, expected at most half of ingest.request_deadline (10s)");
-  CHECK(complaint({{"log.level", "loud"}}).find("debug, info, warning or error") != std::string::npos);
-  CHECK(complaint({{"ingest.max_boddy", "1MiB"}}).find("did you mean ingest.max_body") != std::string::npos);
+  CHECK(complaint({{"log.level", "loud"}}).find("debug, info, warning or error") !=
+        std::string::npos);
+  CHECK(complaint({{"ingest.max_boddy", "1MiB"}}).find("did you mean ingest.max_body") !=
+        std::string::npos);
 }
 
 TEST_CASE("a missing or malformed database URL is told without quoting it") {

@@ -30,12 +30,16 @@ ServerRequest post(std::string body) {
   return request;
 }
 
-ServerRequest good() { return post(R"({"job_type":"mail","payload":{"n":1e400},"delay":"2s"})"); }
+ServerRequest good() {
+  return post(R"({"job_type":"mail","payload":{"n":1e400},"delay":"2s"})");
+}
 
 struct Bench {
   explicit Bench(ScriptedDb::Answer answer) : db(std::move(answer)) {}
 
-  ServerResponse answer(ServerRequest request) { return run(io, handler.answer(std::move(request))); }
+  ServerResponse answer(ServerRequest request) {
+    return run(io, handler.answer(std::move(request)));
+  }
 
   boost::asio::io_context io;
   FakeClock clock;
@@ -57,7 +61,9 @@ Rows known_key_then(const Statement& statement, const std::function<Rows()>& enq
 }  // namespace
 
 TEST_CASE("a job is enqueued with what the request says, and answered after it") {
-  Bench bench([](const Statement& s, const Params&) { return known_key_then(s, [] { return row({"id-1", "t"}); }); });
+  Bench bench([](const Statement& s, const Params&) {
+    return known_key_then(s, [] { return row({"id-1", "t"}); });
+  });
   ServerRequest request = good();
   request.headers.emplace_back("Idempotency-Key", "order 17");
   const auto response = bench.answer(std::move(request));
@@ -77,7 +83,9 @@ TEST_CASE("a job is enqueued with what the request says, and answered after it")
 }
 
 TEST_CASE("the log tells of the job and of the key's name, never of the key") {
-  Bench bench([](const Statement& s, const Params&) { return known_key_then(s, [] { return row({"id-1", "f"}); }); });
+  Bench bench([](const Statement& s, const Params&) {
+    return known_key_then(s, [] { return row({"id-1", "f"}); });
+  });
   bench.answer(good());
   const auto lines = bench.log.lines("ingest.enqueued");
   REQUIRE(lines.size() == 1);
@@ -110,7 +118,9 @@ TEST_CASE("an unknown key is refused before the body is looked at") {
 }
 
 TEST_CASE("a bad body enqueues nothing and names the caller in the log") {
-  Bench bench([](const Statement& s, const Params&) { return known_key_then(s, [] { return row({"id", "t"}); }); });
+  Bench bench([](const Statement& s, const Params&) {
+    return known_key_then(s, [] { return row({"id", "t"}); });
+  });
   CHECK(bench.answer(post(R"({"job_type":"mail"})")).status == 400);
   CHECK(bench.db.calls().size() == 1);
   REQUIRE(bench.log.lines("ingest.refused").size() == 1);
@@ -118,7 +128,9 @@ TEST_CASE("a bad body enqueues nothing and names the caller in the log") {
 }
 
 TEST_CASE("a job type outside the key's scope is 403") {
-  Bench bench([](const Statement& s, const Params&) { return known_key_then(s, []() -> Rows { fail("42501"); }); });
+  Bench bench([](const Statement& s, const Params&) {
+    return known_key_then(s, []() -> Rows { fail("42501"); });
+  });
   CHECK(bench.answer(good()).status == 403);
   CHECK(bench.probe.ready());
   CHECK(bench.log.lines("ingest.refused")[0].field("job_type") == "mail");

@@ -43,9 +43,10 @@ TEST_CASE("a full request is read field by field") {
 }
 
 TEST_CASE("the optional fields may be absent or null") {
-  for (const std::string body :
-       {R"({"payload":{},"job_type":"a"})",
-        R"({"job_type":"a","payload":{},"queue":null,"priority":null,"delay":null,"unique_key":null})"}) {
+  for (
+      const std::string body :
+      {R"({"payload":{},"job_type":"a"})",
+       R"({"job_type":"a","payload":{},"queue":null,"priority":null,"delay":null,"unique_key":null})"}) {
     const JobRequest job = parse_job_request(body);
     CHECK(job.job_type == "a");
     CHECK_FALSE(job.queue);
@@ -57,7 +58,8 @@ TEST_CASE("the optional fields may be absent or null") {
 
 TEST_CASE("the two required fields may not") {
   CHECK(refusal(R"({"payload":{}})") == "job_type: missing, expected the type of the job");
-  CHECK(refusal(R"({"job_type":null,"payload":{}})") == "job_type: missing, expected the type of the job");
+  CHECK(refusal(R"({"job_type":null,"payload":{}})") ==
+        "job_type: missing, expected the type of the job");
   CHECK(refusal(R"({"job_type":"a"})") == "payload: missing, expected an object");
   CHECK(refusal(R"({"job_type":"a","payload":null})") == "payload: missing, expected an object");
 }
@@ -78,16 +80,19 @@ TEST_CASE("each field is held to its form, and the sentence names it") {
   CHECK(refusal(R"({"job_type":7,"payload":{}})") == "job_type: a number, expected a text");
   CHECK(refusal(R"({"job_type":"","payload":{}})").starts_with("job_type: "));
   CHECK(refusal(R"({"job_type":"a b","payload":{}})").starts_with("job_type: \"a b\""));
-  CHECK(refusal("{\"job_type\":\"" + std::string(101, 'a') + "\",\"payload\":{}}").starts_with("job_type: "));
+  CHECK(refusal("{\"job_type\":\"" + std::string(101, 'a') + "\",\"payload\":{}}")
+            .starts_with("job_type: "));
   CHECK(refusal(with(R"("queue":"Mail")")).starts_with("queue: Mail"));
   CHECK(refusal(with(R"("queue":"-a")")).starts_with("queue: -a"));
   CHECK(refusal(with("\"queue\":\"" + std::string(64, 'q') + "\"")).starts_with("queue: "));
-  CHECK(refusal(with(R"("priority":10)")) == "priority: 10, expected a whole number, 0 (first) to 9");
+  CHECK(refusal(with(R"("priority":10)")) ==
+        "priority: 10, expected a whole number, 0 (first) to 9");
   CHECK(refusal(with(R"("priority":-1)")).starts_with("priority: -1"));
   CHECK(refusal(with(R"("priority":1.0)")).starts_with("priority: 1.0"));
   CHECK(refusal(with(R"("priority":99999999999999999999)")).starts_with("priority: "));
   CHECK(refusal(with(R"("priority":"1")")).starts_with("priority: a text"));
-  CHECK(refusal(with(R"("delay":600)")).starts_with("delay: a number, expected a duration such as \"10m\""));
+  CHECK(refusal(with(R"("delay":600)"))
+            .starts_with("delay: a number, expected a duration such as \"10m\""));
   CHECK(refusal(with(R"("delay":"10")")).starts_with("delay: 10 has no unit"));
   CHECK(refusal(with(R"("delay":"-1s")")).starts_with("delay: "));
   CHECK(refusal(with(R"("delay":"4000d")")).starts_with("delay: 4000d, expected"));

@@ -26,7 +26,9 @@ std::string complaint(std::string_view text, JsonLimits limits = {}) {
   }
 }
 
-bool accepted(std::string_view text) { return complaint(text).empty(); }
+bool accepted(std::string_view text) {
+  return complaint(text).empty();
+}
 
 std::string nested(unsigned levels) {
   return "{\"a\":" + std::string(levels - 1, '[') + std::string(levels - 1, ']') + "}";
@@ -35,8 +37,8 @@ std::string nested(unsigned levels) {
 }  // namespace
 
 TEST_CASE("members keep their text, byte for byte, blanks around them apart") {
-  const auto members =
-      scan_json_object(" {\"a\" : {\"n\": 1.10, \"n\":2} ,\t\"b\":18446744073709551616\n,\"c\":1e400} ");
+  const auto members = scan_json_object(
+      " {\"a\" : {\"n\": 1.10, \"n\":2} ,\t\"b\":18446744073709551616\n,\"c\":1e400} ");
   REQUIRE(members.size() == 3);
   CHECK(members[0].name == "a");
   CHECK(members[0].value == "{\"n\": 1.10, \"n\":2}");
@@ -80,8 +82,9 @@ TEST_CASE("what jsonb could not hold is refused although it is JSON") {
 
 TEST_CASE("only well-formed UTF-8 passes") {
   CHECK(accepted("{\"a\":\"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf\"}"));
-  for (const char* const broken : {"\x80", "\xc0\xaf", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80",
-                                   "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"}) {
+  for (const char* const broken :
+       {"\x80", "\xc0\xaf", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
+        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"}) {
     CAPTURE(broken);
     CHECK(complaint("{\"a\":\"" + std::string(broken) + "\"}").find("expected UTF-8") !=
           std::string::npos);
@@ -115,9 +118,11 @@ TEST_CASE("kinds are told by the first character") {
 
 // Without exponents and \u0000 both must say the same of any text.
 TEST_CASE("agrees with a full parser about random texts") {
-  constexpr std::array kPieces = {"{", "}", "[", "]", ":", ",", "\"", "\"a\"", "\"b\"", "1", "0", "-",
-                                  ".5", "true", "null", "false", " ", "\\", "\\n", "\\u00e4", "\\ud83d",
-                                  "\\ude00", "\xc3\xa4", "\xc3", "\n", "x", "{\"a\":", "[1,", "\t"};
+  constexpr std::array kPieces = {"{",   "}",       "[",       "]",       ":",        ",",
+                                  "\"",  "\"a\"",   "\"b\"",   "1",       "0",        "-",
+                                  ".5",  "true",    "null",    "false",   " ",        "\\",
+                                  "\\n", "\\u00e4", "\\ud83d", "\\ude00", "\xc3\xa4", "\xc3",
+                                  "\n",  "x",       "{\"a\":", "[1,",     "\t"};
   std::mt19937 random(20260101);
   int valid = 0;
   for (int round = 0; round < 40'000; ++round) {

@@ -61,8 +61,8 @@ TEST_CASE("the key is what stands behind Bearer, in whatever case that word is")
 
 TEST_CASE("no usable key is 401 and says how to authenticate") {
   CHECK(status_of([] { rowcrew::bearer_key(ServerRequest()); }) == 401);
-  for (const std::string value : {"", "Bearer", "Bearer ", "Basic dXNlcjpw", "Bearerrc_abc", "Bearer a b",
-                                  "Bearer \xc3\xa4"}) {
+  for (const std::string value : {"", "Bearer", "Bearer ", "Basic dXNlcjpw", "Bearerrc_abc",
+                                  "Bearer a b", "Bearer \xc3\xa4"}) {
     CAPTURE(value);
     CHECK(status_of([&] { rowcrew::bearer_key(with("Authorization", value)); }) == 401);
   }
@@ -76,13 +76,15 @@ TEST_CASE("no usable key is 401 and says how to authenticate") {
 }
 
 TEST_CASE("bodies are JSON in UTF-8 or refused with 415") {
-  for (const std::string type : {"application/json", "Application/JSON", "application/json; charset=utf-8",
-                                 "application/json;charset=\"UTF-8\""}) {
+  for (const std::string type :
+       {"application/json", "Application/JSON", "application/json; charset=utf-8",
+        "application/json;charset=\"UTF-8\""}) {
     CAPTURE(type);
     CHECK(status_of([&] { rowcrew::require_json(with("Content-Type", type)); }) == 0);
   }
-  for (const std::string type : {"", "text/plain", "application/jsonx", "application/json; charset=latin1",
-                                 "application/x-www-form-urlencoded"}) {
+  for (const std::string type :
+       {"", "text/plain", "application/jsonx", "application/json; charset=latin1",
+        "application/x-www-form-urlencoded"}) {
     CAPTURE(type);
     CHECK(status_of([&] { rowcrew::require_json(with("Content-Type", type)); }) == 415);
   }
@@ -93,7 +95,8 @@ TEST_CASE("an idempotency key is 1 to 200 printable ASCII characters") {
   CHECK_FALSE(rowcrew::idempotency_key(ServerRequest()));
   CHECK(rowcrew::idempotency_key(with("idempotency-key", "order 17")) == "order 17");
   CHECK(rowcrew::idempotency_key(with("Idempotency-Key", std::string(200, 'x')))->size() == 200);
-  for (const std::string& key : {std::string(), std::string(201, 'x'), std::string("a\x01"), std::string("ä")}) {
+  for (const std::string& key :
+       {std::string(), std::string(201, 'x'), std::string("a\x01"), std::string("ä")}) {
     CAPTURE(key);
     CHECK(status_of([&] { rowcrew::idempotency_key(with("Idempotency-Key", key)); }) == 400);
   }

@@ -25,7 +25,9 @@ rowcrew::Settings load(Flags flags, bool with_url = true) {
   return rowcrew::load_config(sources);
 }
 
-PoolOptions read(Flags flags) { return rowcrew::read_pool_options(load(std::move(flags)), "tester"); }
+PoolOptions read(Flags flags) {
+  return rowcrew::read_pool_options(load(std::move(flags)), "tester");
+}
 
 std::string complaint(Flags flags, bool with_url = true) {
   try {
@@ -64,7 +66,8 @@ TEST_CASE("pool settings: each key reaches its option, within its range") {
   CHECK(options.statement_timeout == 90s);
   CHECK(complaint({{"database.threads", "65"}}).find("1 to 64") != std::string::npos);
   CHECK(complaint({{"database.connect_timeout", "5"}}).find("has no unit") != std::string::npos);
-  CHECK(complaint({{"database.statement_timeout", "1h"}}).starts_with("database.statement_timeout"));
+  CHECK(
+      complaint({{"database.statement_timeout", "1h"}}).starts_with("database.statement_timeout"));
 }
 
 TEST_CASE("pool settings: a URL that is missing or malformed is told without quoting it") {
@@ -76,7 +79,8 @@ TEST_CASE("pool settings: a URL that is missing or malformed is told without quo
 
 TEST_CASE("pool settings: a password file is read again at every connect") {
   const ScratchDir folder;
-  const PoolOptions options = read({{"database.password_file", folder.write("password", "first\n")}});
+  const PoolOptions options =
+      read({{"database.password_file", folder.write("password", "first\n")}});
   REQUIRE(options.password);
   CHECK(options.password() == "first");
   folder.write("password", "second\n");
@@ -98,7 +102,8 @@ TEST_CASE("pool settings: one that has gone is an outage later, a mistake at the
     CHECK(e.error_class() == rowcrew::ErrorClass::transient);
     CHECK(std::string(e.what()).starts_with("database.password_file: "));
   }
-  CHECK(complaint({{"database.password_file", "/no/such/file"}}).starts_with("database.password_file"));
+  CHECK(complaint({{"database.password_file", "/no/such/file"}})
+            .starts_with("database.password_file"));
 }
 
 TEST_CASE("pool settings: a password command is run again at every connect, and never shown") {
@@ -108,7 +113,8 @@ TEST_CASE("pool settings: a password command is run again at every connect, and 
   CHECK(options.password() == "hush");
   CHECK(rowcrew::describe_config(root).find("hush") == std::string::npos);
   CHECK(rowcrew::describe_config(root).find("database.password = (set)") != std::string::npos);
-  CHECK(complaint({{"database.password_command", "/bin/false"}}).starts_with("database.password_command"));
+  CHECK(complaint({{"database.password_command", "/bin/false"}})
+            .starts_with("database.password_command"));
 }
 
 TEST_CASE("pool settings: a plain password stays what it was") {
