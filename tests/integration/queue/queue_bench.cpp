@@ -5,6 +5,7 @@
 #include <set>
 
 #include "pg/connect_params.hpp"
+#include "support/at_end.hpp"
 
 namespace rowcrew::testing {
 namespace {
@@ -34,9 +35,9 @@ std::vector<std::int64_t> tokens_of(const std::vector<ClaimedJob>& jobs) {
 
 /// The database of the last test, if another may have it.
 std::unique_ptr<TempDatabase>& left_over() {
-  // What dropping it needs must outlive it: statics end in the reverse order of their beginning.
-  static const std::string server = test_server_url("postgres");
   static std::unique_ptr<TempDatabase> database;
+  // Dropping it needs libpqxx's own statics, which may be gone before ours.
+  [[maybe_unused]] static const bool registered = (at_end([] { database.reset(); }), true);
   return database;
 }
 
