@@ -58,6 +58,17 @@ class Roles(FleetTest):
                     # Permissions are checked when the plan is set up; nothing runs.
                     cursor.execute("EXPLAIN EXECUTE s" + (f"({', '.join(['NULL'] * arguments)})" if arguments else ""))
 
+    def test_a_unique_key_of_one_api_key_tells_nothing_of_another_ones_job(self):
+        for name in "ab":
+            self.db.execute("INSERT INTO rowcrew.api_key (name, key_hash, job_types) VALUES (%s, %s, '{*}')", (name, name * 64))
+
+        def post(name):
+            return self.db.execute("SELECT id, created FROM rowcrew.ingest_enqueue(%s, 'noop', '{}', p_unique_key => 'k')", (name * 64,))[0]
+
+        first, second, stranger = post("a"), post("a"), post("b")
+        self.assertEqual((first[1], second, stranger[1]), (True, (first[0], False), True))
+        self.assertNotEqual(stranger[0], first[0])
+
     def test_the_application_sees_its_own_jobs_and_sets_nothing_of_ours(self):
         url = self.login("rowcrew_app")
         self.enqueue("noop")  # somebody else's

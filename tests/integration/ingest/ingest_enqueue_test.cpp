@@ -120,7 +120,7 @@ TEST_CASE("an accepted job stands in the table as it was sent") {
   CHECK(rows.text(0, 0) == "report");
   CHECK(rows.text(0, 1) == "slow");
   CHECK(rows.text(0, 2) == "2");
-  CHECK(rows.text(0, 3) == "u1");
+  CHECK(rows.text(0, 3) == "shop:u1");
   CHECK(rows.text(0, 4) == "pending");
   CHECK(rows.text(0, 5) == "18446744073709551616");
   CHECK(rows.text(0, 6) == "401");

@@ -7,8 +7,12 @@ using namespace rowcrew::testing;
 
 namespace {
 
-Ids find_all(QueueBench& b) { return sorted(b.await(b.jobs.audit_find(0, 100'000))); }
-Ids heal(QueueBench& b, const Ids& ids) { return sorted(b.await(b.jobs.audit_heal(ids))); }
+Ids find_all(QueueBench& b) {
+  return sorted(b.await(b.jobs.audit_find(0, 100'000)));
+}
+Ids heal(QueueBench& b, const Ids& ids) {
+  return sorted(b.await(b.jobs.audit_heal(ids)));
+}
 
 }  // namespace
 
@@ -48,7 +52,8 @@ TEST_CASE("audit: waiting jobs without a hint are found and filed by their state
     CHECK(b.hints(suspect) == "parked:suspect");
     CHECK(b.value("SELECT run_at FROM {parked} WHERE id = $1::uuid", Params{}.add(later)) ==
           "2999-01-01 00:00:00+00");
-    CHECK(b.value("SELECT priority || queue FROM {parked} WHERE id = $1::uuid", Params{}.add(due)) == "2q");
+    CHECK(b.value("SELECT priority || queue FROM {parked} WHERE id = $1::uuid",
+                  Params{}.add(due)) == "2q");
     CHECK(find_all(b).empty());
     CHECK(heal(b, lost).empty());  // healed once, not twice
     // From there on they go the usual way.
@@ -111,7 +116,8 @@ TEST_CASE("audit: a job that somebody holds waits for the next pass") {
   QueueBench b;
   const Ids ids = sorted(b.insert(2));
   b.exec("DELETE FROM {ready}");
-  HeldTransaction person(b.db, "UPDATE rowcrew.job_queue SET max_attempts = 9 WHERE id = '" + ids[0] + "'");
+  HeldTransaction person(
+      b.db, "UPDATE rowcrew.job_queue SET max_attempts = 9 WHERE id = '" + ids[0] + "'");
   CHECK(heal(b, ids) == Ids{ids[1]});
   person.roll_back();
   CHECK(heal(b, ids) == Ids{ids[0]});

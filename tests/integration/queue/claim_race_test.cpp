@@ -93,14 +93,15 @@ TEST_CASE("claim: a claim steps over hints that another claim is taking") {
   CHECK(claimed.size() == 6);
 }
 
-TEST_CASE("claim: a job row that somebody holds ends the claim in time, and the slow form goes around") {
+TEST_CASE(
+    "claim: a job row that somebody holds ends the claim in time, and the slow form goes around") {
   for (const char* table : kJobTables) {
     CAPTURE(table);
     QueueBench b(table);
     const NodeIdentity node = b.node();
     const Ids ids = b.insert(5);
-    HeldTransaction person(
-        b.db, b.named("UPDATE {t} SET max_attempts = 9 WHERE id = '" + ids[2] + "'"));
+    HeldTransaction person(b.db,
+                           b.named("UPDATE {t} SET max_attempts = 9 WHERE id = '" + ids[2] + "'"));
     std::string state;
     const auto waited = took([&] {
       try {
@@ -116,8 +117,7 @@ TEST_CASE("claim: a job row that somebody holds ends the claim in time, and the 
     CHECK(b.count("{claim}") == 0);
 
     const std::int64_t token = b.new_token();
-    const auto around =
-        b.await(b.jobs.claim_unlocked(token, node, {QueueBench::want("q", 10)}));
+    const auto around = b.await(b.jobs.claim_unlocked(token, node, {QueueBench::want("q", 10)}));
     CHECK(around.size() == 4);
     for (const ClaimedJob& c : around) {
       CHECK(c.job.id != ids[2]);

@@ -1,4 +1,4 @@
-// What a claim takes, in which order, and what it does about hints that are not true (any more).
+// What a claim takes, and in which order.
 #include <algorithm>
 #include <map>
 
@@ -8,17 +8,6 @@
 using namespace std::chrono_literals;
 using namespace rowcrew;
 using namespace rowcrew::testing;
-
-namespace {
-
-/// Files a hint by hand, as a stale one that was left behind.
-void file_hint(QueueBench& b, const std::string& id, const std::string& columns,
-               const std::string& values) {
-  b.query("INSERT INTO {ready} (id, " + columns + ") VALUES ($1::uuid, " + values + ")",
-          Params{}.add(id));
-}
-
-}  // namespace
 
 TEST_CASE("claim: takes due jobs, marks them and writes one claim row for the batch") {
   for (const char* table : kJobTables) {
@@ -39,9 +28,10 @@ TEST_CASE("claim: takes due jobs, marks them and writes one claim row for the ba
       CHECK(c.job.crashes == 0);
       CHECK(c.priority == 5);
     }
-    CHECK(b.number("SELECT count(*) FROM {t} WHERE status = 'processing' AND claim_token = $1::bigint "
-                   "AND worker_id = $2::bigint AND started_at IS NOT NULL AND attempts = 0",
-                   Params{}.add(token).add(node.node_id)) == 3);
+    CHECK(b.number(
+              "SELECT count(*) FROM {t} WHERE status = 'processing' AND claim_token = $1::bigint "
+              "AND worker_id = $2::bigint AND started_at IS NOT NULL AND attempts = 0",
+              Params{}.add(token).add(node.node_id)) == 3);
     CHECK(b.count("{ready}") == 0);
     const auto rows = b.await(b.jobs.own_claims(node));
     REQUIRE(rows.size() == 1);
@@ -95,7 +85,8 @@ TEST_CASE("claim: the first priority first, within it the longest waiting first"
 
 TEST_CASE("claim: a batch that spans priorities takes no more than was asked for") {
   QueueBench b;
-  for (int priority = 0; priority <= 9; ++priority) b.insert(3, "priority", std::to_string(priority));
+  for (int priority = 0; priority <= 9; ++priority)
+    b.insert(3, "priority", std::to_string(priority));
   const auto claimed = b.claim(b.node(), 7);
   CHECK(claimed.size() == 7);
   std::vector<int> priorities;
@@ -124,7 +115,8 @@ TEST_CASE("claim: each queue has its own limit, and others are left alone") {
   }
 }
 
-TEST_CASE("claim: watermarks hide what lies before them, per queue and priority; a sweep finds it") {
+TEST_CASE(
+    "claim: watermarks hide what lies before them, per queue and priority; a sweep finds it") {
   QueueBench b;
   const NodeIdentity node = b.node();
   b.insert(1, "priority", "2");
@@ -161,118 +153,6 @@ TEST_CASE("claim: a mark that this node wrote is the moment that the hint has") 
   CHECK(b.await(b.jobs.claim(b.new_token(), node, {want})).size() == 3);
 }
 
-TEST_CASE("claim: a job moved to later has a stale early hint: it is not run, but filed for its time") {
-  for (const char* table : kJobTables) {
-    QueueBench b(table);
-    const NodeIdentity node = b.node();
-    const std::string id = b.insert_one();
-    b.exec("UPDATE {t} SET scheduled_at = '2999-01-01Z'");
-    CHECK(b.hints(id) == "parked:scheduled+ready");
-    b.exec("DELETE FROM {parked}");  // what the trigger filed: the claim must do it by itself
-    CHECK(b.claim(node).empty());
-    CHECK(b.status(id) == "pending");
-    CHECK(b.hints(id) == "parked:scheduled");
-    CHECK(b.value("SELECT run_at FROM {parked}") == "2999-01-01 00:00:00+00");
-  }
-}
-
-TEST_CASE("claim: a stale hint of a cancelled, finished, running or deleted job is dropped") {
-  for (const char* table : kJobTables) {
-    QueueBench b(table);
-    const NodeIdentity node = b.node();
-    b.insert(1);
-    b.exec("UPDATE {t} SET status = 'cancelled'");
-    b.insert(1, "status, claim_token", "'completed', 3");
-    b.insert(1, "status, claim_token", "'processing', 3");
-    b.exec("INSERT INTO {ready} (run_at, id, priority, queue) SELECT now(), id, 5, 'q' FROM {t} "
-           "WHERE status <> 'cancelled'");
-    b.exec("INSERT INTO {ready} (run_at, id, priority, queue) VALUES (now(), gen_random_uuid(), 5, 'q')");
-    REQUIRE(b.count("{ready}") == 4);
-    CHECK(b.claim(node).empty());
-    CHECK(b.count("{ready}") == 0);
-    CHECK(b.count("{parked}") == 0);
-    CHECK(b.number("SELECT count(*) FROM {t} WHERE claim_token = $1::bigint",
-                   Params{}.add(b.last_token())) == 0);
-    CHECK(b.count("{claim}") == 0);
-  }
-}
-
-TEST_CASE("claim: stale hints are counted as taken, so that what lies behind them does not wait") {
-  QueueBench b;
-  const NodeIdentity node = b.node();
-  b.insert(6);
-  b.exec("UPDATE {t} SET status = 'cancelled'");
-  const Ids live = b.insert(3);
-  const auto claim = [&](std::size_t count, TakenHints& taken) {
-    return b.await(b.jobs.claim(b.new_token(), node, {QueueBench::want("q", count)}, &taken));
-  };
-  TakenHints taken;
-  CHECK(claim(4, taken).empty());
-  CHECK(taken == TakenHints{{"q", 4}});
-  CHECK(b.count("{claim}") == 0);
-  auto jobs = claim(4, taken);
-  CHECK(jobs.size() == 2);
-  CHECK(taken == TakenHints{{"q", 4}});
-  CHECK(b.number("SELECT cardinality(ids) FROM {claim}") == 2);
-  jobs = claim(4, taken);
-  CHECK(jobs.size() == 1);
-  CHECK(taken == TakenHints{{"q", 1}});
-  CHECK(claim(4, taken).empty());
-  CHECK(taken.empty());
-}
-
-TEST_CASE("claim: a job that changed its queue is not run by those who serve the old one") {
-  QueueBench b;
-  const NodeIdentity node = b.node();
-  const std::string id = b.insert_one();
-  b.exec("UPDATE {t} SET queue = 'other'");
-  b.exec("DELETE FROM {ready} WHERE queue = 'other'");
-  CHECK(b.claim(node).empty());
-  CHECK(b.status(id) == "pending");
-  CHECK(b.value("SELECT queue FROM {parked}") == "other");
-  CHECK(b.await(b.jobs.promote(10)) == 1);
-  CHECK(b.await(b.jobs.claim(9, node, {QueueBench::want("other", 1)})).size() == 1);
-}
-
-TEST_CASE("claim: jobs that were put back in line run in their new place") {
-  QueueBench b;
-  const NodeIdentity node = b.node();
-  const Ids flood = b.insert(5, "priority", "1");
-  b.exec("UPDATE {t} SET priority = 9");
-  const std::string urgent = b.insert_one("priority", "5");
-  // The hints of priority 1 are stale: nothing of them may run before the others.
-  CHECK(b.claim(node, 1).empty());
-  CHECK(ids_of(b.claim(node, 5)) == Ids{urgent});
-  CHECK(b.await(b.jobs.promote(100)) > 0);
-  CHECK(sorted(ids_of(b.claim(node, 100))) == sorted(flood));
-}
-
-TEST_CASE("claim: a suspect's stray ready hint goes to where suspects wait") {
-  QueueBench b;
-  const std::string id = b.insert_one("crashes", "1");
-  b.exec("DELETE FROM {parked}");
-  file_hint(b, id, "run_at, priority, queue", "now(), 5, 'q'");
-  CHECK(b.claim(b.node()).empty());
-  CHECK(b.hints(id) == "parked:suspect");
-}
-
-TEST_CASE("claim: a job with two hints is claimed once") {
-  for (const char* table : kJobTables) {
-    QueueBench b(table);
-    const NodeIdentity node = b.node();
-    for (const std::size_t at_once : {2, 1}) {
-      const std::string id = b.insert_one();
-      file_hint(b, id, "run_at, priority, queue", "now(), 5, 'q'");
-      const auto first = b.claim(node, at_once);
-      CHECK(ids_of(first) == Ids{id});
-      CHECK(b.number("SELECT cardinality(ids) FROM {claim}") == 1);
-      CHECK(b.claim(node, at_once).empty());
-      CHECK(b.count("{ready}") == 0);
-      CHECK(b.complete(first) == Ids{id});
-    }
-  }
-}
-
 TEST_CASE("claim: a retry counts on from the attempts that were made") {
   QueueBench b;
   b.insert_one("status, attempts, max_attempts", "'retrying', 2, 7");
@@ -282,7 +162,8 @@ TEST_CASE("claim: a retry counts on from the attempts that were made") {
   CHECK(claimed[0].job.max_attempts == 7);
 }
 
-TEST_CASE("claim: a suspect is taken from where it waits, one at a time, and its claim says alone") {
+TEST_CASE(
+    "claim: a suspect is taken from where it waits, one at a time, and its claim says alone") {
   for (const char* table : kJobTables) {
     QueueBench b(table);
     const NodeIdentity node = b.node();

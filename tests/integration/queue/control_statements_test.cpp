@@ -7,7 +7,8 @@ using namespace rowcrew::testing;
 
 namespace {
 
-std::int64_t issue(QueueBench& b, std::optional<std::string> node_id, std::int64_t lifetime_ms = 60'000) {
+std::int64_t issue(QueueBench& b, std::optional<std::string> node_id,
+                   std::int64_t lifetime_ms = 60'000) {
   Params params;
   params.add("tail").add(R"({"level": "info"})").add(node_id).add(lifetime_ms);
   return b.run(sql::control_issue, std::move(params)).integer(0, 0);
@@ -20,7 +21,8 @@ std::vector<std::int64_t> pending(QueueBench& b, std::int64_t node_id) {
   return ids;
 }
 
-void acknowledge(QueueBench& b, std::int64_t command, std::int64_t node_id, const char* answer = "ok") {
+void acknowledge(QueueBench& b, std::int64_t command, std::int64_t node_id,
+                 const char* answer = "ok") {
   b.run(sql::control_acknowledge, Params{}.add(command).add(node_id).add(answer));
 }
 
@@ -79,9 +81,10 @@ TEST_CASE("control: commands are forgotten a day after they expired, with their 
   const std::int64_t fresh = issue(b, std::nullopt);
   acknowledge(b, old, 1);
   acknowledge(b, fresh, 1);
-  b.query("UPDATE rowcrew.node_command SET expires_at = now() - interval '25 hours' "
-          "WHERE command_id = $1::bigint",
-          Params{}.add(old));
+  b.query(
+      "UPDATE rowcrew.node_command SET expires_at = now() - interval '25 hours' "
+      "WHERE command_id = $1::bigint",
+      Params{}.add(old));
   CHECK(b.run(sql::control_forget, Params{}.add(10)).affected() == 1);
   CHECK(b.count("rowcrew.node_command") == 1);
   CHECK(b.count("rowcrew.node_command_ack") == 1);

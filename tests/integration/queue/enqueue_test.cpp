@@ -69,21 +69,26 @@ TEST_CASE("ingest: a key enqueues what its scope names; a star leaves out what r
   CHECK(b.count("{t}") == 2);
 }
 
-TEST_CASE("ingest: queue, priority, delay and attempts come from the call, then from the job type") {
+TEST_CASE(
+    "ingest: queue, priority, delay and attempts come from the call, then from the job type") {
   QueueBench b;
   add_key(b);
-  b.exec("INSERT INTO rowcrew.job_type (name, queue, priority, max_attempts) VALUES ('mail', 'post', 1, 9)");
+  b.exec(
+      "INSERT INTO rowcrew.job_type (name, queue, priority, max_attempts) VALUES ('mail', 'post', "
+      "1, 9)");
   Params params = Params{}.add(kHash).add("mail").add("{}").add(std::nullopt);
   const std::string by_type(
       b.run(sql::ingest_enqueue,
             Params(params).add(std::nullopt).add(std::nullopt).add(std::nullopt).add(std::nullopt))
           .text(0, 0));
   const std::string by_call(
-      b.run(sql::ingest_enqueue, Params(params).add("fast").add(0).add(3'600'000).add(std::nullopt)).text(0, 0));
+      b.run(sql::ingest_enqueue, Params(params).add("fast").add(0).add(3'600'000).add(std::nullopt))
+          .text(0, 0));
   const auto row = [&](const std::string& id) {
-    return b.value("SELECT concat_ws('|', queue, priority, max_attempts, payload, enqueued_by = session_user, "
-                   "scheduled_at > now() + interval '59 min') FROM {t} WHERE id = $1::uuid",
-                   Params{}.add(id));
+    return b.value(
+        "SELECT concat_ws('|', queue, priority, max_attempts, payload, enqueued_by = session_user, "
+        "scheduled_at > now() + interval '59 min') FROM {t} WHERE id = $1::uuid",
+        Params{}.add(id));
   };
   CHECK(row(by_type) == "post|1|9|{}|t|f");
   CHECK(row(by_call) == "fast|0|9|{}|t|t");
@@ -111,7 +116,9 @@ TEST_CASE("ingest: the same idempotency key of another API key is another's") {
   QueueBench b;
   add_key(b);
   b.run(sql::ingest_enqueue, request("mail", "order-1"));
-  b.exec("INSERT INTO rowcrew.api_key (name, key_hash, job_types) VALUES ('other', repeat('c', 64), '{*}')");
+  b.exec(
+      "INSERT INTO rowcrew.api_key (name, key_hash, job_types) VALUES ('other', repeat('c', 64), "
+      "'{*}')");
   b.exec("UPDATE rowcrew.api_key SET key_hash = repeat('d', 64) WHERE name = 'shop'");
   b.exec("UPDATE rowcrew.api_key SET key_hash = repeat('a', 64) WHERE name = 'other'");
   CHECK(b.run(sql::ingest_enqueue, request("mail", "order-1")).boolean(0, 1));
@@ -139,7 +146,8 @@ TEST_CASE("ingest: eight calls with one idempotency key at once make one job, an
 TEST_CASE("ingest: a call whose forerunner was rolled back makes the job itself") {
   QueueBench b;
   add_key(b);
-  HeldTransaction first(b.db, "SELECT rowcrew.ingest_enqueue(repeat('a', 64), 'mail', '{}', 'order-1')");
+  HeldTransaction first(b.db,
+                        "SELECT rowcrew.ingest_enqueue(repeat('a', 64), 'mail', '{}', 'order-1')");
   // The same key waits for the first one's outcome, and no longer than lock_timeout.
   CHECK(refusal_of(b, request("mail", "order-1")) == "55P03");
   first.roll_back();
@@ -156,7 +164,7 @@ TEST_CASE("ingest: idempotency keys are forgotten a week after their first use, 
   b.exec("UPDATE rowcrew.job_unique SET created_at = now() - interval '8 days' WHERE key <> 'a'");
   CHECK(b.run(sql::node_expire_once_keys, Params{}.add(1)).affected() == 1);
   CHECK(b.run(sql::node_expire_once_keys, Params{}.add(10)).affected() == 1);
-  CHECK(b.value("SELECT string_agg(key, ' ' ORDER BY key) FROM rowcrew.job_unique") == "a live");
+  CHECK(b.value("SELECT string_agg(key, ' ' ORDER BY key) FROM rowcrew.job_unique") == "a shop:live");
 }
 
 TEST_CASE("enqueue: eight calls with one unique key at once make one job") {
@@ -178,7 +186,8 @@ TEST_CASE("enqueue: without keys every call makes a job of its own") {
   QueueBench b;
   add_key(b);
   std::set<std::string> ids;
-  for (int i = 0; i < 5; ++i) ids.insert(std::string(b.run(sql::ingest_enqueue, request("mail")).text(0, 0)));
+  for (int i = 0; i < 5; ++i)
+    ids.insert(std::string(b.run(sql::ingest_enqueue, request("mail")).text(0, 0)));
   CHECK(ids.size() == 5);
   CHECK(b.count("rowcrew.job_unique") == 0);
 }

@@ -1,4 +1,4 @@
-// How executions end: what is written, and what the fence refuses.
+// How executions end, and what is written then.
 #include "queue_bench.hpp"
 
 using namespace std::chrono_literals;
@@ -12,19 +12,6 @@ std::string row(QueueBench& b, const std::string& id, const std::string& columns
                  Params{}.add(id));
 }
 
-/// What makes a claim no longer ours.
-struct Loss {
-  const char* name;
-  const char* sql;
-  const char* status;  ///< as it must stay
-};
-const Loss kLosses[] = {
-    {"set to pending by hand", "UPDATE {t} SET status = 'pending'", "pending"},
-    {"cancelled by hand", "UPDATE {t} SET status = 'cancelled'", "cancelled"},
-    {"failed by hand", "UPDATE {t} SET status = 'failed', error_code = 'by_hand'", "failed"},
-    {"claimed anew by another", "UPDATE {t} SET claim_token = 2, worker_id = 9", "processing"},
-};
-
 }  // namespace
 
 TEST_CASE("finish: a completed job has its result, one attempt more and no error of before") {
@@ -35,8 +22,10 @@ TEST_CASE("finish: a completed job has its result, one attempt more and no error
         b.insert_one("attempts, error_code, error_message", "2, 'http_503', 'busy'");
     CHECK(b.complete(b.claim(b.node())) == Ids{id});
     const std::string result = b.table == "job_queue" ? "result" : "outputs";
-    CHECK(row(b, id, "status, attempts, " + result + ", error_code, error_message, "
-                     "completed_at >= started_at, completed_at <= clock_timestamp()") ==
+    CHECK(row(b, id,
+              "status, attempts, " + result +
+                  ", error_code, error_message, "
+                  "completed_at >= started_at, completed_at <= clock_timestamp()") ==
           R"(completed|3|{"n": 1}|t|t)");
     CHECK(b.hints(id) == "none");
     CHECK(b.count("{claim}") == 0);
@@ -68,98 +57,6 @@ TEST_CASE("finish: a batch is written whole, whatever order it comes in") {
   }
 }
 
-TEST_CASE("finish: a completion without the claim writes nothing") {
-  for (const char* table : kJobTables) {
-    for (const Loss& loss : kLosses) {
-      CAPTURE(table);
-      CAPTURE(loss.name);
-      QueueBench b(table);
-      const std::string id = b.insert_one();
-      const auto claimed = b.claim(b.node());
-      b.exec(loss.sql);
-      CHECK(b.complete(claimed).empty());
-      CHECK(row(b, id, "status, attempts, completed_at") == std::string(loss.status) + "|0");
-    }
-  }
-}
-
-TEST_CASE("finish: an ending without the claim writes nothing, no log, no event, no hint") {
-  const Outcome outcomes[] = {Retry("x", "y"), Snooze(1s), Failed("x", "y"), Cancelled("z")};
-  for (const char* table : kJobTables) {
-    for (const Loss& loss : kLosses) {
-      CAPTURE(table);
-      CAPTURE(loss.name);
-      QueueBench b(table);
-      b.exec("INSERT INTO rowcrew.event_subscription (name, events) VALUES "
-             "('all', '{job.completed,job.failed,job.cancelled}')");
-      const std::string id = b.insert_one();
-      const auto claimed = b.claim(b.node());
-      b.exec(loss.sql);
-      const std::string before = row(b, id, "q");
-      const std::string hints = b.hints(id);
-      for (const Outcome& outcome : outcomes) CHECK(b.end(claimed, outcome).empty());
-      CHECK(b.complete(claimed).empty());
-      CHECK(row(b, id, "q") == before);
-      CHECK(b.hints(id) == hints);
-      CHECK(b.count("rowcrew.job_attempt") == 0);
-      CHECK(b.count("rowcrew.job_event") == 0);
-    }
-  }
-}
-
-TEST_CASE("finish: what was reaped is not finished by the dead, nor after another has it") {
-  for (const char* table : kJobTables) {
-    QueueBench b(table);
-    const NodeIdentity dying = b.node(1);
-    const NodeIdentity other = b.node(2);
-    const std::string id = b.insert_one();
-    const auto claimed = b.claim(dying);
-    b.kill(dying);
-    CHECK(b.await(b.jobs.reap(3, {})).jobs.size() == 1);
-    CHECK(b.complete(claimed).empty());
-    CHECK(b.status(id) == "retrying");
-    const auto again = b.claim_suspect(other);
-    REQUIRE(again.size() == 1);
-    CHECK(b.complete(claimed, false).empty());
-    CHECK(b.end(claimed, Failed("x", "late"), false).empty());
-    CHECK(b.status(id) == "processing");
-    CHECK(b.complete(again) == Ids{id});
-  }
-}
-
-TEST_CASE("finish: of a batch only the lost jobs are refused") {
-  QueueBench b;
-  b.insert(4);
-  const auto claimed = b.claim(b.node());
-  b.query("UPDATE {t} SET status = 'pending' WHERE id = $1::uuid",
-          Params{}.add(claimed[1].job.id));
-  Ids rest = ids_of(claimed);
-  rest.erase(rest.begin() + 1);
-  CHECK(sorted(b.complete(claimed)) == sorted(rest));
-}
-
-TEST_CASE("finish: a repetition after a success is refused, and recognised as a success") {
-  for (const char* table : kJobTables) {
-    CAPTURE(table);
-    QueueBench b(table);
-    const Ids ids = b.insert(3);
-    const auto claimed = b.claim(b.node());
-    const std::vector<ClaimedJob> good{claimed[0]}, bad{claimed[1]}, running{claimed[2]};
-    b.complete(good, false);
-    b.end(bad, Retry("x", "y", 1h), false);
-    CHECK(b.complete(good, false).empty());
-    CHECK(b.end(bad, Retry("x", "y", 1h), false).empty());
-    CHECK(sorted(b.await(b.jobs.finish_verify(ended(claimed, Completed())))) ==
-          sorted({claimed[0].job.id, claimed[1].job.id}));
-    // Written once, not twice.
-    CHECK(b.number("SELECT sum(attempts) FROM {t}") == 2);
-    CHECK(b.count("rowcrew.job_attempt") == 1);
-    // Another's job is not mistaken for ours.
-    b.exec("UPDATE {t} SET claim_token = 3");
-    CHECK(b.await(b.jobs.finish_verify(ended(claimed, Completed()))).empty());
-  }
-}
-
 TEST_CASE("finish: claim rows go exactly when they are named") {
   for (const char* table : kJobTables) {
     QueueBench b(table);
@@ -185,9 +82,11 @@ TEST_CASE("finish: a retry waits for its delay, with its error and its attempt u
     QueueBench b(table);
     const std::string id = b.insert_one();
     b.end(b.claim(b.node()), Retry("http_503", "busy", 1h));
-    CHECK(row(b, id, "status, attempts, error_code, error_message, completed_at, "
-                     "scheduled_at > now() + interval '59 min', scheduled_at < now() + interval '61 min'") ==
-          "retrying|1|http_503|busy|t|t");
+    CHECK(
+        row(b, id,
+            "status, attempts, error_code, error_message, completed_at, "
+            "scheduled_at > now() + interval '59 min', scheduled_at < now() + interval '61 min'") ==
+        "retrying|1|http_503|busy|t|t");
     CHECK(b.hints(id) == "parked:backoff");
     CHECK(b.value("SELECT p.run_at = q.scheduled_at FROM {parked} p JOIN {t} q USING (id)") == "t");
   }
@@ -237,7 +136,8 @@ TEST_CASE("finish: failed and cancelled are the end") {
     const NodeIdentity node = b.node();
     const std::string failed = b.insert_one();
     b.end(b.claim(node), Failed("bad_payload", "url: missing"));
-    CHECK(row(b, failed, "status, attempts, error_code, error_message, completed_at <= clock_timestamp()") ==
+    CHECK(row(b, failed,
+              "status, attempts, error_code, error_message, completed_at <= clock_timestamp()") ==
           "failed|1|bad_payload|url: missing|t");
     const std::string cancelled = b.insert_one();
     b.end(b.claim(node), Cancelled("no longer wanted"));

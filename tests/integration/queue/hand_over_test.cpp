@@ -80,7 +80,8 @@ TEST_CASE("hand back: a row that somebody holds leaves everything as it was, for
   const NodeIdentity node = b.node();
   const Ids ids = b.insert(2);
   b.claim(node);
-  HeldTransaction person(b.db, "UPDATE rowcrew.job_queue SET max_attempts = 9 WHERE id = '" + ids[1] + "'");
+  HeldTransaction person(
+      b.db, "UPDATE rowcrew.job_queue SET max_attempts = 9 WHERE id = '" + ids[1] + "'");
   CHECK_THROWS_AS(b.await(b.jobs.hand_back(b.last_token(), node.node_id)), DbError);
   CHECK(b.status(ids[0]) == "processing");
   CHECK(b.count("{claim}") == 1);

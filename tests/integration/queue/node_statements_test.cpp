@@ -7,7 +7,9 @@ using namespace rowcrew::testing;
 
 namespace {
 
-Params identity(NodeIdentity node) { return Params{}.add(node.node_id).add(node.epoch); }
+Params identity(NodeIdentity node) {
+  return Params{}.add(node.node_id).add(node.epoch);
+}
 
 NodeIdentity registered(QueueBench& b, std::int64_t epoch) {
   const std::vector<std::string> queues{"mail", "photo"};
@@ -21,8 +23,9 @@ NodeIdentity registered(QueueBench& b, std::int64_t epoch) {
 TEST_CASE("node: registers, beats, is watched, and leaves") {
   QueueBench b;
   const NodeIdentity node = registered(b, 5);
-  CHECK(b.value("SELECT concat_ws('|', epoch, beat, dead, lease_ms, name, host, pid, version, queues) "
-                "FROM rowcrew.node") == "5|0|f|30000|name|host|4711|0.1|{mail,photo}");
+  CHECK(b.value(
+            "SELECT concat_ws('|', epoch, beat, dead, lease_ms, name, host, pid, version, queues) "
+            "FROM rowcrew.node") == "5|0|f|30000|name|host|4711|0.1|{mail,photo}");
   CHECK(b.run(sql::node_beat, identity(node)).integer(0, 0) == 1);
   CHECK(b.run(sql::node_beat, identity(node)).integer(0, 0) == 2);
   const Rows seen = b.run(sql::node_watch);
@@ -90,8 +93,10 @@ TEST_CASE("node: statistics are added to what the minute has") {
   b.run(sql::node_add_stats, params);
   b.run(sql::node_add_stats, params);
   const char* row =
-      "SELECT concat_ws('|', minute, job_type, started, completed, failed, retried, snoozed, cancelled, "
-      "released, claim_lost, run_ms, run_ms_max) FROM rowcrew.node_stat WHERE node_id = 7 AND job_table = $1";
+      "SELECT concat_ws('|', minute, job_type, started, completed, failed, retried, snoozed, "
+      "cancelled, "
+      "released, claim_lost, run_ms, run_ms_max) FROM rowcrew.node_stat WHERE node_id = 7 AND "
+      "job_table = $1";
   CHECK(b.value(row, Params{}.add("job_queue")) ==
         "2026-01-01 12:00:00+00|mail|2|4|6|8|10|12|14|16|10000000000|90");
   CHECK(b.value(row, Params{}.add("processing_jobs")) ==
@@ -102,8 +107,9 @@ TEST_CASE("node: reads policies, paused queues and the clock") {
   QueueBench b;
   CHECK(b.run(sql::node_job_types).empty());
   CHECK(b.run(sql::node_settings).empty());
-  b.exec("INSERT INTO rowcrew.job_type (name, timeout_ms, backoff_base_ms, backoff_cap_ms) "
-         "VALUES ('mail', 1000, 10, 20)");
+  b.exec(
+      "INSERT INTO rowcrew.job_type (name, timeout_ms, backoff_base_ms, backoff_cap_ms) "
+      "VALUES ('mail', 1000, 10, 20)");
   b.exec("INSERT INTO rowcrew.queue (name, paused) VALUES ('mail', true), ('photo', false)");
   const Rows types = b.run(sql::node_job_types);
   REQUIRE(types.size() == 1);

@@ -121,7 +121,8 @@ TEST_CASE("attempt log: one row per execution that did not complete, numbered fr
     b.end(again(), Failed("gone", "410"));
     CHECK(b.value("SELECT string_agg(concat_ws('|', attempt, outcome, error_code, error_message, "
                   "node_id, duration_ms), ' ' ORDER BY ended_at) FROM rowcrew.job_attempt "
-                  "WHERE job_id = $1::uuid AND job_type = 't' AND job_table = '" + b.table + "'",
+                  "WHERE job_id = $1::uuid AND job_type = 't' AND job_table = '" +
+                      b.table + "'",
                   Params{}.add(id)) ==
           "1|retry|http_503|busy|77|12 2|snooze|quota|77|12 2|retry|http_500|broken|77|12 "
           "3|released|77|2147483647 3|failed|gone|410|77|12");

@@ -12,12 +12,14 @@ std::int64_t ensure(QueueBench& b, int weeks) {
 }
 
 void log_attempt(QueueBench& b) {
-  b.exec("INSERT INTO rowcrew.job_attempt (job_table, job_id, job_type, attempt, outcome) "
-         "VALUES ('job_queue', gen_random_uuid(), 't', 1, 'failed')");
+  b.exec(
+      "INSERT INTO rowcrew.job_attempt (job_table, job_id, job_type, attempt, outcome) "
+      "VALUES ('job_queue', gen_random_uuid(), 't', 1, 'failed')");
 }
 
 std::string partition_of_last(QueueBench& b) {
-  return b.value("SELECT tableoid::regclass::text FROM rowcrew.job_attempt ORDER BY ended_at DESC LIMIT 1");
+  return b.value(
+      "SELECT tableoid::regclass::text FROM rowcrew.job_attempt ORDER BY ended_at DESC LIMIT 1");
 }
 
 }  // namespace
@@ -28,8 +30,9 @@ TEST_CASE("partitions: weeks are made ahead, and only once") {
   CHECK(ensure(b, 6) == 4);  // two weeks of two tables
   CHECK(ensure(b, 6) == 0);
   log_attempt(b);
-  CHECK(partition_of_last(b) == "rowcrew.job_attempt_" + b.value("SELECT to_char(now() AT TIME ZONE 'UTC', "
-                                                                "'IYYY\"w\"IW')"));
+  CHECK(partition_of_last(b) ==
+        "rowcrew.job_attempt_" + b.value("SELECT to_char(now() AT TIME ZONE 'UTC', "
+                                         "'IYYY\"w\"IW')"));
 }
 
 TEST_CASE("partitions: around the turn of a year weeks follow without gap or overlap") {
@@ -44,7 +47,8 @@ TEST_CASE("partitions: around the turn of a year weeks follow without gap or ove
   }
 }
 
-TEST_CASE("partitions: after a long stop the default takes what comes, and the next weeks are made") {
+TEST_CASE(
+    "partitions: after a long stop the default takes what comes, and the next weeks are made") {
   QueueBench b;
   b.ddl("SELECT rowcrew.set_clock_offset('90 days')");
   log_attempt(b);  // before the maintainer comes round

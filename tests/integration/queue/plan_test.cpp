@@ -66,9 +66,8 @@ std::string plan_of(QueueBench& b, const Statement& source) {
 /// The relations that a plan reads from one end to the other, but for the few rows of
 /// subscriptions. An index counts when nothing bounds the walk over it.
 std::string read_whole(const std::string& plan) {
-  static const std::regex kScan(
-      R"(((?:Seq|Bitmap Heap) Scan on (?!event_subscription)(\w+))|)"
-      R"((Index (?:Only )?Scan using (\w+)[^\n]*\n(?! *Index Cond)))");
+  static const std::regex kScan(R"(((?:Seq|Bitmap Heap) Scan on (?!event_subscription)(\w+))|)"
+                                R"((Index (?:Only )?Scan using (\w+)[^\n]*\n(?! *Index Cond)))");
   std::string whole;
   for (std::sregex_iterator at(plan.begin(), plan.end(), kScan), end; at != end; ++at) {
     whole += ((*at)[2].matched ? (*at)[2].str() : (*at)[4].str()) + " ";
@@ -102,9 +101,9 @@ long claim_cost(QueueBench& b, int count, const std::string& mark = "-infinity")
 }
 
 const Statement* const kHot[] = {
-    &sql::claim,         &sql::claim_unlocked, &sql::claim_suspect, &sql::finish_completed,
-    &sql::finish_ended,  &sql::finish_verify,  &sql::park_unserved, &sql::lost_running,
-    &sql::hand_back,     &sql::promote,        &sql::drop_claims,   &sql::has_suspect};
+    &sql::claim,        &sql::claim_unlocked, &sql::claim_suspect, &sql::finish_completed,
+    &sql::finish_ended, &sql::finish_verify,  &sql::park_unserved, &sql::lost_running,
+    &sql::hand_back,    &sql::promote,        &sql::drop_claims,   &sql::has_suspect};
 
 }  // namespace
 
@@ -130,7 +129,8 @@ TEST_CASE("plans: planned on empty tables, no hot statement reads anything whole
         CHECK(plan.find("Hash Join") == std::string::npos);
       }
       const std::string t = table;
-      CHECK(read_whole(plan_of(b, sql::next_parked)) == t + "_parked_run_at_idx ");  // its first entry
+      CHECK(read_whole(plan_of(b, sql::next_parked)) ==
+            t + "_parked_run_at_idx ");  // its first entry
       CHECK(read_whole(plan_of(b, sql::own_claims)) == t + "_claim ");
       // The reaper looks for claims without a node among all of them, and at jobs by their ids.
       const std::string reap = plan_of(b, sql::reap);
@@ -147,7 +147,8 @@ TEST_CASE("plans: a claim planned on empty tables costs the same when they have 
     FreshBench b;
     if (analysed) b.ddl("VACUUM ANALYZE rowcrew.job_queue");
     const std::string fill =
-        "INSERT INTO rowcrew.job_queue (job_type, queue) SELECT 't', 'q' FROM generate_series(1, 20000)";
+        "INSERT INTO rowcrew.job_queue (job_type, queue) SELECT 't', 'q' FROM generate_series(1, "
+        "20000)";
     const std::string plan = explained(b, sql::claim, kCosts, claim_arguments(b, 100), fill);
     CAPTURE(plan);
     CHECK(buffers(plan) < 100 * 40);
@@ -161,7 +162,8 @@ TEST_CASE("plans: a finish planned on empty tables costs the same when they have
     if (analysed) b.ddl("VACUUM ANALYZE rowcrew.job_queue");
     const std::string fill =
         "INSERT INTO rowcrew.job_queue (id, job_type, queue, status, claim_token) "
-        "SELECT lpad(n::text, 32, '0')::uuid, 't', 'q', 'processing', 5 FROM generate_series(1, 20000) n";
+        "SELECT lpad(n::text, 32, '0')::uuid, 't', 'q', 'processing', 5 FROM generate_series(1, "
+        "20000) n";
     std::string ids = "'{";
     std::string tokens = "'{";
     std::string results = "'{";
@@ -172,9 +174,9 @@ TEST_CASE("plans: a finish planned on empty tables costs the same when they have
       tokens += comma + std::string("5");
       results += comma + std::string("NULL");
     }
-    const std::string plan = explained(
-        b, sql::finish_completed, kCosts,
-        "(" + ids + "}', " + tokens + "}', " + results + "}', '{5}')", fill);
+    const std::string plan =
+        explained(b, sql::finish_completed, kCosts,
+                  "(" + ids + "}', " + tokens + "}', " + results + "}', '{5}')", fill);
     CAPTURE(plan);
     CHECK(plan.find("(actual rows=100 loops=1)") != std::string::npos);
     CHECK(buffers(plan) < 100 * 40);
@@ -183,8 +185,9 @@ TEST_CASE("plans: a finish planned on empty tables costs the same when they have
 
 TEST_CASE("plans: among a hundred thousand ready jobs a claim walks the index and sorts nothing") {
   FreshBench b;
-  b.exec("INSERT INTO {t} (job_type, queue, priority) SELECT 't', 'q', n % 10 "
-         "FROM generate_series(1, 100000) n");
+  b.exec(
+      "INSERT INTO {t} (job_type, queue, priority) SELECT 't', 'q', n % 10 "
+      "FROM generate_series(1, 100000) n");
   for (const bool analysed : {false, true}) {
     CAPTURE(analysed);
     if (analysed) b.ddl("ANALYZE rowcrew.job_queue, rowcrew.job_queue_ready");
@@ -193,7 +196,8 @@ TEST_CASE("plans: among a hundred thousand ready jobs a claim walks the index an
       CAPTURE(plan);
       CHECK(plan.find("Sort") == std::string::npos);
       CHECK(read_whole(plan) == "");
-      CHECK(plan.find("Index Scan using job_queue_ready_queue_priority_run_at_idx") != std::string::npos);
+      CHECK(plan.find("Index Scan using job_queue_ready_queue_priority_run_at_idx") !=
+            std::string::npos);
       CHECK(plan.find("run_at <= statement_timestamp()") != std::string::npos);
       CHECK(plan.find("Tid Scan on job_queue_ready") != std::string::npos);
     }
@@ -206,8 +210,9 @@ TEST_CASE("plans: a claim costs the same with a hundred thousand finished jobs b
   b.insert(300);
   claim_cost(b, 100);  // leaves dead hints in front, as there are always some
   const long alone = claim_cost(b, 100);
-  b.exec("INSERT INTO {t} (job_type, queue, status) SELECT 't', 'q', 'completed' "
-         "FROM generate_series(1, 100000)");
+  b.exec(
+      "INSERT INTO {t} (job_type, queue, status) SELECT 't', 'q', 'completed' "
+      "FROM generate_series(1, 100000)");
   const long beside = claim_cost(b, 100);
   CAPTURE(alone);
   CAPTURE(beside);
@@ -235,10 +240,13 @@ TEST_CASE("plans: a look for suspects and for the next due does not depend on wh
   FreshBench b;
   b.ddl("VACUUM ANALYZE rowcrew.job_queue_parked");
   const std::string fill =
-      "INSERT INTO rowcrew.job_queue (job_type, queue, scheduled_at) SELECT 't', 'q', now() + interval '1 hour' "
+      "INSERT INTO rowcrew.job_queue (job_type, queue, scheduled_at) SELECT 't', 'q', now() + "
+      "interval '1 hour' "
       "FROM generate_series(1, 20000);"
-      "UPDATE rowcrew.job_queue_parked SET run_at = now() - interval '1 hour';"  // due, not yet promoted
-      "INSERT INTO rowcrew.job_queue (job_type, queue, crashes) SELECT 't', 'q', 1 FROM generate_series(1, 3)";
+      "UPDATE rowcrew.job_queue_parked SET run_at = now() - interval '1 hour';"  // due, not yet
+                                                                                 // promoted
+      "INSERT INTO rowcrew.job_queue (job_type, queue, crashes) SELECT 't', 'q', 1 FROM "
+      "generate_series(1, 3)";
   CHECK(buffers(explained(b, sql::has_suspect, kCosts, "('{q}')", fill)) < 20);
   b.exec("TRUNCATE {t}");
   CHECK(buffers(explained(b, sql::claim_suspect, kCosts, "(7, 1, 1, '{q}')", fill)) < 100);
@@ -246,7 +254,8 @@ TEST_CASE("plans: a look for suspects and for the next due does not depend on wh
   CHECK(buffers(explained(b, sql::promote, kCosts, "(100)", fill)) < 100 * 40);
 }
 
-TEST_CASE("plans: the audit compares sets by their sizes of the moment, instead of looking up each job") {
+TEST_CASE(
+    "plans: the audit compares sets by their sizes of the moment, instead of looking up each job") {
   FreshBench b;
   b.ddl("VACUUM ANALYZE rowcrew.job_queue");
   b.ddl("VACUUM ANALYZE rowcrew.job_queue_ready");
@@ -256,8 +265,9 @@ TEST_CASE("plans: the audit compares sets by their sizes of the moment, instead 
   auto work = [&](Tx& tx) {
     tx.exec(sql::audit_settings);
     exec_script(tx, "PREPARE probe AS " + find + "; EXECUTE probe(0, 100)");
-    exec_script(tx, "INSERT INTO rowcrew.job_queue (job_type, queue) SELECT 't', 'q' "
-                    "FROM generate_series(1, 20000)");
+    exec_script(tx,
+                "INSERT INTO rowcrew.job_queue (job_type, queue) SELECT 't', 'q' "
+                "FROM generate_series(1, 20000)");
     plan = lines(tx, std::string("EXPLAIN (") + kCosts + ") EXECUTE probe(0, 100)");
   };
   run_once(b.db.options(), TxMode::transaction, work);

@@ -26,11 +26,13 @@ TEST_CASE("promote: moves what is due, and nothing else") {
 TEST_CASE("promote: takes a page at a time, the longest due first") {
   QueueBench b;
   b.insert(5, "scheduled_at", "now() + interval '1 hour'");
-  b.exec("UPDATE {parked} SET run_at = now() - interval '1 day' "
-         "WHERE id = (SELECT id FROM {t} ORDER BY id DESC LIMIT 1)");
+  b.exec(
+      "UPDATE {parked} SET run_at = now() - interval '1 day' "
+      "WHERE id = (SELECT id FROM {t} ORDER BY id DESC LIMIT 1)");
   b.exec("UPDATE {parked} SET run_at = now() WHERE run_at > now()");
   CHECK(b.await(b.jobs.promote(1)) == 1);
-  CHECK(b.value("SELECT id FROM {ready}") == b.value("SELECT id FROM {t} ORDER BY id DESC LIMIT 1"));
+  CHECK(b.value("SELECT id FROM {ready}") ==
+        b.value("SELECT id FROM {t} ORDER BY id DESC LIMIT 1"));
   CHECK(b.await(b.jobs.promote(3)) == 3);
   CHECK(b.await(b.jobs.promote(3)) == 1);
 }
@@ -39,7 +41,8 @@ TEST_CASE("promote: nodes share the work instead of waiting for each other") {
   QueueBench b;
   b.insert(6, "scheduled_at", "now() + interval '1 hour'");
   b.exec("UPDATE {parked} SET run_at = now()");
-  HeldTransaction other(b.db, "SELECT FROM rowcrew.job_queue_parked ORDER BY run_at LIMIT 2 FOR UPDATE");
+  HeldTransaction other(b.db,
+                        "SELECT FROM rowcrew.job_queue_parked ORDER BY run_at LIMIT 2 FOR UPDATE");
   CHECK(b.await(b.jobs.promote(100)) == 4);
   other.roll_back();
   CHECK(b.await(b.jobs.promote(100)) == 2);

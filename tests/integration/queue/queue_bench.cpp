@@ -100,11 +100,10 @@ std::int64_t QueueBench::number(std::string_view sql, const Params& params) {
 }
 
 Ids QueueBench::insert(int count, const std::string& columns, const std::string& values) {
-  const std::string sql = "INSERT INTO {t} (id, {type}, queue" +
-                          (columns.empty() ? "" : ", " + columns) +
-                          ") SELECT rowcrew.uuid7(), 't', 'q'" +
-                          (values.empty() ? "" : ", " + values) +
-                          " FROM generate_series(1, $1::int) n ORDER BY n RETURNING id";
+  const std::string sql =
+      "INSERT INTO {t} (id, {type}, queue" + (columns.empty() ? "" : ", " + columns) +
+      ") SELECT rowcrew.uuid7(), 't', 'q'" + (values.empty() ? "" : ", " + values) +
+      " FROM generate_series(1, $1::int) n ORDER BY n RETURNING id";
   return first_column(query(sql, Params{}.add(count)));
 }
 

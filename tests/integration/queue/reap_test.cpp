@@ -91,8 +91,9 @@ TEST_CASE("reap: a rescued job is a suspect: parked, its crash counted, its atte
     b.claim(node);
     b.kill(node);
     reap(b);
-    CHECK(row(b, id, "status, attempts, crashes, error_code, completed_at, scheduled_at <= clock_timestamp()") ==
-          "retrying|2|1|crashed|t");
+    CHECK(row(b, id,
+              "status, attempts, crashes, error_code, completed_at, scheduled_at <= "
+              "clock_timestamp()") == "retrying|2|1|crashed|t");
     CHECK(row(b, id, "error_message") ==
           "node " + std::to_string(node.node_id) + " died while running it");
     CHECK(b.hints(id) == "parked:suspect");
@@ -104,7 +105,9 @@ TEST_CASE("reap: a rescued job is a suspect: parked, its crash counted, its atte
   }
 }
 
-TEST_CASE("reap: three deaths of its node while it ran alone make a job poison; neighbours are innocent") {
+TEST_CASE(
+    "reap: three deaths of its node while it ran alone make a job poison; neighbours are "
+    "innocent") {
   for (const char* table : kJobTables) {
     CAPTURE(table);
     QueueBench b(table);
@@ -132,12 +135,15 @@ TEST_CASE("reap: three deaths of its node while it ran alone make a job poison; 
       REQUIRE(reaped.jobs.size() == 1);
       CHECK(reaped.jobs[0].status == (death < 3 ? "retrying" : "failed"));
     }
-    CHECK(row(b, ids[0], "status, attempts, crashes, error_code, error_message, completed_at <= clock_timestamp()") ==
+    CHECK(row(b, ids[0],
+              "status, attempts, crashes, error_code, error_message, completed_at <= "
+              "clock_timestamp()") ==
           "failed|0|4|poison|its node died 3 times while running it alone|t");
     CHECK(b.hints(ids[0]) == "none");
     CHECK(b.value("SELECT string_agg(event || data, ' ') FROM rowcrew.job_event") ==
           R"(job.failed{"error_code": "poison"})");
-    CHECK(b.number("SELECT count(*) FROM rowcrew.job_attempt WHERE job_id = $1::uuid AND outcome = 'crashed'",
+    CHECK(b.number("SELECT count(*) FROM rowcrew.job_attempt WHERE job_id = $1::uuid AND outcome = "
+                   "'crashed'",
                    Params{}.add(ids[0])) == 4);
 
     node = b.node(9);
@@ -203,8 +209,8 @@ TEST_CASE("reap: a row that somebody holds waits for a later pass, and so does i
     const Ids ids = b.insert(3);
     b.claim(node);
     b.kill(node);
-    HeldTransaction person(
-        b.db, b.named("UPDATE {t} SET max_attempts = 9 WHERE id = '" + ids[1] + "'"));
+    HeldTransaction person(b.db,
+                           b.named("UPDATE {t} SET max_attempts = 9 WHERE id = '" + ids[1] + "'"));
     ReapedClaim reaped = reap(b);
     CHECK(reaped.jobs.size() == 2);
     CHECK(b.count("{claim}") == 1);
@@ -217,7 +223,10 @@ TEST_CASE("reap: a row that somebody holds waits for a later pass, and so does i
     CHECK(reaped.jobs[0].id == ids[1]);
     CHECK(b.count("{claim}") == 0);
     CHECK(row(b, ids[1], "status, crashes, max_attempts") == "retrying|1|9");
-    CHECK(b.number("SELECT max(n) FROM (SELECT count(*) n FROM rowcrew.job_attempt GROUP BY job_id) x") == 1);
+    CHECK(
+        b.number(
+            "SELECT max(n) FROM (SELECT count(*) n FROM rowcrew.job_attempt GROUP BY job_id) x") ==
+        1);
   }
 }
 
@@ -227,8 +236,9 @@ TEST_CASE("reap: a finish that is being written when the reaper comes wins, and 
   const Ids ids = b.insert(2);
   b.claim(node);
   b.kill(node);
-  HeldTransaction finish(b.db, b.named("UPDATE {t} SET status = 'completed', attempts = 1 WHERE id = '" +
-                                       ids[0] + "'"));
+  HeldTransaction finish(
+      b.db,
+      b.named("UPDATE {t} SET status = 'completed', attempts = 1 WHERE id = '" + ids[0] + "'"));
   CHECK(reap(b).jobs.size() == 1);
   finish.commit();
   CHECK(b.count("{claim}") == 1);
@@ -245,7 +255,8 @@ TEST_CASE("reap: reapers beside each other rescue each claim once") {
   b.insert(60);
   for (int i = 0; i < 20; ++i) b.claim(node, 3);
   b.kill(node);
-  HeldTransaction other(b.db, "SELECT FROM rowcrew.job_queue_claim ORDER BY token LIMIT 5 FOR UPDATE");
+  HeldTransaction other(b.db,
+                        "SELECT FROM rowcrew.job_queue_claim ORDER BY token LIMIT 5 FOR UPDATE");
   std::vector<std::int64_t> seen;
   for (ReapedClaim r = reap(b, seen); r.token != 0; r = reap(b, seen)) {
     CHECK(r.jobs.size() == 3);

@@ -17,7 +17,9 @@ void schedule(QueueBench& b, const std::string& name, const std::string& columns
          ") VALUES ('" + name + "', '0 3 * * *', 't', 'q', '{\"n\": 1}', 2" + values + ")");
 }
 
-Params tick(const std::string& name, std::int64_t at) { return Params{}.add(name).add(at); }
+Params tick(const std::string& name, std::int64_t at) {
+  return Params{}.add(name).add(at);
+}
 
 }  // namespace
 
@@ -30,7 +32,8 @@ TEST_CASE("schedule: a tick enqueues the job of its schedule, once") {
   CHECK(b.hints(id) == "ready");
   CHECK(b.value("SELECT concat_ws('|', job_type, queue, payload, priority) FROM {t}") ==
         R"(t|q|{"n": 1}|2)");
-  CHECK(b.value("SELECT job_id || ' ' || due_at FROM rowcrew.tick") == id + " 2026-01-01 12:00:00+00");
+  CHECK(b.value("SELECT job_id || ' ' || due_at FROM rowcrew.tick") ==
+        id + " 2026-01-01 12:00:00+00");
 
   CHECK(b.run(sql::schedule_enqueue_tick, tick("nightly", kNoon)).empty());
   CHECK(b.count("{t}") == 1);
@@ -62,7 +65,8 @@ TEST_CASE("schedule: one that is gone or switched off enqueues nothing") {
   CHECK(b.run(sql::schedule_due).empty());
 }
 
-TEST_CASE("schedule: due tells the last tick, or the schedule's own beginning, to the millisecond") {
+TEST_CASE(
+    "schedule: due tells the last tick, or the schedule's own beginning, to the millisecond") {
   QueueBench b;
   schedule(b, "new", ", created_at, zone", ", '2026-01-01 11:00:00.123456Z', 'Europe/Berlin'");
   Rows due = b.run(sql::schedule_due);
@@ -101,13 +105,16 @@ TEST_CASE("schedule: old ticks are forgotten by the page, but never the newest o
   QueueBench b;
   schedule(b, "nightly");
   schedule(b, "dormant");
-  b.exec("INSERT INTO rowcrew.tick (schedule, due_at, job_id) SELECT 'nightly', "
-         "rowcrew.clock() - n * interval '10 days', gen_random_uuid() FROM generate_series(1, 6) n");
-  b.exec("INSERT INTO rowcrew.tick (schedule, due_at, job_id) VALUES ('dormant', "
-         "rowcrew.clock() - interval '1 year', gen_random_uuid())");
+  b.exec(
+      "INSERT INTO rowcrew.tick (schedule, due_at, job_id) SELECT 'nightly', "
+      "rowcrew.clock() - n * interval '10 days', gen_random_uuid() FROM generate_series(1, 6) n");
+  b.exec(
+      "INSERT INTO rowcrew.tick (schedule, due_at, job_id) VALUES ('dormant', "
+      "rowcrew.clock() - interval '1 year', gen_random_uuid())");
   CHECK(b.run(sql::schedule_forget_ticks, Params{}.add(2)).affected() == 2);
   CHECK(b.run(sql::schedule_forget_ticks, Params{}.add(2)).affected() == 2);
   CHECK(b.run(sql::schedule_forget_ticks, Params{}.add(2)).affected() == 0);
   CHECK(b.value("SELECT string_agg(schedule || n, ' ' ORDER BY schedule) FROM "
-                "(SELECT schedule, count(*) n FROM rowcrew.tick GROUP BY 1) x") == "dormant1 nightly2");
+                "(SELECT schedule, count(*) n FROM rowcrew.tick GROUP BY 1) x") ==
+        "dormant1 nightly2");
 }

@@ -61,8 +61,9 @@ TEST_CASE("statements: none relies on a search path, a session setting or a sess
     const std::string name(source.name);
     CAPTURE(name);
     const std::string text(source.text.substr(head_of(source.text).size()));
-    for (const char* word : {"pg_advisory_lock", "pg_try_advisory_lock", "SET SESSION", "current_schema",
-                             "CREATE TEMP", "LISTEN", " now()", "(now()", "CURRENT_TIMESTAMP"}) {
+    for (const char* word :
+         {"pg_advisory_lock", "pg_try_advisory_lock", "SET SESSION", "current_schema",
+          "CREATE TEMP", "LISTEN", " now()", "(now()", "CURRENT_TIMESTAMP"}) {
       CHECK(text.find(word) == std::string::npos);
     }
     // Semicolons would make it several statements.

@@ -22,11 +22,13 @@ class Ear {
   Ear(QueueBench& bench, std::string channel)
       : bench_(bench),
         channel_(std::move(channel)),
-        listener_({.connection = bench.db.options(), .channels = {channel_}},
-                  [this](std::string_view, std::string_view payload) { heard_.emplace_back(payload); },
-                  [this] { ready_ = true; }, bench.log, clock_, random_) {
+        listener_(
+            {.connection = bench.db.options(), .channels = {channel_}},
+            [this](std::string_view, std::string_view payload) { heard_.emplace_back(payload); },
+            [this] { ready_ = true; }, bench.log, clock_, random_) {
     asio::co_spawn(bench_.io, listener_.run(),
-                   asio::bind_cancellation_slot(cancel_.slot(), [this](std::exception_ptr) { ended_ = true; }));
+                   asio::bind_cancellation_slot(cancel_.slot(),
+                                                [this](std::exception_ptr) { ended_ = true; }));
     until([this] { return ready_; });
   }
   ~Ear() {

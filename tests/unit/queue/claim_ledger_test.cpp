@@ -23,7 +23,8 @@ TEST_CASE("claim ledger: a claim is known from before it is sent until its last 
   CHECK(ledger.removable().empty());
 }
 
-TEST_CASE("claim ledger: a claim whose reply was lost is no longer known, so that it is handed back") {
+TEST_CASE(
+    "claim ledger: a claim whose reply was lost is no longer known, so that it is handed back") {
   ClaimLedger ledger;
   ledger.sending(7);
   ledger.unknown(7);

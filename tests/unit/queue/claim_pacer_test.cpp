@@ -30,7 +30,8 @@ TEST_CASE("claim pacer: looks at once when it starts, because anything may wait"
   CHECK_FALSE(p.pacer.idle());
 }
 
-TEST_CASE("claim pacer: an empty answer rests for the poll, jittered between a half and the whole") {
+TEST_CASE(
+    "claim pacer: an empty answer rests for the poll, jittered between a half and the whole") {
   const std::vector<ClaimPacer::Answer> nothing{{"mail", 10, 0}, {"photo", 4, 0}};
   for (const auto& [unit, rest] : {std::pair{0.0, 1'000ms}, {0.5, 1'500ms}, {0.999, 1'999ms}}) {
     Paced p;
@@ -131,7 +132,8 @@ TEST_CASE("claim pacer: failures back off, doubling with jitter up to the cap") 
   CHECK(p.pacer.due() - now > 4'990ms);
 }
 
-TEST_CASE("claim pacer: after a failure neither a notification nor a slot cuts the back-off short") {
+TEST_CASE(
+    "claim pacer: after a failure neither a notification nor a slot cuts the back-off short") {
   Paced p;
   p.pacer.failed(kStart, 0.0);
   p.pacer.woken(kStart + 1ms);

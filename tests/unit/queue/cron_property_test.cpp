@@ -131,8 +131,8 @@ TEST_CASE("cron: around the changes of the clock it finds what a walk over every
     const char* day;
   };
   const Change changes[] = {
-      {"America/New_York", "2026-03-07 00:00"}, {"America/New_York", "2026-10-31 00:00"},
-      {"Europe/Berlin", "2026-03-28 00:00"},    {"Europe/Berlin", "2026-10-24 00:00"},
+      {"America/New_York", "2026-03-07 00:00"},    {"America/New_York", "2026-10-31 00:00"},
+      {"Europe/Berlin", "2026-03-28 00:00"},       {"Europe/Berlin", "2026-10-24 00:00"},
       {"Australia/Lord_Howe", "2026-04-04 00:00"},  // half an hour
       {"America/Havana", "2026-10-31 12:00"},       // back over midnight
       {"Asia/Kathmandu", "2026-02-27 00:00"},       // none
@@ -169,7 +169,8 @@ TEST_CASE("cron: the latest of a span is the last that stepping forward finds") 
                                  std::chrono::milliseconds(lines.between(0, 1) * 17);
       const Cron::Moment upto = after + std::chrono::minutes(lines.between(0, 400 << (2 * j)));
       std::optional<Cron::Moment> last;
-      for (auto at = cron.next_after(after); at && *at <= upto; at = cron.next_after(*at)) last = at;
+      for (auto at = cron.next_after(after); at && *at <= upto; at = cron.next_after(*at))
+        last = at;
       CAPTURE(line.text);
       CAPTURE(zone);
       CAPTURE(text(after));

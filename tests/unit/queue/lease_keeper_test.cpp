@@ -13,12 +13,14 @@ using Span = MonoClock::duration;
 
 constexpr Mono kStart{1h};
 
-double seconds(Span span) { return std::chrono::duration<double>(span).count(); }
+double seconds(Span span) {
+  return std::chrono::duration<double>(span).count();
+}
 
 std::initializer_list<Span> leases() {
   static const std::initializer_list<Span> kLeases = {
-      Span(2s), Span(2'001ms), Span(3s),  Span(7'777ms), Span(10s),     Span(30s),
-      Span(45s), Span(90s),    Span(1min), Span(5min),   Span(599'999ms), Span(10min)};
+      Span(2s),  Span(2'001ms), Span(3s),   Span(7'777ms), Span(10s),       Span(30s),
+      Span(45s), Span(90s),     Span(1min), Span(5min),    Span(599'999ms), Span(10min)};
   return kLeases;
 }
 

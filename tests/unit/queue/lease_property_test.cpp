@@ -10,13 +10,14 @@ using testing::LeaseSimulation;
 
 constexpr double kRateError = 1e-3;
 
-TEST_CASE("lease: over a quarter of a million steps nobody is declared dead while a handler lives") {
+TEST_CASE(
+    "lease: over a quarter of a million steps nobody is declared dead while a handler lives") {
   int deaths = 0;
   int revivals = 0;
   double closest = 1e9;
   std::uint64_t seed = 1;
-  for (const MonoClock::duration lease : {MonoClock::duration(2s), MonoClock::duration(30s),
-                                          MonoClock::duration(10min)}) {
+  for (const MonoClock::duration lease :
+       {MonoClock::duration(2s), MonoClock::duration(30s), MonoClock::duration(10min)}) {
     // The worst pair comes last: a slow node, watched by a fast clock.
     for (const double error : {0.0, kRateError, -kRateError}) {
       for (int run = 0; run < 8; ++run, ++seed) {

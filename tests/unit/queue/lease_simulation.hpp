@@ -1,7 +1,7 @@
 // A node and a watcher, each with a clock of its own, around one row of the database: events in the
-// order of true time. Delays, losses and stalls are drawn from a seed, and drawn to hurt: the node's
-// clock may be slow, the watcher's fast, reads follow a commit at once and come back exactly when a
-// lease is over.
+// order of true time. Delays, losses and stalls are drawn from a seed, and drawn to hurt: the
+// node's clock may be slow, the watcher's fast, reads follow a commit at once and come back exactly
+// when a lease is over.
 #pragma once
 
 #include <algorithm>

@@ -124,7 +124,8 @@ TEST_CASE("transition: a message is cut at a character, never inside one") {
   }
 }
 
-TEST_CASE("transition: what PostgreSQL's text cannot hold is taken out of the message and the code") {
+TEST_CASE(
+    "transition: what PostgreSQL's text cannot hold is taken out of the message and the code") {
   using namespace std::string_literals;
   const Ending e = ended(a_job(1, 5), Retry("a\0b"s, "one\0two \xff\xfe caf\xc3\xa9 \xc3"s));
   CHECK(e.code == "ab");
@@ -134,7 +135,8 @@ TEST_CASE("transition: what PostgreSQL's text cannot hold is taken out of the me
   // Overlong, surrogate, beyond Unicode: refused by the server as well.
   CHECK(ended(a_job(1, 5), Failed("x", "\xc0\x80")).message == "\uFFFD\uFFFD");
   CHECK(ended(a_job(1, 5), Failed("x", "\xed\xa0\x80")).message == "\uFFFD\uFFFD\uFFFD");
-  CHECK(ended(a_job(1, 5), Failed("x", "\xf4\x90\x80\x80!")).message == "\uFFFD\uFFFD\uFFFD\uFFFD!");
+  CHECK(ended(a_job(1, 5), Failed("x", "\xf4\x90\x80\x80!")).message ==
+        "\uFFFD\uFFFD\uFFFD\uFFFD!");
 }
 
 TEST_CASE("transition: replaced bytes do not carry a message beyond its limit") {

@@ -12,7 +12,9 @@ using namespace std::chrono_literals;
 constexpr Mono kStart{1h};
 constexpr std::int64_t kNoon = 1'767'268'800'000'000;  // 2026-01-01 12:00:00 UTC, microseconds
 
-std::vector<std::string> unknown() { return std::vector<std::string>(10, "-infinity"); }
+std::vector<std::string> unknown() {
+  return std::vector<std::string>(10, "-infinity");
+}
 
 TEST_CASE("watermarks: without knowledge every group is read from its beginning") {
   const Watermarks marks{Watermarks::Options{}};
@@ -43,7 +45,8 @@ TEST_CASE("watermarks: nothing moves before the batch is settled") {
   CHECK(marks.marks("mail") == unknown());
 }
 
-TEST_CASE("watermarks: the next batch moves the mark, backwards too when a sweep found an old hint") {
+TEST_CASE(
+    "watermarks: the next batch moves the mark, backwards too when a sweep found an old hint") {
   Watermarks marks{Watermarks::Options{}};
   for (const auto& [at, text] : {std::pair{kNoon, "2026-01-01 11:59:58.000000+00"},
                                  {kNoon + 60'000'000, "2026-01-01 12:00:58.000000+00"},

@@ -41,9 +41,10 @@ TEST_CASE("installation: a schema that has moved on wants a newer program") {
   Installation found = fitting();
   found.schema_version = 7;
   found.min_binary = 5;
-  CHECK(said(found, 4) ==
-        "schema rowcrew: needs programs built for version 5 or newer, this one knows 4: install the "
-        "newer package");
+  CHECK(
+      said(found, 4) ==
+      "schema rowcrew: needs programs built for version 5 or newer, this one knows 4: install the "
+      "newer package");
 }
 
 TEST_CASE("installation: a copy of a database is not worked on until it is taken over") {

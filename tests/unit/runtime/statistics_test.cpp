@@ -92,7 +92,10 @@ TEST_CASE("statistics: one parameter per column of the statement, in its order")
   statistics.add(kMinute, "processing_jobs", "photo", Count::started);
   const Params params = Statistics::params(42, statistics.take());
   const std::vector<std::string> expected{
-      "42", "{1767268800,1767268800}", R"({"job_queue","processing_jobs"})", R"({"mail","photo"})",
+      "42",
+      "{1767268800,1767268800}",
+      R"({"job_queue","processing_jobs"})",
+      R"({"mail","photo"})",
       "{1,1}",           // started
       "{1,0}",           // completed
       "{1,0}",           // failed

@@ -23,11 +23,12 @@ struct Bell {
 
   /// Starts a wait; `rung` holds its answer once it has one.
   void wait(Mono until) {
-    asio::co_spawn(io, wake.wait_until(until),
-                   asio::bind_cancellation_slot(cancel.slot(), [this](std::exception_ptr e, bool r) {
-                     error = e;
-                     if (!e) rung = r;
-                   }));
+    asio::co_spawn(
+        io, wake.wait_until(until),
+        asio::bind_cancellation_slot(cancel.slot(), [this](std::exception_ptr e, bool r) {
+          error = e;
+          if (!e) rung = r;
+        }));
     io.restart();
     io.poll();
   }
