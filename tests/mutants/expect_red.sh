@@ -3,5 +3,5 @@
 set -euo pipefail
 output=$("$1" --test-case="${2//,/\\,}" 2>&1) && { printf '%s\n' "$output"; echo "green: the suite does not notice"; exit 1; }
 printf '%s\n' "$output"
-grep -q '1 | 0 passed | 1 failed' <<<"$output" || { echo "expected one failed test, found something else"; exit 1; }
+grep -Eq '\| +0 passed \| +1 failed' <<<"$output" || { echo "expected one failed test, found something else"; exit 1; }
 echo "red, as it must be: $2"

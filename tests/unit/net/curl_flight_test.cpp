@@ -126,9 +126,9 @@ TEST_CASE("http client: an answer that does not come in time is a timeout") {
   CHECK(sent.message == "http: host \"127.0.0.1\" gave no complete answer within 40 ms");
 }
 
-TEST_CASE("http client: no time left means that nothing is sent") {
+TEST_CASE("http client: no time left means that not even a connection is opened") {
   ClientScene f;
-  RunningServer server(f.io, answer_ok);
+  RawServer server(f.io, say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
   for (const auto left : {0ms, -5ms}) {
     HttpRequest request("GET", server.url("/"));
     request.timeout = left;
@@ -137,6 +137,7 @@ TEST_CASE("http client: no time left means that nothing is sent") {
   HttpRequest patient("GET", server.url("/"));
   patient.timeout = std::chrono::milliseconds::max();
   CHECK(send(f.io, f.client, patient).response.status == 200);
+  CHECK(server.accepted() == 1);
 }
 
 TEST_CASE("http client: cancelling drops the transfer at once, while the server still thinks") {

@@ -109,6 +109,29 @@ TEST_CASE("http server: a stop cuts off what does not end within the deadline") 
   run(io, scene());
 }
 
+TEST_CASE("http server: a stop cuts off a peer that does not read its answer") {
+  asio::io_context io;
+  bool answered = false;
+  RunningServer server(
+      io,
+      [&](ServerRequest) -> awaitable<ServerResponse> {
+        answered = true;
+        co_return ServerResponse(200, "text/plain", std::string(std::size_t{64} << 20, 'x'));
+      },
+      hasty());
+  const auto scene = [&]() -> awaitable<void> {
+    auto deaf = co_await connect_to(server.port());
+    co_await write_text(deaf, kGet);
+    co_await until([&] { return answered; });
+    const auto start = steady_clock::now();
+    server.stop();
+    const bool stopped = co_await until([&] { return server.stopped(); });
+    CHECK(stopped);
+    CHECK(since(start) < 700ms);  // its own patience with such a peer is a second
+  };
+  run(io, scene());
+}
+
 TEST_CASE("http server: a stop without connections ends at once") {
   asio::io_context io;
   RunningServer server(io, echo, small());
