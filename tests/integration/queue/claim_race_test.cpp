@@ -50,7 +50,7 @@ TEST_CASE("claim: claimers at once never share one of two thousand jobs, and lea
     NodeIdentity nodes[kClaimers];
     for (NodeIdentity& node : nodes) node = b.node();
     // All connections are made before the race begins.
-    static constexpr Statement kNap{"nap", "SELECT pg_sleep(0.05)"};
+    static constexpr Statement kNap{"nap", "SELECT pg_sleep(0.2)"};
     together(b, kNap, Params{}, kClaimers);
     int left = kClaimers;
     std::exception_ptr failure;
@@ -66,11 +66,13 @@ TEST_CASE("claim: claimers at once never share one of two thousand jobs, and lea
     if (failure) std::rethrow_exception(failure);
     std::set<std::string> all;
     std::size_t sum = 0;
+    int workers = 0;
     for (const Haul& haul : hauls) {
-      CHECK(haul.claims > 1);  // they did work side by side
+      workers += haul.claims > 1 ? 1 : 0;
       sum += haul.ids.size();
       all.insert(haul.ids.begin(), haul.ids.end());
     }
+    CHECK(workers > 1);  // else there was no race
     CHECK(sum == kJobs);
     CHECK(all.size() == kJobs);
     CHECK(b.count("{ready}") == 0);
@@ -88,9 +90,7 @@ TEST_CASE("claim: a claim steps over hints that another claim is taking") {
   b.insert(10);
   const HeldTransaction other(
       b.db, "SELECT FROM rowcrew.job_queue_ready ORDER BY run_at LIMIT 4 FOR UPDATE");
-  std::vector<ClaimedJob> claimed;
-  CHECK(took([&] { claimed = b.claim(node); }) < 300ms);
-  CHECK(claimed.size() == 6);
+  CHECK(b.claim(node).size() == 6);  // to wait for the others would end it with 55P03
 }
 
 TEST_CASE(
@@ -112,7 +112,7 @@ TEST_CASE(
     });
     CHECK(state == "55P03");
     CHECK(waited >= 300ms);  // lock_timeout is 400 ms
-    CHECK(waited < 2s);
+    CHECK(waited < 10s);
     CHECK(b.count("{ready}") == 5);
     CHECK(b.count("{claim}") == 0);
 
@@ -156,6 +156,15 @@ TEST_CASE("claim: a person who cancels while the claim waits for the row wins") 
   b.await(b.jobs.promote(10));
   CHECK(b.claim(node).empty());
   CHECK(b.hints(id) == "none");
+}
+
+TEST_CASE("claim unlocked: steps over hints that another claim is taking, too") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  b.insert(10);
+  const HeldTransaction other(
+      b.db, "SELECT FROM rowcrew.job_queue_ready ORDER BY run_at LIMIT 4 FOR UPDATE");
+  CHECK(b.await(b.jobs.claim_unlocked(7, node, {QueueBench::want("q", 100)})).size() == 6);
 }
 
 TEST_CASE("claim unlocked: takes by priority and limit, and leaves hints that are not true") {

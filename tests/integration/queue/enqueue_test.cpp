@@ -164,7 +164,8 @@ TEST_CASE("ingest: idempotency keys are forgotten a week after their first use, 
   b.exec("UPDATE rowcrew.job_unique SET created_at = now() - interval '8 days' WHERE key <> 'a'");
   CHECK(b.run(sql::node_expire_once_keys, Params{}.add(1)).affected() == 1);
   CHECK(b.run(sql::node_expire_once_keys, Params{}.add(10)).affected() == 1);
-  CHECK(b.value("SELECT string_agg(key, ' ' ORDER BY key) FROM rowcrew.job_unique") == "a shop:live");
+  CHECK(b.value("SELECT string_agg(key, ' ' ORDER BY key) FROM rowcrew.job_unique") ==
+        "a shop:live");
 }
 
 TEST_CASE("enqueue: eight calls with one unique key at once make one job") {

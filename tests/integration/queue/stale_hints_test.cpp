@@ -130,3 +130,15 @@ TEST_CASE("claim: a job with two hints is claimed once") {
     }
   }
 }
+
+TEST_CASE("claim: a hint that is not due yet is left where it is") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node();
+    const std::string id = b.insert_one();
+    b.exec("UPDATE {ready} SET run_at = now() + interval '1 hour'");
+    CHECK(b.claim(node).empty());
+    CHECK(b.await(b.jobs.claim_unlocked(b.new_token(), node, {QueueBench::want("q", 1)})).empty());
+    CHECK(b.hints(id) == "ready");
+  }
+}
