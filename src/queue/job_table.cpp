@@ -120,8 +120,8 @@ JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim(std::int64_t token,
   return run_claim(statements_.render(sql::claim), claim_params(token, node, wants, true), token, taken);
 }
 
-JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_unlocked(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants) {
-  return run_claim(statements_.render(sql::claim_unlocked), claim_params(token, node, wants, false), token);
+JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_unlocked(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants, TakenHints* taken) {
+  return run_claim(statements_.render(sql::claim_unlocked), claim_params(token, node, wants, false), token, taken);
 }
 
 JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_suspect(std::int64_t token, NodeIdentity node, Ids queues) {

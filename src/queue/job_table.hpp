@@ -78,7 +78,8 @@ class JobTable {
   Awaitable<std::vector<ClaimedJob>> claim(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants,
                                            TakenHints* taken = nullptr);
   /// After 55P03: skips jobs whose rows somebody else holds locked.
-  Awaitable<std::vector<ClaimedJob>> claim_unlocked(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants);
+  Awaitable<std::vector<ClaimedJob>> claim_unlocked(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants,
+                                                    TakenHints* taken = nullptr);
   Awaitable<std::vector<ClaimedJob>> claim_suspect(std::int64_t token, NodeIdentity node, std::vector<std::string> queues);
   Awaitable<bool> has_suspect(std::vector<std::string> queues);
 

@@ -18,7 +18,7 @@ namespace rowcrew {
 struct LeaseTimes {
   using Span = MonoClock::duration;
   Span lease;       ///< L
-  Span beat_every;  ///< a sixth of the lease: five beats may be lost
+  Span beat_every;  ///< a sixth of the lease: three in a row may be lost
   Span stop_after;  ///< S: since the send of the last acknowledged beat
   Span grace;       ///< K: cancel to SIGKILL of the group to reaped
   Span stall;       ///< J: longest unnoticed stall of the process, enforced by the watchdog

@@ -133,7 +133,8 @@ asio::awaitable<void> Claimer::claim_table(std::size_t table, bool sweep, std::v
     if (known == answers.end()) answers.push_back({w.queue, w.count, 0});
   }
   const std::int64_t epoch = state_.identity.epoch;
-  std::vector<ClaimedJob> claimed = co_await send_claim(table, std::move(want));
+  TakenHints taken;
+  std::vector<ClaimedJob> claimed = co_await send_claim(table, std::move(want), taken);
   if (sweep) marks_[table].swept(state_.clock.mono(), state_.random.unit());
   for (const ClaimedJob& job : claimed) {
     marks_[table].note(job.job.queue, job.priority, job.hint_run_at_us);
@@ -142,13 +143,20 @@ asio::awaitable<void> Claimer::claim_table(std::size_t table, bool sweep, std::v
     }
   }
   marks_[table].settle();
+  // Stale hints fill a claim without giving a job: what lies behind them must not wait for a poll.
+  for (auto& answer : answers) {
+    const auto hints = taken.find(answer.queue);
+    if (hints == taken.end()) continue;
+    answer.got = std::max(answer.got, std::min(hints->second, answer.asked));
+    found_nothing_ = false;
+  }
   if (!claimed.empty()) found_nothing_ = false;
   co_await start_all(table, epoch, std::move(claimed));
 }
 
 /// Sends one claim under a token of its own. A row that somebody holds locked (55P03) is tried once
 /// more in the form that steps around it.
-asio::awaitable<std::vector<ClaimedJob>> Claimer::send_claim(std::size_t table, std::vector<ClaimWant> wants) {
+asio::awaitable<std::vector<ClaimedJob>> Claimer::send_claim(std::size_t table, std::vector<ClaimWant> wants, TakenHints& taken) {
   TableState& state = *state_.tables[table];
   bool around = false;
   for (;;) {
@@ -160,9 +168,9 @@ asio::awaitable<std::vector<ClaimedJob>> Claimer::send_claim(std::size_t table, 
     std::vector<ClaimedJob> claimed;
     try {
       if (around) {
-        claimed = co_await state.table.claim_unlocked(token, identity, wants);
+        claimed = co_await state.table.claim_unlocked(token, identity, wants, &taken);
       } else {
-        claimed = co_await state.table.claim(token, identity, wants);
+        claimed = co_await state.table.claim(token, identity, wants, &taken);
       }
     } catch (const DbError& e) {
       error = e;

@@ -34,7 +34,7 @@ class Claimer final : public Service {
   boost::asio::awaitable<void> claim_table(std::size_t table, bool sweep, std::vector<ClaimPacer::Answer>& answers);
   boost::asio::awaitable<void> look_for_suspects();
   boost::asio::awaitable<void> run_suspect();
-  boost::asio::awaitable<std::vector<ClaimedJob>> send_claim(std::size_t table, std::vector<ClaimWant> wants);
+  boost::asio::awaitable<std::vector<ClaimedJob>> send_claim(std::size_t table, std::vector<ClaimWant> wants, TakenHints& taken);
   boost::asio::awaitable<void> start_all(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   std::vector<ClaimWant> wants(std::size_t table, bool sweep) const;
   bool any_slot_free() const;

@@ -30,6 +30,13 @@ class ByHand(FleetTest):
         self.assertEqual(self.db.execute("SELECT status, attempts FROM rowcrew.job_queue"), [("completed", 1)])
         self.assertEqual(len(node.lines("job.started")), 2)
 
+    def test_cancelled_jobs_in_front_do_not_hold_up_those_behind(self):
+        self.enqueue("noop", 2000)
+        self.db.execute("UPDATE rowcrew.job_queue SET status = 'cancelled'")
+        self.enqueue("noop")
+        self.node(node={"poll_every": "30s"}, queues={"default": 4}).ready()
+        self.wait_finished(20)
+
     def test_a_failed_job_set_to_pending_runs_again(self):
         self.node().ready()
         self.enqueue("fail")

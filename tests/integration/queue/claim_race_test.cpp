@@ -177,8 +177,10 @@ TEST_CASE("claim unlocked: takes by priority and limit, and leaves hints that ar
     b.query("UPDATE {t} SET status = 'cancelled' WHERE id = $1::uuid", Params{}.add(cancelled));
     const std::string later = b.insert_one("priority", "0");
     b.query("UPDATE {t} SET scheduled_at = '2999-01-01Z' WHERE id = $1::uuid", Params{}.add(later));
-    auto claimed = b.await(b.jobs.claim_unlocked(7, node, {QueueBench::want("q", 1)}));
+    TakenHints taken;
+    auto claimed = b.await(b.jobs.claim_unlocked(7, node, {QueueBench::want("q", 1)}, &taken));
     CHECK(ids_of(claimed) == Ids{high});
+    CHECK(taken == TakenHints{{"q", 1}});
     claimed = b.await(b.jobs.claim_unlocked(8, node, {QueueBench::want("q", 9)}));
     CHECK(ids_of(claimed) == Ids{low});
     CHECK(b.await(b.jobs.claim_unlocked(9, node, {QueueBench::want("q", 9)})).empty());
