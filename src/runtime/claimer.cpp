@@ -79,6 +79,14 @@ asio::awaitable<void> Claimer::step() {
   co_await wake_.wait_until(until);
 }
 
+std::vector<std::string> Claimer::open_queues() const {
+  std::vector<std::string> queues;
+  for (const std::string& queue : state_.config.queue_names()) {
+    if (!state_.paused.contains(queue)) queues.push_back(queue);
+  }
+  return queues;
+}
+
 bool Claimer::any_slot_free() const {
   const auto queues = state_.config.queue_names();
   return std::any_of(queues.begin(), queues.end(), [&](const std::string& q) {
@@ -102,6 +110,7 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep) const {
 
 asio::awaitable<void> Claimer::claim_tables() {
   const bool idle = pacer_.idle();
+  pacer_.started();
   std::vector<ClaimPacer::Answer> answers;
   std::optional<std::string> failure;
   found_nothing_ = true;
@@ -136,19 +145,18 @@ asio::awaitable<void> Claimer::claim_table(std::size_t table, bool sweep, std::v
   TakenHints taken;
   std::vector<ClaimedJob> claimed = co_await send_claim(table, std::move(want), taken);
   if (sweep) marks_[table].swept(state_.clock.mono(), state_.random.unit());
+  std::map<std::string, std::size_t, std::less<>> jobs;
   for (const ClaimedJob& job : claimed) {
     marks_[table].note(job.job.queue, job.priority, job.hint_run_at_us);
-    for (auto& answer : answers) {
-      if (answer.queue == job.job.queue) ++answer.got;
-    }
+    ++jobs[job.job.queue];
   }
   marks_[table].settle();
   // Stale hints fill a claim without giving a job: what lies behind them must not wait for a poll.
   for (auto& answer : answers) {
     const auto hints = taken.find(answer.queue);
-    if (hints == taken.end()) continue;
-    answer.got = std::max(answer.got, std::min(hints->second, answer.asked));
-    found_nothing_ = false;
+    const bool stale = hints != taken.end();
+    answer.got += stale ? hints->second : jobs[answer.queue];
+    if (stale) found_nothing_ = false;
   }
   if (!claimed.empty()) found_nothing_ = false;
   co_await start_all(table, epoch, std::move(claimed));
@@ -232,7 +240,7 @@ asio::awaitable<void> Claimer::look_for_suspects() {
   bool waits = false;
   try {
     for (const auto& table : state_.tables) {
-      const bool here = co_await table->table.has_suspect(state_.config.queue_names());
+      const bool here = co_await table->table.has_suspect(open_queues());
       waits = waits || here;
     }
   } catch (const Error& e) {
@@ -243,10 +251,7 @@ asio::awaitable<void> Claimer::look_for_suspects() {
 }
 
 asio::awaitable<void> Claimer::run_suspect() {
-  std::vector<std::string> queues;
-  for (const std::string& queue : state_.config.queue_names()) {
-    if (!state_.paused.contains(queue)) queues.push_back(queue);
-  }
+  const std::vector<std::string> queues = open_queues();
   bool failed = false;
   for (std::size_t table = 0; table < state_.tables.size() && !suspect_running_ && !failed; ++table) {
     TableState& state = *state_.tables[table];

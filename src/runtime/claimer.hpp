@@ -37,6 +37,7 @@ class Claimer final : public Service {
   boost::asio::awaitable<std::vector<ClaimedJob>> send_claim(std::size_t table, std::vector<ClaimWant> wants, TakenHints& taken);
   boost::asio::awaitable<void> start_all(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   std::vector<ClaimWant> wants(std::size_t table, bool sweep) const;
+  std::vector<std::string> open_queues() const;  ///< served here and not paused
   bool any_slot_free() const;
 
   NodeState& state_;
