@@ -8,12 +8,16 @@ class Clock;
 class Db;
 class HttpClient;
 class Log;
+class Mailer;
+class Ports;
 class Random;
 class Settings;
 
 struct Deps {
   Db& db;
+  Ports& ports;
   HttpClient& http;
+  Mailer& mail;
   ChildRunner& children;
   Clock& clock;
   Random& random;

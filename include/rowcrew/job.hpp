@@ -21,6 +21,7 @@ struct Job {
   int attempt = 1;  ///< this execution, counted from 1
   int max_attempts = 1;
   int crashes = 0;  ///< claims of this job that a node's death ended
+  std::string app;  ///< whose ports: a name in rowcrew.app; empty: the only one, or the defaults
 };
 
 /// Handed to a handler for the time of one execution. Event thread only. It outlives the

@@ -28,7 +28,7 @@ WITH w AS MATERIALIZED (
   WHERE q.id = ANY (ARRAY[c.id]) AND q.status IN ('pending', 'retrying') AND q.queue = c.queue AND q.priority = c.priority
     AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes = 0
   RETURNING q.id, {job_type} AS job_type, q.queue, {payload} AS payload, q.attempts, q.max_attempts,
-            q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority
+            q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app} AS app
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, ids)
   SELECT $1::bigint, $2::bigint, $3::bigint, array_agg(id) FROM u HAVING count(*) > 0
@@ -40,8 +40,8 @@ WITH w AS MATERIALIZED (
   JOIN {table} q ON q.id = ANY (ARRAY[stale.id])
   WHERE q.status IN ('pending', 'retrying')
 )
-SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority FROM u
+SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app FROM u
 UNION ALL
-SELECT NULL, NULL, queue, NULL, NULL, NULL, NULL, count(*), NULL FROM c
+SELECT NULL, NULL, queue, NULL, NULL, NULL, NULL, count(*), NULL, NULL FROM c
 WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
 GROUP BY queue

@@ -14,7 +14,7 @@ WITH c AS MATERIALIZED (
   WHERE q.id = ANY (ARRAY[c.id]) AND q.status IN ('pending', 'retrying') AND q.queue = c.queue
     AND q.scheduled_at <= rowcrew.clock_now()
   RETURNING q.id, {job_type} AS job_type, q.queue, {payload} AS payload, q.attempts, q.max_attempts,
-            q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority
+            q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app} AS app
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, alone, ids)
   SELECT $1::bigint, $2::bigint, $3::bigint, true, array_agg(id) FROM u HAVING count(*) > 0
@@ -26,4 +26,4 @@ WITH c AS MATERIALIZED (
   JOIN {table} q ON q.id = ANY (ARRAY[stale.id])
   WHERE q.status IN ('pending', 'retrying')
 )
-SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority FROM u
+SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app FROM u

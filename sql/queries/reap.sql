@@ -1,7 +1,7 @@
 -- Rescues one claim whose node is dead or gone: its jobs wait again, each with a crash more. A job
 -- that crashed alone $1 times before fails as poison; one that crashed among others becomes a
 -- suspect. $1 max_crashes  $2 tokens bigint[] to leave alone this time (their rows were locked)
--- Returns token, job id, job type, new status; one row with a null id for a claim without live jobs.
+-- Returns token, job id, job type, new status, app, attempts, max_attempts, code, message; one row with a null id for a claim without live jobs.
 WITH c AS MATERIALIZED (
   SELECT k.token, k.ids, k.alone, k.node_id FROM {claim} k
   WHERE k.token <> ALL ($2::bigint[])
@@ -22,7 +22,7 @@ WITH c AS MATERIALIZED (
       scheduled_at = rowcrew.clock_now(),
       completed_at = CASE WHEN c.alone AND q.crashes >= $1::int THEN rowcrew.clock_now() END
   FROM c, j WHERE q.id = ANY (ARRAY[j.id])
-  RETURNING q.id, {job_type} AS job_type, q.status, q.attempts, q.error_code, q.error_message
+  RETURNING q.id, {job_type} AS job_type, q.status, q.attempts, q.max_attempts, q.error_code, q.error_message, {app} AS app
 ), a AS (
   INSERT INTO rowcrew.job_attempt (job_table, job_id, job_type, attempt, outcome, error_code, error_message, node_id)
   SELECT {table_name}, f.id, f.job_type, f.attempts + 1, 'crashed', f.error_code, f.error_message, c.node_id FROM f, c
@@ -38,4 +38,5 @@ WITH c AS MATERIALIZED (
 ), d AS (
   DELETE FROM {claim} WHERE token = (SELECT token FROM c) AND (SELECT n FROM held) = 0
 )
-SELECT c.token, f.id, f.job_type, f.status FROM c LEFT JOIN f ON true
+SELECT c.token, f.id, f.job_type, f.status, f.app, f.attempts, f.max_attempts, f.error_code, f.error_message
+FROM c LEFT JOIN f ON true

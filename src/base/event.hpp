@@ -36,6 +36,8 @@ inline constexpr E kJobClaimLost = "job.claim_lost";
 inline constexpr E kJobUnserved = "job.unserved";
 inline constexpr E kJobRescued = "job.rescued";
 inline constexpr E kJobPoison = "job.poison";
+inline constexpr E kPortFailed = "port.failed";
+inline constexpr E kPortMismatch = "port.mismatch";
 
 // Claims and leases
 inline constexpr E kClaimFailed = "claim.failed";

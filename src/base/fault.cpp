@@ -1,4 +1,4 @@
-#include "base/fault.hpp"
+#include <rowcrew/fault.hpp>
 
 #include <fmt/format.h>
 #include <signal.h>

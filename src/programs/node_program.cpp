@@ -12,6 +12,7 @@
 #include "base/sd_notify.hpp"
 #include "base/system_clock.hpp"
 #include "net/curl_http_client.hpp"
+#include "net/make_mailer.hpp"
 #include "pg/pool_settings.hpp"
 #include "proc/posix_child_runner.hpp"
 #include "queue/lease_keeper.hpp"
@@ -62,8 +63,10 @@ int run_configured(const NodeProgram& program) {
   CurlHttpClient http(io.get_executor(), std::move(guard));
   PosixChildRunner children(io.get_executor(), config.shim, clock, *log, child_grace(config));
   Pool handlers_pool(handler_connection, *log);
+  PortCatalog ports;
+  const auto mail = make_mailer(io.get_executor(), root.section("mail"), EgressGuard(config.egress_allow));
   Settings kinds = root.section("kinds");
-  Deps deps{handlers_pool, http, children, clock, random, *log, kinds};
+  Deps deps{handlers_pool, ports, http, *mail, children, clock, random, *log, kinds};
   Registry registry;
   register_kinds(registry, deps);
   if (program.more_handlers) program.more_handlers(registry, deps);
@@ -73,7 +76,7 @@ int run_configured(const NodeProgram& program) {
     return kExitOk;
   }
   Pool pool(connection, *log);
-  NodeParts parts{io, config, connection, pool, registry, clock, random, *log, ROWCREW_VERSION, schema::version()};
+  NodeParts parts{io, config, connection, pool, registry, ports, clock, random, *log, ROWCREW_VERSION, schema::version()};
   Node node(std::move(parts));
   return node.run(program.mode);
 }

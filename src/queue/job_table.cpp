@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "base/fault.hpp"
+#include <rowcrew/fault.hpp>
+#include "queue/ended_report.hpp"
 #include "sql_queries.hpp"
 
 namespace rowcrew {
@@ -44,6 +45,7 @@ ClaimedJob read_job(const Rows& rows, std::size_t i, std::int64_t token, const s
   job.crashes = static_cast<int>(rows.integer(i, 6));
   claimed.hint_run_at_us = rows.integer(i, 7);
   claimed.priority = static_cast<int>(rows.integer(i, 8));
+  job.app = rows.text(i, 9);
   return claimed;
 }
 
@@ -137,8 +139,9 @@ JobTable::Awaitable<bool> JobTable::has_suspect(Ids queues) {
   co_return rows.boolean(0, 0);
 }
 
-JobTable::Awaitable<Ids> JobTable::finish_completed(std::vector<EndedJob> jobs, std::vector<std::int64_t> drop) {
-  sort_by_id(jobs);
+namespace {
+
+Params completed_params(const std::vector<EndedJob>& jobs, const std::vector<std::int64_t>& drop) {
   IdsAndTokens keys;
   std::vector<std::optional<std::string>> results;
   for (const EndedJob& ended : jobs) {
@@ -148,11 +151,10 @@ JobTable::Awaitable<Ids> JobTable::finish_completed(std::vector<EndedJob> jobs, 
   }
   Params params;
   params.add_array(keys.ids).add_array(keys.tokens).add_array(results).add_array(drop);
-  return run_ids(statements_.render(sql::finish_completed), std::move(params));
+  return params;
 }
 
-JobTable::Awaitable<Ids> JobTable::finish_ended(std::vector<EndedJob> jobs, std::int64_t node_id, std::vector<std::int64_t> drop) {
-  sort_by_id(jobs);
+Params ended_params(const std::vector<EndedJob>& jobs, std::int64_t node_id, const std::vector<std::int64_t>& drop) {
   IdsAndTokens keys;
   Ids statuses;
   Ids outcomes;
@@ -175,7 +177,72 @@ JobTable::Awaitable<Ids> JobTable::finish_ended(std::vector<EndedJob> jobs, std:
   Params params;
   params.add_array(keys.ids).add_array(keys.tokens).add_array(statuses).add_array(outcomes).add_array(codes)
       .add_array(messages).add_array(delays).add_array(counts).add_array(durations).add(node_id).add_array(drop);
-  return run_ids(statements_.render(sql::finish_ended), std::move(params));
+  return params;
+}
+
+void call_port(Tx& tx, const Statement& port, const std::string& job_id, const std::string& report) {
+  try {
+    tx.exec(port, Params{}.add(job_id).add(report));
+  } catch (const DbError& error) {
+    if (error.connection_lost()) throw;
+    throw PortError(error);
+  }
+}
+
+EndedJob ended_of(const ReapedJob& reaped) {
+  EndedJob ended;
+  ended.job.id = reaped.id;
+  ended.job.attempt = reaped.attempts;
+  ended.job.max_attempts = reaped.max_attempts;
+  ended.ending.kind = Ending::Kind::failed;
+  ended.ending.status = reaped.status;
+  ended.ending.code = reaped.code;
+  ended.ending.message = reaped.message;
+  return ended;
+}
+
+ReapedClaim read_reaped(const Rows& rows) {
+  ReapedClaim reaped;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    reaped.token = rows.integer(i, 0);
+    if (rows.is_null(i, 1)) continue;
+    ReapedJob job;
+    job.id = rows.text(i, 1);
+    job.job_type = rows.text(i, 2);
+    job.status = rows.text(i, 3);
+    job.app = rows.text(i, 4);
+    job.attempts = static_cast<int>(rows.integer(i, 5));
+    job.max_attempts = static_cast<int>(rows.integer(i, 6));
+    job.code = rows.text(i, 7);
+    job.message = rows.text(i, 8);
+    reaped.jobs.push_back(std::move(job));
+  }
+  return reaped;
+}
+
+}  // namespace
+
+JobTable::Awaitable<Ids> JobTable::finish_completed(std::vector<EndedJob> jobs, std::vector<std::int64_t> drop) {
+  sort_by_id(jobs);
+  return run_ids(statements_.render(sql::finish_completed), completed_params(jobs, drop));
+}
+
+JobTable::Awaitable<Ids> JobTable::finish_ended(std::vector<EndedJob> jobs, std::int64_t node_id, std::vector<std::int64_t> drop) {
+  sort_by_id(jobs);
+  return run_ids(statements_.render(sql::finish_ended), ended_params(jobs, node_id, drop));
+}
+
+JobTable::Awaitable<Ids> JobTable::finish_reported(EndedJob ended, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop) {
+  const bool completed = ended.ending.kind == Ending::Kind::completed;
+  const std::vector<EndedJob> one{ended};
+  auto work = [finish = statements_.render(completed ? sql::finish_completed : sql::finish_ended),
+               params = completed ? completed_params(one, drop) : ended_params(one, node_id, drop),
+               port, id = ended.job.id, report = ended_report(ended)](Tx& tx) {
+    Ids written = first_column(tx.exec(finish, params));
+    if (!written.empty()) call_port(tx, port, id, report);
+    return written;
+  };
+  co_return co_await db_.run(TxMode::transaction, std::move(work));
 }
 
 JobTable::Awaitable<Ids> JobTable::finish_verify(std::vector<EndedJob> jobs) {
@@ -231,21 +298,20 @@ JobTable::Awaitable<std::vector<std::pair<std::string, std::string>>> JobTable::
   co_return lost;
 }
 
-JobTable::Awaitable<ReapedClaim> JobTable::reap(int max_crashes, std::vector<std::int64_t> skip) {
+JobTable::Awaitable<ReapedClaim> JobTable::reap(int max_crashes, std::vector<std::int64_t> skip, std::shared_ptr<const EndedPorts> ports) {
   Params params;
   params.add(max_crashes).add_array(skip);
-  const Rows rows = co_await db_.query(statements_.render(sql::reap), std::move(params));
+  auto work = [statement = statements_.render(sql::reap), params = std::move(params), ports = std::move(ports)](Tx& tx) {
+    ReapedClaim reaped = read_reaped(tx.exec(statement, params));
+    for (const ReapedJob& job : reaped.jobs) {
+      if (!ports || job.status != "failed") continue;
+      const auto port = ports->find(job.job_type, job.app);
+      if (port) call_port(tx, *port, job.id, ended_report(ended_of(job)));
+    }
+    return reaped;
+  };
+  ReapedClaim reaped = co_await db_.run(TxMode::transaction, std::move(work));
   ROWCREW_FAULT_POINT("reap.page");
-  ReapedClaim reaped;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    reaped.token = rows.integer(i, 0);
-    if (rows.is_null(i, 1)) continue;
-    ReapedJob job;
-    job.id = rows.text(i, 1);
-    job.job_type = rows.text(i, 2);
-    job.status = rows.text(i, 3);
-    reaped.jobs.push_back(std::move(job));
-  }
   co_return reaped;
 }
 

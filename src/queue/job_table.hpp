@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 #include <rowcrew/job.hpp>
 
 #include "pg/statement_template.hpp"
+#include "queue/port_catalog.hpp"
 #include "queue/table_map.hpp"
 #include "queue/transition.hpp"
 
@@ -57,6 +59,16 @@ struct ReapedJob {
   std::string id;
   std::string job_type;
   std::string status;  ///< "retrying" or "failed" (poison)
+  std::string app;
+  int attempts = 0;
+  int max_attempts = 1;
+  std::string code;
+  std::string message;
+};
+
+/// A port refused what it was told. The transaction is undone: the job has not ended.
+struct PortError : DbError {
+  explicit PortError(const DbError& error) : DbError(error) {}
 };
 
 /// One reaped claim; `token` 0: there was none to reap.
@@ -87,6 +99,9 @@ class JobTable {
   /// whose claim rows go with it.
   Awaitable<std::vector<std::string>> finish_completed(std::vector<EndedJob> jobs, std::vector<std::int64_t> drop);
   Awaitable<std::vector<std::string>> finish_ended(std::vector<EndedJob> jobs, std::int64_t node_id, std::vector<std::int64_t> drop);
+  /// One job that a port hears of, in the same transaction, unless the claim was lost. Throws also
+  /// PortError.
+  Awaitable<std::vector<std::string>> finish_reported(EndedJob ended, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop);
   /// Which of these ended under their token although the answer was lost.
   Awaitable<std::vector<std::string>> finish_verify(std::vector<EndedJob> jobs);
   Awaitable<void> park_unserved(std::vector<Job> jobs, std::vector<std::int64_t> drop, std::chrono::milliseconds delay);
@@ -97,7 +112,8 @@ class JobTable {
   /// Which of these jobs are no longer ours; (id, what they are now).
   Awaitable<std::vector<std::pair<std::string, std::string>>> lost_running(std::vector<Job> jobs);
 
-  Awaitable<ReapedClaim> reap(int max_crashes, std::vector<std::int64_t> skip);
+  /// `ports` hear of poison, in the same transaction. Throws also PortError.
+  Awaitable<ReapedClaim> reap(int max_crashes, std::vector<std::int64_t> skip, std::shared_ptr<const EndedPorts> ports = nullptr);
   Awaitable<std::uint64_t> promote(std::size_t limit);
   /// Milliseconds until the next parked job is due; nullopt when none is parked.
   Awaitable<std::optional<std::chrono::milliseconds>> next_parked();

@@ -17,6 +17,7 @@ TableMap table_map(std::string_view name) {
       {"parked", quote_qualified(kSchema, own + "_parked")},
       {"claim", quote_qualified(kSchema, own + "_claim")},
       {"table_name", "'" + own + "'"},
+      {"app", "q.app"},
       {"table_regclass", "'" + quote_qualified(kSchema, own) + "'"},
   };
   if (name == "job_queue") {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/event.hpp"
-#include "base/fault.hpp"
+#include <rowcrew/fault.hpp>
 #include "runtime/completer.hpp"
 
 namespace rowcrew {

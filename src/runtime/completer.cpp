@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <optional>
 #include <unordered_set>
+#include <utility>
 
 #include "base/event.hpp"
-#include "base/fault.hpp"
+#include "queue/ended_report.hpp"
+#include <rowcrew/fault.hpp>
 
 namespace rowcrew {
 namespace asio = boost::asio;
@@ -31,10 +33,22 @@ Completer::Completer(NodeState& state)
     : state_(state), buffers_(state.tables.size()), wake_(state.executor, state.clock), written_(state.executor, state.clock) {}
 
 void Completer::add(std::size_t table, EndedJob ended) {
-  Buffer& buffer = buffers_[table];
-  auto& queue = ended.ending.kind == Ending::Kind::completed ? buffer.completed : buffer.ended;
-  queue.push_back(Item{std::move(ended), false});
+  Item item;
+  item.ended = std::move(ended);
+  file(table, std::move(item));
   wake_.ring();
+}
+
+std::optional<Statement> Completer::port_of(const Item& item) const {
+  if (item.port_refused || !is_reported(item.ended.ending.kind)) return std::nullopt;
+  return state_.ports.ended()->find(item.ended.job.job_type, item.ended.job.app);
+}
+
+void Completer::file(std::size_t table, Item item) {
+  Buffer& buffer = buffers_[table];
+  const bool completed = item.ended.ending.kind == Ending::Kind::completed;
+  auto& queue = port_of(item) ? buffer.reported : completed ? buffer.completed : buffer.ended;
+  queue.push_back(std::move(item));
 }
 
 void Completer::forget(std::size_t table, const Job& job) {
@@ -44,7 +58,7 @@ void Completer::forget(std::size_t table, const Job& job) {
 
 std::size_t Completer::pending() const {
   std::size_t n = 0;
-  for (const Buffer& b : buffers_) n += b.completed.size() + b.ended.size() + b.sending.size();
+  for (const Buffer& b : buffers_) n += b.completed.size() + b.ended.size() + b.reported.size() + b.sending.size();
   return n;
 }
 
@@ -53,6 +67,7 @@ bool Completer::holds(std::size_t table, std::int64_t token) const {
   const Buffer& b = buffers_[table];
   return std::any_of(b.completed.begin(), b.completed.end(), of_token) ||
          std::any_of(b.ended.begin(), b.ended.end(), of_token) ||
+         std::any_of(b.reported.begin(), b.reported.end(), of_token) ||
          std::any_of(b.sending.begin(), b.sending.end(), of_token);
 }
 
@@ -63,13 +78,12 @@ asio::awaitable<bool> Completer::drain(Mono until) {
 
 asio::awaitable<void> Completer::run() {
   // A restart after a failure finds what was being sent.
-  for (Buffer& buffer : buffers_) {
-    for (Item& item : buffer.sending) {
+  for (std::size_t table = 0; table < buffers_.size(); ++table) {
+    std::vector<Item> sent = std::exchange(buffers_[table].sending, {});
+    for (Item& item : sent) {
       item.maybe_written = true;
-      auto& queue = item.ended.ending.kind == Ending::Kind::completed ? buffer.completed : buffer.ended;
-      queue.push_back(std::move(item));
+      file(table, std::move(item));
     }
-    buffer.sending.clear();
   }
   for (;;) {
     bool worked = false;
@@ -91,38 +105,53 @@ asio::awaitable<void> Completer::run() {
 asio::awaitable<bool> Completer::flush_table(std::size_t table) {
   Buffer& buffer = buffers_[table];
   bool worked = false;
-  if (!buffer.completed.empty()) worked = co_await write(table, buffer.completed, true);
-  if (!buffer.ended.empty()) {
-    const bool written = co_await write(table, buffer.ended, false);
+  for (std::deque<Item>* queue : {&buffer.completed, &buffer.ended, &buffer.reported}) {
+    if (queue->empty()) continue;
+    const bool written = co_await write(table, *queue);
     worked = worked || written;
   }
   if (!state_.tables[table]->ledger.removable().empty()) co_await drop_empty_claims(table);
-  co_return worked || !buffer.completed.empty() || !buffer.ended.empty();
+  co_return worked || !buffer.completed.empty() || !buffer.ended.empty() || !buffer.reported.empty();
 }
 
-asio::awaitable<bool> Completer::write(std::size_t table, std::deque<Item>& queue, bool completed) {
+/// Writes what buffers_[table].sending holds: all of one kind, or one with a port.
+asio::awaitable<std::vector<std::string>> Completer::send(std::size_t table, std::deque<Item>& queue, std::vector<std::int64_t> dropped) {
+  const Buffer& buffer = buffers_[table];
+  JobTable& job_table = state_.tables[table]->table;
+  std::vector<EndedJob> jobs;
+  for (const Item& item : buffer.sending) jobs.push_back(item.ended);
+  if (&queue == &buffer.completed) co_return co_await job_table.finish_completed(std::move(jobs), std::move(dropped));
+  if (&queue == &buffer.reported) {
+    const std::optional<Statement> port = port_of(buffer.sending.front());
+    if (port) {
+      co_return co_await job_table.finish_reported(std::move(jobs.front()), *port, state_.identity.node_id, std::move(dropped));
+    }
+    if (jobs.front().ending.kind == Ending::Kind::completed) {  // the port went away meanwhile
+      co_return co_await job_table.finish_completed(std::move(jobs), std::move(dropped));
+    }
+  }
+  co_return co_await job_table.finish_ended(std::move(jobs), state_.identity.node_id, std::move(dropped));
+}
+
+asio::awaitable<bool> Completer::write(std::size_t table, std::deque<Item>& queue) {
   Buffer& buffer = buffers_[table];
-  const std::size_t n = std::min(queue.size(), buffer.batch_limit);
+  const bool alone = &queue == &buffer.reported;
+  const std::size_t n = alone ? 1 : std::min(queue.size(), buffer.batch_limit);
   buffer.sending.assign(std::make_move_iterator(queue.begin()), std::make_move_iterator(queue.begin() + static_cast<std::ptrdiff_t>(n)));
   queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(n));
 
-  std::vector<EndedJob> jobs;
   std::map<std::int64_t, std::size_t> per_token;
-  for (const Item& item : buffer.sending) {
-    jobs.push_back(item.ended);
-    ++per_token[item.ended.job.claim_token];
-  }
+  for (const Item& item : buffer.sending) ++per_token[item.ended.job.claim_token];
   const std::vector<std::int64_t> dropped = state_.tables[table]->ledger.ending_with(per_token);
-  JobTable& job_table = state_.tables[table]->table;
   std::optional<DbError> error;
+  bool by_port = false;
   std::vector<std::string> written;
   ROWCREW_FAULT_POINT("finish.sending");
   try {
-    if (completed) {
-      written = co_await job_table.finish_completed(std::move(jobs), dropped);
-    } else {
-      written = co_await job_table.finish_ended(std::move(jobs), state_.identity.node_id, dropped);
-    }
+    written = co_await send(table, queue, dropped);
+  } catch (const PortError& e) {
+    error = e;
+    by_port = true;
   } catch (const DbError& e) {
     error = e;
   } catch (const TransientError& e) {  // no free connection in time: nothing was sent
@@ -131,30 +160,40 @@ asio::awaitable<bool> Completer::write(std::size_t table, std::deque<Item>& queu
   Batch batch = std::move(buffer.sending);
   buffer.sending.clear();
   if (error) {
-    put_back(table, queue, std::move(batch), *error);
+    put_back(table, queue, std::move(batch), *error, by_port);
     co_return false;
   }
   ROWCREW_FAULT_POINT("finish.committed");
   failures_ = 0;
-  buffer.batch_limit = std::min(kMaxBatch, buffer.batch_limit * 2);
+  if (!alone) buffer.batch_limit = std::min(kMaxBatch, buffer.batch_limit * 2);
   co_await settle(table, std::move(batch), std::move(written), dropped);
   co_return true;
 }
 
-void Completer::put_back(std::size_t table, std::deque<Item>& queue, Batch batch, const DbError& error) {
+/// This very row cannot be written as it is: jsonb refuses its result, say, or its port does. What the
+/// port says of the data is final, what is wrong with the port itself may be mended.
+void Completer::replace_ending(std::size_t table, Item item, const DbError& error, bool by_port) {
+  const Job& job = item.ended.job;
+  state_.log.error(by_port ? event::kPortFailed : event::kClaimFailed,
+                   {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
+  Outcome outcome = Failed("unwritable_result", error.what());
+  if (by_port && error.error_class() == ErrorClass::bug) outcome = Retry("port_failed", error.what());
+  if (by_port && error.error_class() == ErrorClass::permanent) outcome = Failed("port_failed", error.what());
+  item.ended.ending = decide(job, outcome, state_.job_types.policy(job.job_type).retry, state_.random.unit());
+  item.port_refused = by_port;
+  file(table, std::move(item));
+}
+
+void Completer::put_back(std::size_t table, std::deque<Item>& queue, Batch batch, const DbError& error, bool by_port) {
   Buffer& buffer = buffers_[table];
   const bool refused = !error.connection_lost();
   if (refused && batch.size() == 1 && error.error_class() != ErrorClass::transient) {
-    // This very row cannot be written as it is (a result that jsonb refuses, say).
-    Item& item = batch.front();
-    state_.log.error(event::kClaimFailed, {{"job", item.ended.job.id}, {"code", error.code()}}, error.what());
-    item.ended.ending = decide(item.ended.job, Failed("unwritable_result", error.what()), RetryPolicy{}, 0);
-    buffer.ended.push_front(std::move(item));
+    replace_ending(table, std::move(batch.front()), error, by_port);
     return;
   }
   ++failures_;
   // A row that somebody holds locked, or one that is refused, must not hold up its neighbours.
-  if (refused) buffer.batch_limit = 1;
+  if (refused && &queue != &buffer.reported) buffer.batch_limit = 1;
   for (auto item = batch.rbegin(); item != batch.rend(); ++item) {
     if (error.outcome_unknown()) item->maybe_written = true;
     if (refused && batch.size() == 1) {

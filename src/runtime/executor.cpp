@@ -6,7 +6,7 @@
 
 #include "base/event.hpp"
 #include "base/config.hpp"
-#include "base/fault.hpp"
+#include <rowcrew/fault.hpp>
 #include "base/log_setup.hpp"
 #include "runtime/completer.hpp"
 

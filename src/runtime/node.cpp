@@ -11,6 +11,7 @@
 #include "base/sd_notify.hpp"
 #include "runtime/installation.hpp"
 #include "runtime/node_services.hpp"
+#include "sql_queries.hpp"
 
 namespace rowcrew {
 namespace asio = boost::asio;
@@ -45,6 +46,7 @@ struct Node::State {
 
   asio::awaitable<void> live(NodeMode mode);
   asio::awaitable<bool> wait_for_installation();
+  asio::awaitable<std::optional<std::string>> load_ports();
   asio::awaitable<void> wait_for_stop(NodeMode mode);
   asio::awaitable<void> stop();
   asio::awaitable<void> unregister(Mono until);
@@ -120,6 +122,7 @@ asio::awaitable<bool> Node::State::wait_for_installation() {
     std::optional<std::string> broken;
     try {
       found = co_await read_installation(parts.pool);
+      if (!refusal(*found, parts.schema_version)) broken = co_await load_ports();
     } catch (const Error& e) {
       if (e.error_class() != ErrorClass::transient) broken = e.what();
     }
@@ -135,6 +138,14 @@ asio::awaitable<bool> Node::State::wait_for_installation() {
     if (stop_requests > 0) co_return false;
     pause = std::min(pause * 2, 2000ms);
   }
+}
+
+/// The first of the signatures that are wrong, as a sentence.
+asio::awaitable<std::optional<std::string>> Node::State::load_ports() {
+  const Rows rows = co_await parts.pool.query(sql::node_ports, Params{});
+  const std::vector<std::string> faults = parts.ports.load(rows);
+  if (faults.empty()) co_return std::nullopt;
+  co_return faults.front();
 }
 
 asio::awaitable<void> Node::State::wait_for_stop(NodeMode mode) {

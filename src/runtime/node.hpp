@@ -11,6 +11,7 @@
 
 #include "base/log_setup.hpp"
 #include "pg/pool.hpp"
+#include "queue/port_catalog.hpp"
 #include "runtime/node_config.hpp"
 
 namespace rowcrew {
@@ -26,6 +27,7 @@ struct NodeParts {
   const PoolOptions& connection;  ///< for the listener
   Pool& pool;                     ///< the engine's own connections; handlers have others
   Registry& registry;
+  PortCatalog& ports;
   Clock& clock;
   Random& random;
   ProcessLog& log;

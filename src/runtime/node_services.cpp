@@ -27,7 +27,7 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
 }  // namespace
 
 NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_ended)
-    : state(parts.io.get_executor(), parts.config, parts.pool, parts.registry, parts.clock, parts.random, parts.log),
+    : state(parts.io.get_executor(), parts.config, parts.pool, parts.registry, parts.ports, parts.clock, parts.random, parts.log),
       completer(state),
       executor(state, completer, [this](std::string_view queue) { claimer.slot_freed(queue); }),
       claimer(state, executor, completer),

@@ -18,6 +18,7 @@
 #include "queue/claim_ledger.hpp"
 #include "queue/job_table.hpp"
 #include "queue/lease_keeper.hpp"
+#include "queue/port_catalog.hpp"
 #include "runtime/job_types.hpp"
 #include "runtime/node_config.hpp"
 #include "runtime/running_jobs.hpp"
@@ -34,8 +35,8 @@ struct TableState {
 
 struct NodeState {
   NodeState(boost::asio::any_io_executor ex, const NodeConfig& node_config, Db& database, Registry& handlers,
-            Clock& the_clock, Random& the_random, Log& the_log)
-      : executor(std::move(ex)), config(node_config), db(database), registry(handlers), clock(the_clock),
+            PortCatalog& catalog, Clock& the_clock, Random& the_random, Log& the_log)
+      : executor(std::move(ex)), config(node_config), db(database), registry(handlers), ports(catalog), clock(the_clock),
         random(the_random), log(the_log), slots(node_config.queues) {
     for (const std::string& name : config.tables) tables.push_back(std::make_unique<TableState>(db, name));
   }
@@ -44,6 +45,7 @@ struct NodeState {
   const NodeConfig& config;
   Db& db;
   Registry& registry;
+  PortCatalog& ports;
   Clock& clock;
   Random& random;
   Log& log;

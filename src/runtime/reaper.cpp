@@ -22,15 +22,26 @@ asio::awaitable<void> Reaper::run() {
 }
 
 asio::awaitable<void> Reaper::reap_table(JobTable& table) {
+  bool refused = false;
   std::vector<std::int64_t> seen;  // a claim whose rows are locked stays for the next pass
   for (;;) {
     std::optional<std::string> failure;
+    std::optional<PortError> refusal;
     ReapedClaim claim;
     try {
-      claim = co_await table.reap(state_.config.max_crashes, seen);
+      claim = co_await table.reap(state_.config.max_crashes, seen, refused ? nullptr : state_.ports.ended());
+    } catch (const PortError& e) {
+      refusal = e;
     } catch (const Error& e) {
       failure = e.what();
     }
+    if (refusal) {
+      state_.log.error(event::kPortFailed, {{"table", table.name()}, {"code", refusal->code()}}, refusal->what());
+      if (refusal->error_class() == ErrorClass::transient) co_return;  // the next pass
+      refused = true;  // a port must not keep jobs from being rescued: poison ends without it
+      continue;
+    }
+    refused = false;
     if (failure) {
       state_.log.debug(event::kClaimFailed, {}, *failure);
       co_return;

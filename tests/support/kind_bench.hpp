@@ -17,6 +17,8 @@
 #include "support/fake_child_runner.hpp"
 #include "support/fake_clock.hpp"
 #include "support/fake_http_client.hpp"
+#include "support/fake_mailer.hpp"
+#include "support/fake_ports.hpp"
 #include "support/log_capture.hpp"
 #include "support/run.hpp"
 
@@ -73,11 +75,13 @@ class KindBench {
   FakeRandom random;
   LogCapture log;
   FakeHttpClient http;
+  FakeMailer mail;
+  FakePorts ports;
   FakeChildRunner children;
   NoDb db;
   Settings root;
   Settings kinds = root.section("kinds");
-  Deps deps{db, http, children, clock, random, log, kinds};
+  Deps deps{db, ports, http, mail, children, clock, random, log, kinds};
   Job job;
 };
 

@@ -47,7 +47,7 @@ std::unique_ptr<TempDatabase> obtain(QueueBench::Database which) {
       "DO $$ DECLARE t regclass; filled boolean; BEGIN "
       "FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'rowcrew'::regnamespace "
       "  AND relkind IN ('r', 'p') AND NOT relispartition "
-      "  AND relname NOT IN ('meta', 'schema_migration') LOOP "
+      "  AND relname NOT IN ('meta', 'schema_migration', 'port', 'preset', 'retention_policy') LOOP "
       "  EXECUTE format('SELECT EXISTS (SELECT FROM %s)', t) INTO filled; "
       "  IF filled THEN EXECUTE format('TRUNCATE %s CASCADE', t); END IF; "
       "END LOOP; END $$");

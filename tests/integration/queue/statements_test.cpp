@@ -27,9 +27,16 @@ std::string head_of(std::string_view text) {
 
 TEST_CASE("statements: each one prepares against the schema, for both job tables") {
   const TempDatabase db;
+  db.exec("CREATE FUNCTION rowcrew.probe_ended(uuid, jsonb) RETURNS void LANGUAGE sql AS ''");
+  const Rows ports = db.query("SELECT name FROM rowcrew.port");
   std::set<std::string_view> seen;
   for (const char* table : kJobTables) {
-    StatementSet set(table_map(table).values, table);
+    auto values = table_map(table).values;
+    for (std::size_t i = 0; i < ports.size(); ++i) {
+      values["port:" + std::string(ports.text(i, 0))] = "rowcrew." + std::string(ports.text(i, 0));
+    }
+    values["ended"] = "rowcrew.probe_ended";
+    StatementSet set(values, table);
     for (const Statement& source : sql::kAll) {
       const std::string_view name = source.name;
       CAPTURE(table);

@@ -1,4 +1,4 @@
-#include "base/fault.hpp"
+#include <rowcrew/fault.hpp>
 
 #include <doctest/doctest.h>
 #include <sys/wait.h>

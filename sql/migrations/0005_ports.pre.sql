@@ -1,0 +1,66 @@
+-- 0005: ports, which tie an application's own tables to the kinds, and events for whoever subscribes.
+
+ALTER TABLE rowcrew.job_queue ADD COLUMN app text;
+ALTER TABLE rowcrew.processing_jobs ADD COLUMN app text;
+COMMENT ON COLUMN rowcrew.job_queue.app IS
+  'Whose ports the kind calls: a name in rowcrew.app. Null: those of the only app, or the defaults when there are several or none.';
+COMMENT ON COLUMN rowcrew.processing_jobs.app IS 'As in job_queue.';
+
+CREATE TABLE rowcrew.port (
+  name      text PRIMARY KEY,
+  arguments text NOT NULL,
+  result    text NOT NULL,
+  purpose   text NOT NULL
+);
+COMMENT ON TABLE rowcrew.port IS
+  'The functions that kinds call. Each has a default in the schema rowcrew; an app overrides it by a function of the '
+  'same name, arguments and result in its own schema. Beside these, <job type>_ended(uuid, jsonb) returning void runs '
+  'in the transaction that ends an execution of that type, for every job type there is.';
+
+INSERT INTO rowcrew.port VALUES
+  ('generation_input', 'uuid', 'jsonb',
+   'What a generation is to do: {"source", "target", "preset": {"name", "workflow"}}; or {"refuse": {"code", "message"}}; '
+   'or {"wait_ms", "why"} when only time will tell.'),
+  ('drive_folder', 'text', 'jsonb',
+   'A watched folder: {"backend", "path", "settle_ms", "known": [{"device", "inode", "size", "mtime_ns"}]}; null when it is '
+   'not to be polled (any more).'),
+  ('drive_files_found', 'text, jsonb', 'integer',
+   'Takes new files of a folder: [{"name", "path", "device", "inode", "size", "mtime_ns", "sha256"}] or, for one that cannot '
+   'be taken, {"name", "problem", "message"}. Returns how many were new. Repeatable.'),
+  ('email_allowed', 'text, text', 'boolean', 'Whether this account wants mails of this template.'),
+  ('usage_reset', '', 'integer', 'Opens the usage periods that are due; returns how many. Repeatable.');
+
+CREATE FUNCTION rowcrew.drive_folder(p_folder text) RETURNS jsonb LANGUAGE sql STABLE AS $$ SELECT NULL::jsonb $$;
+CREATE FUNCTION rowcrew.drive_files_found(p_folder text, p_files jsonb) RETURNS integer LANGUAGE sql STABLE AS $$ SELECT 0 $$;
+CREATE FUNCTION rowcrew.email_allowed(p_account text, p_template text) RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT true $$;
+CREATE FUNCTION rowcrew.usage_reset() RETURNS integer LANGUAGE sql STABLE AS $$ SELECT 0 $$;
+
+-- Every function that a port resolves to: the defaults (app null) and what the apps define, also
+-- "<job type>_ended". `fault` names a signature that is not the port's.
+CREATE VIEW rowcrew.port_function AS
+  SELECT a.name AS app, n.nspname::text AS schema_name, f.proname::text AS port,
+         CASE WHEN p.name IS NOT NULL AND (oidvectortypes(f.proargtypes), format_type(f.prorettype, NULL)) <> (p.arguments, p.result)
+              THEN format('%I.%I(%s) returns %s, expected (%s) returns %s', n.nspname, f.proname, oidvectortypes(f.proargtypes),
+                          format_type(f.prorettype, NULL), p.arguments, p.result)
+              WHEN p.name IS NULL AND (oidvectortypes(f.proargtypes), format_type(f.prorettype, NULL)) <> ('uuid, jsonb', 'void')
+              THEN format('%I.%I(%s) returns %s, expected (uuid, jsonb) returns void', n.nspname, f.proname,
+                          oidvectortypes(f.proargtypes), format_type(f.prorettype, NULL)) END AS fault
+  FROM pg_proc f
+  JOIN pg_namespace n ON n.oid = f.pronamespace
+  LEFT JOIN rowcrew.app a ON a.schema_name = n.nspname
+  LEFT JOIN rowcrew.port p ON p.name = f.proname
+  WHERE (n.nspname = 'rowcrew' OR a.name IS NOT NULL) AND (p.name IS NOT NULL OR f.proname ~ '^[a-z].*_ended$');
+
+-- Writes an event of an app's own into the outbox, in the caller's transaction.
+CREATE FUNCTION rowcrew.emit(p_event text, p_data jsonb, p_job_table text, p_job_id uuid, p_job_type text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  IF p_event !~ '^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)+$' THEN
+    RAISE EXCEPTION 'event %: expected words of letters, digits and "_" joined by "."', quote_literal(p_event)
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  INSERT INTO rowcrew.job_event (event, job_table, job_id, job_type, data)
+  VALUES (p_event, p_job_table, p_job_id, p_job_type, coalesce(p_data, '{}'));
+END $$;
+
+UPDATE rowcrew.meta SET schema_version = 5;

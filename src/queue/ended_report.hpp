@@ -1,0 +1,18 @@
+// What a port "<job type>_ended" is told about an execution: pure.
+#pragma once
+
+#include <string>
+
+#include "queue/job_table.hpp"
+
+namespace rowcrew {
+
+/// JSON: status, attempt, max_attempts, result (null when there is none), error_code, error_message,
+/// duration_ms, and for "retrying" retry_after_ms. Documented with rowcrew.port.
+std::string ended_report(const EndedJob& ended);
+
+/// Whether ports hear of such an end: executions that the handler ended, and that ended for good or
+/// will be repeated.
+bool is_reported(Ending::Kind kind);
+
+}  // namespace rowcrew

@@ -1,0 +1,114 @@
+// Ports "<job type>_ended": called in the transaction that ends an execution, and only then.
+#include <string>
+
+#include "queue/ended_report.hpp"
+#include "queue_bench.hpp"
+#include "sql_queries.hpp"
+
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+/// A table of an app's own, written by its port for job type "t".
+struct PortBench : QueueBench {
+  explicit PortBench(const std::string& of) : QueueBench(of, 2, Database::fresh) {
+    ddl("CREATE SCHEMA shop; CREATE TABLE shop.told (id uuid, report jsonb CHECK (report ->> 'error_code' IS DISTINCT FROM 'refuse'));"
+        "CREATE FUNCTION shop.t_ended(job_id uuid, ended jsonb) RETURNS void LANGUAGE sql AS"
+        " 'INSERT INTO shop.told VALUES (job_id, ended)';"
+        "INSERT INTO rowcrew.app (name, schema_name) VALUES ('shop', 'shop')");
+    reload();
+  }
+  std::vector<std::string> reload() { return catalog.load(run(sql::node_ports)); }
+  Ids end_with_port(const ClaimedJob& job, const Outcome& outcome) {
+    EndedJob one = ended({job}, outcome).front();
+    const auto port = catalog.ended()->find("t", job.job.app);
+    REQUIRE(port);
+    return await(jobs.finish_reported(one, *port, 1, {job.job.claim_token}));
+  }
+  std::string told(const std::string& id) {
+    return value("SELECT coalesce(string_agg(report ->> 'status', ',' ORDER BY report ->> 'attempt'), '') FROM shop.told WHERE id = $1::uuid",
+                 Params{}.add(id));
+  }
+  PortCatalog catalog;
+};
+
+}  // namespace
+
+TEST_CASE("ports: an end and what its port writes are one transaction") {
+  for (const char* table : kJobTables) {
+    PortBench b(table);
+    const std::string id = b.insert_one();
+    const auto jobs = b.claim(b.node());
+    REQUIRE(jobs.size() == 1);
+    CHECK(b.end_with_port(jobs[0], Completed(R"({"n":1})")) == Ids{id});
+    CHECK(b.status(id) == "completed");
+    CHECK(b.told(id) == "completed");
+    CHECK(b.value("SELECT report -> 'result' ->> 'n' FROM shop.told") == "1");
+    CHECK(b.count("{claim}") == 0);
+  }
+}
+
+TEST_CASE("ports: every execution that the handler ended is told, the retries too") {
+  PortBench b("job_queue");
+  const std::string id = b.insert_one("max_attempts", "2");
+  b.end_with_port(b.claim(b.node()).at(0), Retry("http_503", "busy", std::chrono::milliseconds(0)));
+  b.end_with_port(b.claim(b.node()).at(0), Retry("http_503", "busy"));
+  CHECK(b.status(id) == "failed");
+  CHECK(b.told(id) == "retrying,failed");
+}
+
+TEST_CASE("ports: a late worker's end is refused and its port not called") {
+  PortBench b("job_queue");
+  const std::string id = b.insert_one();
+  auto late = b.claim(b.node()).at(0);
+  late.job.claim_token = 77;
+  CHECK(b.end_with_port(late, Completed()).empty());
+  CHECK(b.status(id) == "processing");
+  CHECK(b.told(id) == "");
+}
+
+TEST_CASE("ports: what a port refuses has not ended") {
+  PortBench b("job_queue");
+  const std::string id = b.insert_one();
+  const auto job = b.claim(b.node()).at(0);
+  CHECK_THROWS_AS(b.end_with_port(job, Failed("refuse", "")), PortError);
+  CHECK(b.status(id) == "processing");
+  CHECK(b.told(id) == "");
+}
+
+TEST_CASE("ports: poison is told when a rescuer finds it") {
+  PortBench b("job_queue");
+  const std::string id = b.insert_one();
+  const auto die = [&](bool alone) {
+    const NodeIdentity node = b.node();
+    if (alone) {
+      REQUIRE(b.claim_suspect(node).size() == 1);
+    } else {
+      REQUIRE(b.claim(node).size() == 1);
+    }
+    b.kill(node);
+    b.await(b.jobs.reap(1, {}, b.catalog.ended()));
+  };
+  die(false);
+  CHECK(b.told(id) == "");
+  die(true);
+  CHECK(b.status(id) == "failed");
+  CHECK(b.told(id) == "failed");
+  CHECK(b.value("SELECT report ->> 'error_code' FROM shop.told") == "poison");
+}
+
+TEST_CASE("ports: a function with a wrong signature is named with what was expected") {
+  PortBench b("job_queue");
+  CHECK(b.reload().empty());
+  b.ddl("CREATE FUNCTION shop.email_allowed(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'");
+  const auto faults = b.reload();
+  REQUIRE(faults.size() == 1);
+  CHECK(faults[0] == "port shop.email_allowed(text) returns boolean, expected (text, text) returns boolean");
+}
+
+TEST_CASE("ports: a job knows whose it is") {
+  PortBench b("job_queue");
+  b.insert_one("app", "'shop'");
+  CHECK(b.claim(b.node()).at(0).job.app == "shop");
+}
