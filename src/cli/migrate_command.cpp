@@ -1,6 +1,8 @@
 // rowcrew migrate: brings the schema to the version of this program.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <chrono>
 #include <ostream>
 
 #include <rowcrew/db_error.hpp>
@@ -93,10 +95,31 @@ int apply(const PoolOptions& connection, const MigrateOptions& options, std::ost
   }
 }
 
+std::vector<std::string_view> scripts_of(const std::string& app) {
+  auto scripts = schema::app_scripts(app);
+  if (scripts.empty()) {
+    throw UsageError(fmt::format("--app: \"{}\" does not ship with rowcrew, expected {}", app,
+                                 fmt::join(schema::apps(), " or ")));
+  }
+  return scripts;
+}
+
+/// All files of an app in one transaction: they can be run again.
+void install_app(const PoolOptions& connection, const std::string& app, std::ostream& out) {
+  const auto scripts = scripts_of(app);
+  PoolOptions patient = connection;
+  patient.lock_timeout = std::chrono::seconds(10);
+  run_once(patient, TxMode::transaction, [&](Tx& tx) {
+    for (const std::string_view script : scripts) exec_script(tx, script);
+  });
+  out << fmt::format("app: {} is installed\n", app);
+}
+
 int run_migrate(Invocation& call) {
   Arguments args("migrate [options]", kText);
   args.value("roles", "all|none", "none: the installation manages roles, create and grant nothing")
       .value("step", "pre|post|all", "default: all")
+      .value("app", "NAME", "afterwards install this app of sql/apps, or bring it up to date")
       .flag("sql", "print everything as one script for psql, touch nothing")
       .flag("dry-run", "print what would be applied, touch nothing");
   if (!args.parse(call.args, call.out)) return kExitOk;
@@ -106,8 +129,12 @@ int run_migrate(Invocation& call) {
     return kExitOk;
   }
   const PoolOptions connection = args.connection();
-  return args.has("dry-run") ? dry_run(connection, options, call.out)
-                             : apply(connection, options, call.out);
+  const std::string app = args.get("app", "");
+  if (!app.empty()) scripts_of(app);
+  if (args.has("dry-run")) return dry_run(connection, options, call.out);
+  const int status = apply(connection, options, call.out);
+  if (status == kExitOk && !app.empty()) install_app(connection, app, call.out);
+  return status;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <map>
 #include <vector>
 
+#include "sql_apps.hpp"
 #include "sql_migrations.hpp"
 #include "sql_roles.hpp"
 
@@ -41,6 +42,24 @@ const std::vector<Migration>& all() {
 
 std::span<const Migration> migrations() { return all(); }
 std::string_view roles() { return roles_file::roles.text; }
+
+std::vector<std::string_view> apps() {
+  std::vector<std::string_view> names;
+  for (const Statement& file : app_files::kAll) {
+    const std::string_view app = file.name.substr(0, file.name.find('/'));
+    if (names.empty() || names.back() != app) names.push_back(app);
+  }
+  return names;
+}
+
+std::vector<std::string_view> app_scripts(std::string_view app) {
+  std::vector<std::string_view> scripts;
+  for (const Statement& file : app_files::kAll) {  // sorted by name
+    if (file.name.substr(0, file.name.find('/')) == app) scripts.push_back(file.text);
+  }
+  return scripts;
+}
+
 int version() { return all().back().version; }
 
 }  // namespace rowcrew::schema

@@ -1,0 +1,70 @@
+-- Usage: what counts, what is blocked, when a period begins.
+
+-- The account's current period, opened if need be and locked until the transaction ends: whoever
+-- decides about the limit or counts holds it.
+CREATE OR REPLACE FUNCTION demo.lock_usage(p_account bigint) RETURNS demo.usage_tracking
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_usage demo.usage_tracking;
+  v_start timestamptz := date_trunc('month', rowcrew.clock(), 'UTC');
+BEGIN
+  FOR i IN 1..2 LOOP
+    SELECT * INTO v_usage FROM demo.usage_tracking u
+    WHERE u.account_id = p_account AND u.period_start <= rowcrew.clock() AND u.period_end > rowcrew.clock()
+    ORDER BY u.period_start DESC LIMIT 1 FOR NO KEY UPDATE;
+    EXIT WHEN FOUND;
+    INSERT INTO demo.usage_tracking (account_id, period_start, period_end, tier, monthly_limit, at_limit, overage_cents)
+    SELECT a.account_id, v_start, v_start + interval '1 month', t.name, t.monthly_limit, t.at_limit, t.overage_cents
+    FROM demo.account a JOIN demo.tier t ON t.name = a.tier WHERE a.account_id = p_account
+    ON CONFLICT DO NOTHING;
+  END LOOP;
+  RETURN v_usage;
+END $$;
+
+-- May this job count? Null: yes, and its permit is noted. Exactly at the limit: while the last places
+-- are taken by photos that are being processed and may yet fail, the others wait for them.
+CREATE OR REPLACE FUNCTION demo.take_permit(p_account bigint, p_job uuid) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_usage demo.usage_tracking := demo.lock_usage(p_account);
+  v_running integer;
+BEGIN
+  IF v_usage.at_limit = 'overage' THEN
+    RETURN NULL;
+  END IF;
+  IF v_usage.images_processed >= v_usage.monthly_limit THEN
+    RETURN jsonb_build_object('refuse', jsonb_build_object('code', 'limit_reached', 'message',
+      format('all %s photos of this month are used; it goes on by itself on %s', v_usage.monthly_limit,
+             to_char(v_usage.period_end AT TIME ZONE 'UTC', 'FMMonth FMDD'))));
+  END IF;
+  SELECT count(*) INTO v_running FROM demo.usage_permit p JOIN rowcrew.processing_jobs q ON q.id = p.job_id
+  WHERE p.account_id = p_account AND p.job_id <> p_job AND q.status = 'processing';
+  IF v_usage.images_processed + v_running >= v_usage.monthly_limit THEN
+    RETURN jsonb_build_object('wait_ms', 200, 'why', 'the last places of this month are taken by photos in work');
+  END IF;
+  INSERT INTO demo.usage_permit (job_id, account_id) VALUES (p_job, p_account) ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+-- Port. Opens the period of every active account whose last one is over, and lets the photos in
+-- that waited for it.
+CREATE OR REPLACE FUNCTION demo.usage_reset() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_account bigint;
+  v_opened integer := 0;
+BEGIN
+  FOR v_account IN
+    SELECT a.account_id FROM demo.account a
+    WHERE a.is_active AND EXISTS (SELECT FROM demo.usage_tracking u WHERE u.account_id = a.account_id)
+      AND NOT EXISTS (SELECT FROM demo.usage_tracking u WHERE u.account_id = a.account_id AND u.period_end > rowcrew.clock())
+    ORDER BY a.account_id
+  LOOP
+    PERFORM demo.lock_usage(v_account);
+    UPDATE rowcrew.processing_jobs q SET status = 'pending'
+    FROM demo.photo p WHERE p.account_id = v_account AND p.status = 'blocked' AND q.id = p.job_id AND q.status = 'failed';
+    UPDATE demo.photo SET status = 'queued', error_code = NULL, error_message = NULL
+    WHERE account_id = v_account AND status = 'blocked';
+    v_opened := v_opened + 1;
+  END LOOP;
+  RETURN v_opened;
+END $$;
