@@ -126,7 +126,8 @@ asio::awaitable<void> Heartbeat::reread_settings() {
   if (state_.clock.mono() >= next_job_types_) {
     next_job_types_ = state_.clock.mono() + 30s;
     state_.job_types.load(co_await state_.db.query(sql::node_job_types, Params{}));
-    for (const std::string& fault : state_.ports.load(co_await state_.db.query(sql::node_ports, Params{}))) {
+    const Rows ports = co_await state_.db.query(sql::node_ports, Params{});
+    for (const std::string& fault : state_.ports.load(ports)) {
       state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");
     }
   }

@@ -28,8 +28,10 @@ asio::awaitable<void> Reaper::reap_table(JobTable& table) {
     std::optional<std::string> failure;
     std::optional<PortError> refusal;
     ReapedClaim claim;
+    std::shared_ptr<const EndedPorts> ports;
+    if (!refused) ports = state_.ports.ended();
     try {
-      claim = co_await table.reap(state_.config.max_crashes, seen, refused ? nullptr : state_.ports.ended());
+      claim = co_await table.reap(state_.config.max_crashes, seen, ports);
     } catch (const PortError& e) {
       refusal = e;
     } catch (const Error& e) {
