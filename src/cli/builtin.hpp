@@ -7,6 +7,7 @@ namespace rowcrew::cli {
 
 Command enqueue_command();
 Command key_command();
+Command listen_command();
 Command migrate_command();
 Command status_command();
 Command tail_command();

@@ -7,9 +7,9 @@
 
 #include <rowcrew/deps.hpp>
 #include <rowcrew/registry.hpp>
+#include <rowcrew/retry_after.hpp>
 
 #include "http_args.hpp"
-#include "retry_after.hpp"
 
 namespace rowcrew::http {
 namespace {

@@ -13,7 +13,8 @@ from support.fleet import SOURCE, URL, FleetTest, wait_for, with_user  # noqa: E
 
 NAMES = {"table": "rowcrew.job_queue", "ready": "rowcrew.job_queue_ready", "parked": "rowcrew.job_queue_parked",
          "claim": "rowcrew.job_queue_claim", "table_name": "'job_queue'", "table_regclass": "'rowcrew.job_queue'",
-         "job_type": "q.job_type", "payload": "q.payload", "result": "result"}
+         "job_type": "q.job_type", "payload": "q.payload", "result": "result", "app": "q.app",
+         "ended": "rowcrew.webhook_ended"}
 
 
 class Roles(FleetTest):
@@ -50,7 +51,8 @@ class Roles(FleetTest):
             for path in sorted((SOURCE / "sql/queries").rglob("*.sql")):
                 if path.parent.name in ("cli", "ingest") or path.stem in ("issue", "acks"):
                     continue  # other programs' and operators'
-                text = re.sub(r"\{(\w+)\}", lambda found: NAMES[found[1]], path.read_text())
+                text = re.sub(r"\{port:(\w+)\}", r"rowcrew.\1", path.read_text()).replace("{{", "\0")
+                text = re.sub(r"\{(\w+)\}", lambda found: NAMES[found[1]], text).replace("\0", "{")
                 arguments = max((int(n) for n in re.findall(r"\$(\d+)", text)), default=0)
                 with self.subTest(path.name):
                     cursor.execute("DEALLOCATE ALL")

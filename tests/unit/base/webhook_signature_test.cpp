@@ -129,7 +129,8 @@ TEST_CASE("verification: five minutes are tolerated, in both directions") {
 }
 
 TEST_CASE("verification: id and timestamp must be there and be what they are called") {
-  for (const char* text : {"", "soon", "-1767225600", "1767225600.0", "99999999999999999999", "+1"}) {
+  for (const char* text :
+       {"", "soon", "-1767225600", "1767225600.0", "99999999999999999999", "+1"}) {
     CAPTURE(text);
     Sent sent;
     sent.timestamp = text;

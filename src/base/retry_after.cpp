@@ -1,10 +1,10 @@
-#include "retry_after.hpp"
+#include <rowcrew/retry_after.hpp>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
 
-namespace rowcrew::http {
+namespace rowcrew {
 namespace {
 
 using namespace std::chrono_literals;
@@ -37,12 +37,13 @@ std::optional<unsigned> number(std::string_view text) {
 }
 
 std::optional<std::chrono::seconds> wait_of(std::string_view value, std::string_view date,
-                                            std::chrono::system_clock::time_point now) {
+                                            std::chrono::system_clock::time_point now,
+                                            std::chrono::seconds longest) {
   if (all_digits(value)) {
     std::int64_t seconds = 0;
     const auto result = std::from_chars(value.data(), value.data() + value.size(), seconds);
-    // More than fits is more than an hour.
-    return result.ec == std::errc{} ? std::chrono::seconds(seconds) : kLongestRetryAfter;
+    // More than fits is more than any limit.
+    return result.ec == std::errc{} ? std::chrono::seconds(seconds) : longest;
   }
   const auto until = parse_http_date(value);
   if (!until) return std::nullopt;
@@ -78,10 +79,12 @@ std::optional<std::chrono::sys_seconds> parse_http_date(std::string_view text) {
 }
 
 std::optional<std::chrono::milliseconds> retry_after(const HttpHeaders& headers,
-                                                     std::chrono::system_clock::time_point now) {
-  const auto wait = wait_of(value_of(headers, "Retry-After"), value_of(headers, "Date"), now);
+                                                     std::chrono::system_clock::time_point now,
+                                                     std::chrono::seconds longest) {
+  const auto wait =
+      wait_of(value_of(headers, "Retry-After"), value_of(headers, "Date"), now, longest);
   if (!wait || *wait <= 0s) return std::nullopt;
-  return std::min<std::chrono::seconds>(*wait, kLongestRetryAfter);
+  return std::min(*wait, longest);
 }
 
-}  // namespace rowcrew::http
+}  // namespace rowcrew
