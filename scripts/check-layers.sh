@@ -9,7 +9,7 @@
 #   * include/rowcrew includes nothing of src; a kind includes the contract, its own folder and
 #     the std, nlohmann, fmt, boost/asio headers, never another kind
 #   * pqxx and libpq only in src/pg, curl and Beast only in src/net, spdlog only in src/base/log*,
-#     yaml-cpp only in src/base/config*
+#     yaml-cpp only in src/base/config*, vips only in workers/generation/image
 #   * SQL text only under sql/
 #   * no asio::detached, sleep_for, usleep in the product
 #   * no file above 450 lines
@@ -58,6 +58,8 @@ function check_library(target) {
     report("includes <" target ">, allowed only in src/base/log*")
   if (target ~ /^yaml-cpp\// && FILENAME !~ /^src\/base\/config[^\/]*$/)
     report("includes <" target ">, allowed only in src/base/config*")
+  if (target ~ /^vips\// && FILENAME !~ /^workers\/generation\/image\//)
+    report("includes <" target ">, allowed only in workers/generation/image")
 }
 
 function check_worker(target, quoted,    first, own) {
@@ -73,6 +75,8 @@ function check_worker(target, quoted,    first, own) {
   if (first == own || first == "sql") return         # its own folder, its generated statements
   if (!quoted && target ~ /^(rowcrew|nlohmann|fmt|boost\/asio|boost\/system|date|sys)\//) return
   if (FILENAME ~ /_test\.cpp$/ && first ~ /^(support|doctest)$/) return
+  if (FILENAME ~ /^workers\/(generation\/image|drive_poll\/folder)\// && first ~ /^(vips|openssl)$/) return  # child programs
+  if (!quoted && own == "email" && first == "kainjow") return  # Mustache, a header alone
   report("includes " target ", kind " own " may include <rowcrew/...>, std and its own folder only")
 }
 

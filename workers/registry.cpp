@@ -6,7 +6,13 @@
 // One line per kind: workers/<kind>/ defines register_<kind>(Registry&, Deps&).
 #define ROWCREW_KINDS(KIND) \
   KIND(command)             \
-  KIND(http)
+  KIND(generation)          \
+  KIND(http)                \
+  KIND(email)               \
+  KIND(webhook)             \
+  KIND(drive_poll)          \
+  KIND(retention)           \
+  KIND(usage_reset)
 
 namespace rowcrew {
 

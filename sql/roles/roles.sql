@@ -51,7 +51,7 @@ GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at
       SELECT (id) ON rowcrew.job_queue TO rowcrew_app;
 GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key),
       SELECT (id) ON rowcrew.processing_jobs TO rowcrew_app;
-GRANT SELECT ON rowcrew.my_jobs, rowcrew.my_processing_jobs TO rowcrew_app;
+GRANT SELECT ON rowcrew.my_jobs, rowcrew.my_processing_jobs, rowcrew.preset TO rowcrew_app;
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text),
       rowcrew.uuid7(), rowcrew.clock(), rowcrew.clock_now() TO rowcrew_app;
 
@@ -65,9 +65,25 @@ GRANT SELECT, INSERT ON rowcrew.job_attempt, rowcrew.job_event, rowcrew.tick, ro
 GRANT DELETE ON rowcrew.tick TO rowcrew_worker;
 GRANT SELECT, DELETE ON rowcrew.node_command TO rowcrew_worker;
 GRANT SELECT ON rowcrew.meta, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.event_subscription,
-      rowcrew.app TO rowcrew_worker;
+      rowcrew.app, rowcrew.port_function TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(), rowcrew.here(),
       rowcrew.system_identifier(), rowcrew.ensure_partitions(integer) TO rowcrew_worker;
+
+-- The defaults of the ports, and what apps call from theirs.
+GRANT EXECUTE ON FUNCTION rowcrew.drive_folder(text), rowcrew.drive_files_found(text, jsonb), rowcrew.email_allowed(text, text),
+      rowcrew.usage_reset(), rowcrew.generation_input(uuid), rowcrew.emit(text, jsonb, text, uuid, text) TO rowcrew_worker;
+
+-- Webhooks: what is to be sent, and the keys to sign it with. The rest is done by triggers and the port.
+GRANT SELECT ON rowcrew.webhook_endpoints, rowcrew.webhook_deliveries TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.webhook_ended(uuid, jsonb) TO rowcrew_worker;
+
+-- Retention: nodes remove what a policy means, by this function alone.
+GRANT SELECT ON rowcrew.retention_policy TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.retention_page(text, boolean, text, uuid) TO rowcrew_worker;
+
+-- Mails: the ledger is written before a mail leaves, and by the port when the job has ended.
+GRANT SELECT, INSERT, UPDATE ON rowcrew.email_notifications TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.email_ended(uuid, jsonb), rowcrew.email_message_id(text, text) TO rowcrew_worker;
 
 -- Ingest: two calls, nothing else.
 GRANT EXECUTE ON FUNCTION rowcrew.ingest_key(text),
@@ -75,16 +91,25 @@ GRANT EXECUTE ON FUNCTION rowcrew.ingest_key(text),
 
 -- Operators: see everything, run again, stop, schedule, hand out keys.
 GRANT SELECT ON ALL TABLES IN SCHEMA rowcrew TO rowcrew_operator;
+-- Signing keys they set and never read.
+REVOKE SELECT ON rowcrew.webhook_endpoints FROM rowcrew_operator;
+GRANT SELECT (endpoint_id, app, account, url, events, previous_secret_until, enabled, disabled_at, disabled_reason, failing_since,
+              created_at) ON rowcrew.webhook_endpoints TO rowcrew_operator;
+GRANT INSERT (endpoint_id, app, account, url, events, secret, enabled),
+      UPDATE (app, account, url, events, secret, previous_secret, previous_secret_until, enabled, disabled_reason), DELETE ON rowcrew.webhook_endpoints TO rowcrew_operator;
+GRANT EXECUTE ON FUNCTION rowcrew.webhook_secret_ok(text) TO rowcrew_operator;
 GRANT UPDATE (status, scheduled_at, priority, queue, max_attempts) ON rowcrew.job_queue, rowcrew.processing_jobs TO rowcrew_operator;
 GRANT INSERT ON rowcrew.node_command, rowcrew.audit_logs TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.event_subscription,
       rowcrew.api_key TO rowcrew_operator;
+GRANT INSERT, UPDATE, DELETE ON rowcrew.retention_policy TO rowcrew_operator;
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text),
       rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7() TO rowcrew_operator;
+GRANT INSERT, UPDATE, DELETE ON rowcrew.preset TO rowcrew_operator;
 
 -- Viewers: the state of the fleet, no payloads and no keys.
 GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_queue_claim,
       rowcrew.processing_jobs_ready, rowcrew.processing_jobs_parked, rowcrew.processing_jobs_claim,
       rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.tick,
-      rowcrew.job_attempt TO rowcrew_viewer;
+      rowcrew.job_attempt, rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now() TO rowcrew_viewer;

@@ -142,6 +142,7 @@ class Studio:
         self.db.connection = psycopg2.connect(with_database(URL, self.db.name))
         self.db.connection.autocommit = True
         self.db.execute("SELECT rowcrew.takeover()")
+        self.db.execute("UPDATE rowcrew.schedule SET enabled = false WHERE name LIKE 'rowcrew.%'")
         self.db.execute("SELECT demo.join_studio('Ada', 'ada@example.com', %s, 'inbox', %s, %s)",
                         (tier, str(self.inbox), str(self.portraits)))
         self.db.execute(

@@ -101,6 +101,68 @@ TEST_CASE("schedule: a tick that cron found is not found again") {
   CHECK_FALSE(pending());
 }
 
+TEST_CASE("schedule: a job gets the attempts of its type, and the schedule's app") {
+  QueueBench b;
+  schedule(b, "plain");
+  schedule(b, "shop", ", app", ", 'shop'");
+  b.run(sql::schedule_enqueue_tick, tick("plain", kNoon));
+  b.exec("INSERT INTO rowcrew.job_type (name, max_attempts, queue, priority) VALUES ('t', 2, 'x', 9)");
+  b.run(sql::schedule_enqueue_tick, tick("shop", kNoon));
+  CHECK(b.value("SELECT string_agg(concat_ws('|', max_attempts, app, queue, priority), ' ' ORDER BY "
+                "id) FROM {t}") == "5|q|2 2|shop|q|2");
+  CHECK(b.count("rowcrew.job_unique") == 0);
+}
+
+TEST_CASE("schedule: without overlap a moment is skipped while the earlier job is live") {
+  QueueBench b;
+  schedule(b, "poll", ", overlap", ", false");
+  schedule(b, "other", ", overlap", ", false");
+  std::int64_t now = kNoon;
+  const auto next = [&] { return b.run(sql::schedule_enqueue_tick, tick("poll", ++now)).size(); };
+  for (const char* live : {"pending", "processing", "retrying"}) {
+    CAPTURE(live);
+    REQUIRE(next() == 1);
+    b.exec("UPDATE {t} SET status = '" + std::string(live) +
+           "', claim_token = nextval(pg_get_serial_sequence('rowcrew.node', 'node_id')) "
+           "WHERE status = 'pending'");
+    CHECK(next() == 0);
+    CHECK(next() == 0);
+    // Another schedule of the same job type does not care.
+    CHECK(b.run(sql::schedule_enqueue_tick, tick("other", now)).size() == 1);
+    b.exec("UPDATE {t} SET status = 'failed' WHERE unique_key = 'schedule:other'");
+    b.exec("UPDATE {t} SET status = 'completed' WHERE status = '" + std::string(live) + "'");
+    CHECK(b.count("rowcrew.job_unique") == 0);
+  }
+  CHECK(next() == 1);
+  b.exec("DELETE FROM {t} WHERE status = 'pending'");
+  CHECK(next() == 1);
+}
+
+TEST_CASE("schedule: a skipped moment is decided: it is not due again when the job ends") {
+  QueueBench b;
+  schedule(b, "poll", ", overlap, created_at", ", false, '2026-01-01 12:00Z'");
+  b.run(sql::schedule_enqueue_tick, tick("poll", kNoon + 1'000));
+  CHECK(b.run(sql::schedule_enqueue_tick, tick("poll", kNoon + 2'000)).empty());
+  CHECK(b.run(sql::schedule_due).integer(0, 4) == kNoon + 2'000);
+  b.exec("UPDATE {t} SET status = 'cancelled'");
+  CHECK(b.run(sql::schedule_enqueue_tick, tick("poll", kNoon + 2'000)).empty());
+  CHECK(b.run(sql::schedule_enqueue_tick, tick("poll", kNoon + 3'000)).size() == 1);
+  CHECK(b.count("rowcrew.tick") == 3);
+}
+
+TEST_CASE("schedule: without overlap eight nodes with eight moments make one job") {
+  QueueBench b("job_queue", 8);
+  schedule(b, "poll", ", overlap", ", false");
+  for (std::int64_t round = 1; round <= 5; ++round) {
+    for (std::int64_t at = 0; at < 3; ++at) {
+      together(b, sql::schedule_enqueue_tick, tick("poll", kNoon + round * 10 + at), 8);
+    }
+    CHECK(b.count("{t}") == round);
+    CHECK(b.count("rowcrew.job_unique") == 1);
+    b.exec("UPDATE {t} SET status = 'completed'");
+  }
+}
+
 TEST_CASE("schedule: old ticks are forgotten by the page, but never the newest of a schedule") {
   QueueBench b;
   schedule(b, "nightly");

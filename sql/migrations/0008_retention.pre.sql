@@ -1,0 +1,290 @@
+-- 0008: retention: how long what is kept, and where it goes then.
+
+ALTER TABLE rowcrew.schedule ADD COLUMN overlap boolean NOT NULL DEFAULT true;
+ALTER TABLE rowcrew.schedule ADD COLUMN app text;
+COMMENT ON COLUMN rowcrew.schedule.overlap IS
+  'False: a moment that comes while the job of an earlier one is still live is skipped.';
+COMMENT ON COLUMN rowcrew.schedule.app IS 'Copied into the job: whose ports it calls.';
+COMMENT ON COLUMN rowcrew.tick.job_id IS 'The job of this moment; the id of no job when the moment was skipped.';
+
+CREATE TABLE rowcrew.archive (
+  archive_id  bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  archived_at timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  policy      text        NOT NULL,
+  source      text        NOT NULL,
+  id          text        NOT NULL,
+  row         jsonb       NOT NULL
+);
+COMMENT ON TABLE rowcrew.archive IS
+  'Rows that a retention policy took out of their table, whole, payloads included. Kept until a policy with target '
+  '''archive'' removes them.';
+COMMENT ON COLUMN rowcrew.archive.source IS 'The table it was in.';
+COMMENT ON COLUMN rowcrew.archive.id IS 'Its key there.';
+
+CREATE TABLE rowcrew.retention_policy (
+  name         text        COLLATE "C" PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9_.-]{0,62}$'),
+  target       text        NOT NULL
+               CHECK (target IN ('job_queue', 'processing_jobs', 'job_attempt', 'job_event', 'webhook_deliveries',
+                                 'email_notifications', 'node_stat', 'audit_logs', 'archive')),
+  job_types    text[]      CHECK (cardinality(job_types) > 0),
+  statuses     text[]      CHECK (cardinality(statuses) > 0 AND statuses <@ ARRAY['completed', 'failed', 'cancelled']),
+  age          interval    NOT NULL CHECK (age > interval '1 minute'),
+  action       text        NOT NULL CHECK (action IN ('delete', 'archive')),
+  dry_run      boolean     NOT NULL DEFAULT false,
+  enabled      boolean     NOT NULL DEFAULT false,
+  batch        integer     NOT NULL DEFAULT 1000 CHECK (batch BETWEEN 1 AND 10000),
+  note         text,
+  last_run_at  timestamptz,
+  last_deleted bigint      NOT NULL DEFAULT 0,
+  last_job     uuid,
+  resume_after text,
+  CHECK ((job_types IS NULL AND statuses IS NULL) OR target IN ('job_queue', 'processing_jobs')),
+  CHECK (action = 'delete' OR target NOT IN ('job_attempt', 'job_event', 'node_stat', 'archive'))
+);
+COMMENT ON TABLE rowcrew.retention_policy IS
+  'What the job type retention removes. Only what has ended, and ended longer than `age` ago, is ever touched.';
+COMMENT ON COLUMN rowcrew.retention_policy.job_types IS 'Job tables only. Null: all.';
+COMMENT ON COLUMN rowcrew.retention_policy.statuses IS 'Job tables only. Null: completed, failed and cancelled ones.';
+COMMENT ON COLUMN rowcrew.retention_policy.age IS
+  'Counted from the end: of the job, the delivery, the mail; from the writing of anything else. Attempts and events go '
+  'by whole weeks, when the last row of the week is that old.';
+COMMENT ON COLUMN rowcrew.retention_policy.action IS '''archive'' moves the row into rowcrew.archive, in the statement that deletes it.';
+COMMENT ON COLUMN rowcrew.retention_policy.dry_run IS 'Counts what would go and changes nothing.';
+COMMENT ON COLUMN rowcrew.retention_policy.enabled IS 'False: runs only when a job names it and asks for a dry run.';
+COMMENT ON COLUMN rowcrew.retention_policy.batch IS 'Rows looked at, and so removed at most, in one transaction.';
+COMMENT ON COLUMN rowcrew.retention_policy.last_run_at IS 'When it last came to the end of its table.';
+COMMENT ON COLUMN rowcrew.retention_policy.last_deleted IS 'Rows removed by the walk that ended then, or by the one under way.';
+COMMENT ON COLUMN rowcrew.retention_policy.last_job IS 'The job that came to the end last: it does not begin again when it is continued.';
+COMMENT ON COLUMN rowcrew.retention_policy.resume_after IS 'Where a walk under way goes on; null when none is.';
+
+-- How the rows of a target are told apart (key), when they ended and whether they have. Targets by
+-- partition have no key.
+CREATE FUNCTION rowcrew.retention_rules(
+  p_target text, OUT relation text, OUT key text, OUT key_type text, OUT ended_at text, OUT has_ended text
+) LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  SELECT 'rowcrew.' || t.target, t.key, t.key_type, t.ended_at, t.has_ended
+  FROM (VALUES
+    -- Who cancels by hand leaves no time of the end: the last that is known of the job stands for it.
+    ('job_queue', 'id', 'uuid', 'coalesce(r.completed_at, greatest(r.created_at, r.scheduled_at, r.started_at))',
+     'r.status IN (''completed'', ''failed'', ''cancelled'')'),
+    ('processing_jobs', 'id', 'uuid', 'coalesce(r.completed_at, greatest(r.created_at, r.scheduled_at, r.started_at))',
+     'r.status IN (''completed'', ''failed'', ''cancelled'')'),
+    ('webhook_deliveries', 'delivery_id', 'uuid', 'coalesce(r.delivered_at, r.created_at)',
+     'r.status IN (''delivered'', ''failed'', ''cancelled'')'),
+    ('email_notifications', 'job_id', 'uuid', 'coalesce(r.sent_at, r.created_at)',
+     'r.status IN (''sent'', ''failed'', ''cancelled'', ''suppressed'')'),
+    ('audit_logs', 'id', 'bigint', 'r.created_at', 'true'),
+    ('archive', 'archive_id', 'bigint', 'r.archived_at', 'true'),
+    ('node_stat', NULL, NULL, 'r.minute', 'true'),
+    ('job_attempt', NULL, NULL, 'r.ended_at', 'true'),
+    ('job_event', NULL, NULL, 'r.at', 'true')
+  ) AS t (target, key, key_type, ended_at, has_ended)
+  WHERE t.target = p_target
+$$;
+
+-- One page of a table with a key: looks at the next `batch` rows after p_after and removes those
+-- that the policy means. No index tells which rows have ended (it would cost every finish), so the
+-- walk goes along the key. The page is a range of keys, and rows are deleted by their place: with a
+-- join instead, larger pages made the planner read the whole table for each. Rows that somebody
+-- holds are left to the next walk.
+CREATE FUNCTION rowcrew.retention_keyed(
+  p_policy rowcrew.retention_policy, p_dry_run boolean, p_after text,
+  OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text
+) LANGUAGE plpgsql SET search_path = pg_catalog AS $fn$
+DECLARE
+  v record;
+  v_type text := CASE p_policy.target WHEN 'job_queue' THEN 'r.job_type' WHEN 'processing_jobs' THEN 'r.type' END;
+  v_page text := 'true';
+  v_means text;
+BEGIN
+  SELECT * INTO v FROM rowcrew.retention_rules(p_policy.target);
+  IF p_after IS NOT NULL THEN
+    v_page := format('r.%I > %L::%s', v.key, p_after, v.key_type);
+  END IF;
+  EXECUTE format('SELECT r.%1$I FROM %2$s r WHERE %3$s ORDER BY r.%1$I OFFSET %4$s LIMIT 1', v.key, v.relation, v_page, p_policy.batch - 1)
+    INTO next;
+  IF next IS NOT NULL THEN
+    v_page := v_page || format(' AND r.%I <= %L::%s', v.key, next, v.key_type);
+  END IF;
+  v_means := format('%s AND %s AND %s < rowcrew.clock() - %L::interval', v_page, v.has_ended, v.ended_at, p_policy.age);
+  IF p_policy.statuses IS NOT NULL THEN
+    v_means := v_means || format(' AND r.status = ANY (%L::text[])', p_policy.statuses);
+  END IF;
+  IF p_policy.job_types IS NOT NULL THEN
+    v_means := v_means || format(' AND %s = ANY (%L::text[])', v_type, p_policy.job_types);
+  END IF;
+  EXECUTE format('SELECT count(*) FROM %s r WHERE %s', v.relation, v_page) INTO looked_at;
+  archived := 0;
+  IF p_dry_run THEN
+    EXECUTE format('SELECT count(*) FROM %s r WHERE %s', v.relation, v_means) INTO removed;
+  ELSIF p_policy.action = 'delete' THEN
+    EXECUTE format('DELETE FROM %1$s WHERE ctid = ANY (ARRAY(SELECT r.ctid FROM %1$s r WHERE %2$s FOR UPDATE SKIP LOCKED))',
+                   v.relation, v_means);
+    GET DIAGNOSTICS removed = ROW_COUNT;
+  ELSE
+    EXECUTE format('WITH gone AS (DELETE FROM %1$s o WHERE o.ctid = ANY (ARRAY('
+                   '  SELECT r.ctid FROM %1$s r WHERE %2$s FOR UPDATE SKIP LOCKED)) RETURNING o.%3$I::text AS key, to_jsonb(o) AS old)'
+                   ' INSERT INTO rowcrew.archive (policy, source, id, row) SELECT %4$L, %5$L, key, old FROM gone',
+                   v.relation, v_means, v.key, p_policy.name, p_policy.target);
+    GET DIAGNOSTICS archived = ROW_COUNT;
+    removed := archived;
+  END IF;
+END $fn$;
+
+-- Minutes of nodes: the key begins with the minute, so what is old comes first.
+CREATE FUNCTION rowcrew.retention_minutes(
+  p_policy rowcrew.retention_policy, p_dry_run boolean, p_after text,
+  OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text
+) LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+  v_after jsonb := p_after::jsonb;
+BEGIN
+  archived := 0;
+  WITH doomed AS MATERIALIZED (
+    SELECT s.minute, s.node_id, s.job_table, s.job_type FROM rowcrew.node_stat s
+    WHERE s.minute < rowcrew.clock() - p_policy.age
+      AND (s.minute, s.node_id, s.job_table, s.job_type) >
+          (coalesce((v_after ->> 0)::timestamptz, '-infinity'), coalesce((v_after ->> 1)::bigint, 0),
+           coalesce(v_after ->> 2, ''), coalesce(v_after ->> 3, ''))
+    ORDER BY s.minute, s.node_id, s.job_table, s.job_type LIMIT p_policy.batch
+  ), gone AS (
+    DELETE FROM rowcrew.node_stat s USING doomed d
+    WHERE NOT p_dry_run
+      AND (s.minute, s.node_id, s.job_table, s.job_type) = (d.minute, d.node_id, d.job_table, d.job_type)
+  )
+  SELECT count(*), (SELECT jsonb_build_array(d.minute, d.node_id, d.job_table, d.job_type) FROM doomed d
+                    ORDER BY d.minute DESC, d.node_id DESC, d.job_table DESC, d.job_type DESC LIMIT 1)
+  INTO looked_at, next FROM doomed;
+  removed := looked_at;
+  IF looked_at < p_policy.batch THEN
+    next := NULL;
+  END IF;
+END $$;
+
+-- Tables in weekly partitions: drops one partition that is old as a whole, or, when there is none,
+-- empties the next blocks of the default partition. One that somebody reads for long is left to the
+-- next walk. p_after: 'week <partition>' or 'block <n>'.
+CREATE FUNCTION rowcrew.retention_weeks(
+  p_policy rowcrew.retention_policy, p_dry_run boolean, p_after text,
+  OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text
+) LANGUAGE plpgsql SET search_path = pg_catalog SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
+DECLARE
+  v_ended text := (SELECT r.ended_at FROM rowcrew.retention_rules(p_policy.target) r);
+  v_default text := format('rowcrew.%I', p_policy.target || '_default');
+  v_block bigint;
+  v_blocks constant bigint := 64;
+  v_week text;
+BEGIN
+  looked_at := 0;
+  removed := 0;
+  archived := 0;
+  IF p_after IS NULL OR p_after LIKE 'week %' THEN
+    SELECT c.relname INTO v_week
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = format('rowcrew.%I', p_policy.target)::regclass
+      AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']+)''\)')::timestamptz <= rowcrew.clock() - p_policy.age
+      AND c.relname COLLATE "C" > coalesce(substr(p_after, 6), '')
+    ORDER BY c.relname COLLATE "C" LIMIT 1;
+    IF v_week IS NOT NULL THEN
+      next := 'week ' || v_week;
+      BEGIN
+        PERFORM set_config('lock_timeout', '200ms', true);
+        IF NOT p_dry_run THEN
+          EXECUTE format('LOCK TABLE rowcrew.%I IN ACCESS EXCLUSIVE MODE', v_week);
+        END IF;
+        EXECUTE format('SELECT count(*) FROM rowcrew.%I', v_week) INTO looked_at;
+        IF NOT p_dry_run THEN
+          EXECUTE format('DROP TABLE rowcrew.%I', v_week);
+        END IF;
+        removed := looked_at;
+      EXCEPTION WHEN lock_not_available THEN
+        looked_at := 0;
+      END;
+      RETURN;
+    END IF;
+  END IF;
+  v_block := CASE WHEN p_after LIKE 'block %' THEN substr(p_after, 7)::bigint ELSE 0 END;
+  IF v_block * current_setting('block_size')::bigint >= pg_relation_size(v_default) THEN
+    RETURN;
+  END IF;
+  IF p_dry_run THEN
+    EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s < rowcrew.clock() - %L::interval) FROM %s r'
+                   ' WHERE r.ctid >= ''(%s,0)'' AND r.ctid < ''(%s,0)''',
+                   v_ended, p_policy.age, v_default, v_block, v_block + v_blocks) INTO looked_at, removed;
+  ELSE
+    EXECUTE format('WITH page AS MATERIALIZED (SELECT r.ctid AS at, %s AS ended FROM %s r'
+                   '  WHERE r.ctid >= ''(%s,0)'' AND r.ctid < ''(%s,0)''),'
+                   ' gone AS (DELETE FROM %2$s r WHERE r.ctid = ANY (ARRAY('
+                   '  SELECT at FROM page WHERE ended < rowcrew.clock() - %5$L::interval)) RETURNING 1)'
+                   ' SELECT (SELECT count(*) FROM page), (SELECT count(*) FROM gone)',
+                   v_ended, v_default, v_block, v_block + v_blocks, p_policy.age) INTO looked_at, removed;
+  END IF;
+  next := 'block ' || v_block + v_blocks;
+END $$;
+
+-- One page of one policy, to be repeated with p_after := next until that is null. A dry run changes
+-- nothing. Without such a policy, or with one that is switched off and p_dry_run false: no row.
+-- Nodes may delete through this only: what a policy does not mean stays out of their reach.
+CREATE FUNCTION rowcrew.retention_page(p_name text, p_dry_run boolean, p_after text, p_job uuid)
+RETURNS TABLE (looked_at bigint, removed bigint, archived bigint, next text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_policy rowcrew.retention_policy;
+  v_dry boolean;
+BEGIN
+  SELECT * INTO v_policy FROM rowcrew.retention_policy p WHERE p.name = p_name AND (p.enabled OR p_dry_run);
+  IF v_policy.name IS NULL THEN
+    RETURN;
+  END IF;
+  v_dry := p_dry_run OR v_policy.dry_run;
+  IF to_regclass(format('rowcrew.%I', v_policy.target)) IS NULL THEN
+    SELECT 0, 0, 0, NULL INTO looked_at, removed, archived, next;
+  ELSIF v_policy.target = 'node_stat' THEN
+    SELECT * INTO looked_at, removed, archived, next FROM rowcrew.retention_minutes(v_policy, v_dry, p_after);
+  ELSIF v_policy.target IN ('job_attempt', 'job_event') THEN
+    SELECT * INTO looked_at, removed, archived, next FROM rowcrew.retention_weeks(v_policy, v_dry, p_after);
+  ELSE
+    SELECT * INTO looked_at, removed, archived, next FROM rowcrew.retention_keyed(v_policy, v_dry, p_after);
+  END IF;
+  IF NOT v_dry THEN
+    UPDATE rowcrew.retention_policy p
+    SET resume_after = retention_page.next,
+        last_deleted = CASE WHEN p_after IS NULL THEN 0 ELSE p.last_deleted END + retention_page.removed,
+        last_run_at = CASE WHEN retention_page.next IS NULL THEN rowcrew.clock() ELSE p.last_run_at END,
+        last_job = CASE WHEN retention_page.next IS NULL THEN p_job ELSE p.last_job END
+    WHERE p.name = p_name;
+  END IF;
+  RETURN NEXT;
+END $$;
+
+-- Enabled is what loses nothing that somebody could still need: traces of routine, and what the
+-- archive keeps. The rest waits for the operator's word: generations and mails because applications
+-- show them and personal data has its own terms, audit and archive because the law sets theirs.
+INSERT INTO rowcrew.retention_policy (name, target, job_types, statuses, age, action, enabled, note) VALUES
+  ('jobs', 'job_queue', NULL, NULL, '90 days', 'archive', true, 'Nothing is lost: the archive keeps the row.'),
+  ('drive_poll_done', 'job_queue', '{drive_poll}', '{completed}', '1 hour', 'delete', true,
+   'One row per folder and poll; what was found is in the application''s tables.'),
+  ('usage_reset_done', 'job_queue', '{usage_reset}', '{completed}', '1 hour', 'delete', true, 'A row per tick that says a number.'),
+  ('retention_done', 'job_queue', '{retention}', '{completed}', '7 days', 'delete', true, 'Says what was removed; a week to look at it.'),
+  ('webhook_deliveries', 'webhook_deliveries', NULL, NULL, '30 days', 'delete', true, 'Only deliveries that have ended.'),
+  ('attempts', 'job_attempt', NULL, NULL, '90 days', 'delete', true, 'Executions that did not complete: for looking into troubles.'),
+  ('node_stats', 'node_stat', NULL, NULL, '90 days', 'delete', true, 'Minute sums of the nodes.'),
+  ('events', 'job_event', NULL, NULL, '30 days', 'delete', true,
+   'Deliveries are made in the transaction that writes the event, so that none waits for it here.'),
+  ('generations', 'processing_jobs', NULL, NULL, '90 days', 'archive', false, 'Applications show generations and may refer to them.'),
+  ('emails', 'email_notifications', NULL, NULL, '90 days', 'delete', false, 'Proof that a mail was sent; holds addresses.'),
+  ('audit', 'audit_logs', NULL, NULL, '7 years', 'archive', false, 'How long audits are kept is for the law to say.'),
+  ('archive', 'archive', NULL, NULL, '1 year', 'delete', false, 'The last copy: somebody has to decide.');
+
+INSERT INTO rowcrew.job_type (name, max_attempts, timeout_ms, backoff_base_ms, backoff_cap_ms) VALUES
+  ('drive_poll', 3, 300000, 5000, 60000),
+  ('usage_reset', 5, 120000, 5000, 300000),
+  ('retention', 5, 3600000, 60000, 3600000)
+ON CONFLICT DO NOTHING;
+
+-- Short ages need more than one run a day.
+INSERT INTO rowcrew.schedule (name, cron, job_type, payload, priority, overlap) VALUES
+  ('rowcrew.retention', '0 2 * * *', 'retention', '{}', 9, false),
+  ('rowcrew.retention.drive_poll', '23 * * * *', 'retention', '{"policy": "drive_poll_done"}', 9, false);
+
+UPDATE rowcrew.meta SET schema_version = 8;

@@ -1,0 +1,2 @@
+-- Opens the usage periods that are due; how many.
+SELECT {port:usage_reset}()
