@@ -1,8 +1,6 @@
 #include "net/curl_transfer.hpp"
 
 #include <fmt/format.h>
-#include <netdb.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <rowcrew/error.hpp>
@@ -22,23 +20,13 @@ bool carries_body(std::string_view method) {
   return method == "POST" || method == "PUT" || method == "PATCH";
 }
 
-bool is_tls(CURLcode code) {
-  switch (code) {
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_SSL_ENGINE_NOTFOUND:
-    case CURLE_SSL_ENGINE_SETFAILED:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_ENGINE_INITFAILED:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_SHUTDOWN_FAILED:
-    case CURLE_SSL_CRL_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-      return true;
-    default:
-      return false;
+void require(CURLcode code, CURLoption option) {
+  if (code == CURLE_OUT_OF_MEMORY) {
+    throw TransientError("http_transfer", "http: no memory for another transfer");
+  }
+  if (code != CURLE_OK) {
+    throw BugError("http_option", fmt::format("http: option {}: {}", static_cast<int>(option),
+                                              curl_easy_strerror(code)));
   }
 }
 
@@ -47,34 +35,13 @@ std::string_view transient_code(CURLcode code) {
   if (code == CURLE_COULDNT_RESOLVE_HOST) return "http_dns";
   if (code == CURLE_COULDNT_CONNECT) return "http_connect";
   if (code == CURLE_OPERATION_TIMEDOUT) return "http_timeout";
-  return is_tls(code) ? "http_tls" : "http_transfer";
-}
-
-struct Peer {
-  std::string address;
-  unsigned port = 0;
-  std::string text() const {
-    const bool v6 = address.find(':') != std::string::npos;
-    return v6 ? fmt::format("[{}]:{}", address, port) : fmt::format("{}:{}", address, port);
-  }
-};
-
-/// Nullopt for anything but IPv4 and IPv6.
-std::optional<Peer> numeric(const curl_sockaddr& address) {
-  if (address.family != AF_INET && address.family != AF_INET6) return std::nullopt;
-  std::array<char, NI_MAXHOST> host{};
-  std::array<char, NI_MAXSERV> port{};
-  if (::getnameinfo(&address.addr, static_cast<socklen_t>(address.addrlen), host.data(),
-                    host.size(), port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-    return std::nullopt;
-  }
-  return Peer{host.data(), static_cast<unsigned>(std::stoul(port.data()))};
+  return is_tls_failure(code) ? "http_tls" : "http_transfer";
 }
 
 }  // namespace
 
 CurlTransfer::CurlTransfer(const EgressGuard& guard, HttpRequest request)
-    : guard_(guard), request_(std::move(request)), easy_(curl_easy_init()) {
+    : socket_(guard), request_(std::move(request)), easy_(curl_easy_init()) {
   if (!easy_) throw TransientError("http_transfer", "http: no memory for another transfer");
   check_method(request_);
   host_ = checked_host(request_.url);
@@ -83,8 +50,7 @@ CurlTransfer::CurlTransfer(const EgressGuard& guard, HttpRequest request)
   set_method();
   set_headers();
   set_limits();
-  set(CURLOPT_OPENSOCKETFUNCTION, &CurlTransfer::open_socket);
-  set(CURLOPT_OPENSOCKETDATA, this);
+  require(socket_.attach(easy_.get()), CURLOPT_OPENSOCKETFUNCTION);
   set(CURLOPT_WRITEFUNCTION, &CurlTransfer::on_body);
   set(CURLOPT_WRITEDATA, this);
   set(CURLOPT_HEADERFUNCTION, &CurlTransfer::on_header);
@@ -94,14 +60,7 @@ CurlTransfer::CurlTransfer(const EgressGuard& guard, HttpRequest request)
 
 template <class T>
 void CurlTransfer::set(CURLoption option, T value) {
-  const CURLcode code = curl_easy_setopt(easy_.get(), option, value);
-  if (code == CURLE_OUT_OF_MEMORY) {
-    throw TransientError("http_transfer", "http: no memory for another transfer");
-  }
-  if (code != CURLE_OK) {
-    throw BugError("http_option", fmt::format("http: option {}: {}", static_cast<int>(option),
-                                              curl_easy_strerror(code)));
-  }
+  require(curl_easy_setopt(easy_.get(), option, value), option);
 }
 
 void CurlTransfer::set_method() {
@@ -191,19 +150,6 @@ std::size_t CurlTransfer::on_header(const char* data, std::size_t size, std::siz
   return transfer.head_too_large_ ? 0 : line.size();
 }
 
-curl_socket_t CurlTransfer::open_socket(void* self, curlsocktype purpose,
-                                        curl_sockaddr* address) noexcept {
-  auto& transfer = *static_cast<CurlTransfer*>(self);
-  const auto peer = numeric(*address);
-  if (purpose != CURLSOCKTYPE_IPCXN || !peer ||
-      !transfer.guard_.allows(peer->address, peer->port)) {
-    if (transfer.refused_.empty()) transfer.refused_ = peer ? peer->text() : "of unknown family";
-    return CURL_SOCKET_BAD;
-  }
-  transfer.opened_ = true;
-  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
 HttpResponse CurlTransfer::finish(std::optional<CURLcode> code) {
   if (!code) {
     throw TransientError(
@@ -237,12 +183,11 @@ void CurlTransfer::fail(CURLcode code) const {
         "http_transfer",
         fmt::format("http: the head of host \"{}\" is longer than {} bytes", host_, kMaxHeadBytes));
   }
-  // An allowed address that did not answer is the better reason of the two.
-  if (code == CURLE_COULDNT_CONNECT && !refused_.empty() && !opened_) {
+  if (code == CURLE_COULDNT_CONNECT && socket_.only_refused()) {
     throw PermanentError("egress_refused",
                          fmt::format("http: address {} of host \"{}\" is not allowed, allow-list "
                                      "it under egress.allow",
-                                     refused_, host_));
+                                     socket_.refused(), host_));
   }
   const std::string_view why = error_[0] != '\0' ? error_.data() : curl_easy_strerror(code);
   if (code == CURLE_URL_MALFORMAT) throw bad_url(why);  // a name that IDN cannot spell

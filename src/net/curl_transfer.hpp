@@ -9,7 +9,7 @@
 #include <rowcrew/http_client.hpp>
 #include <string>
 
-#include "net/egress_guard.hpp"
+#include "net/guarded_socket.hpp"
 
 namespace rowcrew {
 
@@ -41,8 +41,6 @@ class CurlTransfer {
                              void* self) noexcept;
   static std::size_t on_header(const char* data, std::size_t size, std::size_t count,
                                void* self) noexcept;
-  static curl_socket_t open_socket(void* self, curlsocktype purpose,
-                                   curl_sockaddr* address) noexcept;
 
   template <class T>
   void set(CURLoption option, T value);
@@ -53,7 +51,7 @@ class CurlTransfer {
   void read_headers();
   [[noreturn]] void fail(CURLcode code) const;
 
-  const EgressGuard& guard_;
+  GuardedSocket socket_;
   HttpRequest request_;
   HttpResponse response_;
   std::string host_;  ///< as the URL names it, for messages
@@ -61,8 +59,6 @@ class CurlTransfer {
   bool head_complete_ = false;  ///< the empty line behind the final head has come
   bool body_too_large_ = false;
   bool head_too_large_ = false;
-  std::string refused_;  ///< the first address that the guard refused, with its port
-  bool opened_ = false;  ///< an allowed address was tried
   std::array<char, CURL_ERROR_SIZE> error_{};
   std::unique_ptr<curl_slist, FreeList> headers_;
   std::unique_ptr<CURL, FreeEasy> easy_;  ///< last: its end may still call back
