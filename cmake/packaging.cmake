@@ -7,8 +7,8 @@ set(ROWCREW_CONFIG_DIR /etc/rowcrew CACHE PATH "Where settings are installed; th
 set(files ${PROJECT_SOURCE_DIR}/systemd)
 
 install(TARGETS rowcrewd rowcrew-ingest rowcrew-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-# Not on anybody's PATH: the node starts it.
-install(TARGETS rowcrew-shim RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/rowcrew)
+# Not on anybody's PATH: the node starts them.
+install(TARGETS rowcrew-shim rowcrew-folder rowcrew-image RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/rowcrew)
 
 install(FILES ${files}/rowcrewd@.service ${files}/rowcrew-ingest.service
   ${files}/rowcrew-ingest.socket ${files}/rowcrew.target ${files}/rowcrew.slice
@@ -22,6 +22,14 @@ file(GLOB settings CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/etc/*.yaml)
 list(REMOVE_ITEM settings ${examples})
 install(FILES ${settings} DESTINATION ${ROWCREW_CONFIG_DIR})
 
+# The texts of mails are the operator's to change: /etc/rowcrew/mail, where kinds.email looks for them.
+file(GLOB mails CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/etc/mail/*)
+install(FILES ${mails} DESTINATION ${ROWCREW_CONFIG_DIR}/mail)
+
+# For "rowcrew dev", which finds them beside the programs.
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/samples/ DESTINATION ${CMAKE_INSTALL_DATADIR}/rowcrew/samples
+  PATTERN "*.py" EXCLUDE PATTERN "__pycache__" EXCLUDE)
+
 install(FILES ${examples} ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/CHANGELOG.md
   DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
@@ -31,6 +39,10 @@ set(conffiles "")
 foreach(setting IN LISTS settings)
   get_filename_component(name ${setting} NAME)
   string(APPEND conffiles "${ROWCREW_CONFIG_DIR}/${name}\n")
+endforeach()
+foreach(mail IN LISTS mails)
+  get_filename_component(name ${mail} NAME)
+  string(APPEND conffiles "${ROWCREW_CONFIG_DIR}/mail/${name}\n")
 endforeach()
 file(WRITE ${PROJECT_BINARY_DIR}/packaging/conffiles "${conffiles}")
 

@@ -22,9 +22,10 @@ libyaml-cpp-dev                       config
 libhowardhinnant-date-dev             zones
 libsystemd-dev                        notify
 libssl-dev                            hashes
+libvips-dev                           pictures
+libkainjow-mustache-dev               templates
 tzdata                                zones
 postgresql-15|postgresql-16|postgresql-17  server
-curl                                  samples
 ca-certificates                       tls
 procps                                processes
 util-linux                            setpriv,flock
@@ -37,7 +38,8 @@ packages_test() {
 doctest-dev                           tests
 python3                               tests
 python3-psycopg2                      tests
-python3-psycopg2                      tests
+python3-pil                           tests
+curl                                  tests
 systemd                               systemd-analyze
 LIST
 }

@@ -11,7 +11,7 @@
 #   superuser-url  libpq URI of the database `postgres`, as the superuser; for tests only
 #   dir            where it lives
 #
-# NAME is `run` (durable) or `test` (not durable: see write_config). It lives in the user's cache
+# NAME is `dev` (durable) or `test` (not durable: see write_config). It lives in the user's cache
 # folder; for root in /var/cache, owned by the system user `postgres`, since a server refuses to
 # run as root. Authentication is `trust` for whoever may enter the socket folder, which is its
 # owner (and root) alone.

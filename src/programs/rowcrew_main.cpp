@@ -1,8 +1,10 @@
 #include "cli/cli_program.hpp"
+#include "programs/dev/dev_command.hpp"
 #include "programs/work_command.hpp"
 
 int main(int argc, char** argv) {
   auto commands = rowcrew::cli::commands();
   commands.push_back(rowcrew::work_command());
+  commands.push_back(rowcrew::dev::dev_command());
   return rowcrew::cli::run_cli(argc, argv, commands);
 }

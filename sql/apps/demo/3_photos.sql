@@ -131,11 +131,13 @@ BEGIN
                             'preset', jsonb_build_object('name', v_preset.name, 'workflow', v_preset.workflow));
 END $$;
 
+-- A file's name may hold a line end, the subject of a mail may not.
 CREATE OR REPLACE FUNCTION demo.send_mail(p_account demo.account, p_template text, p_data jsonb) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
   INSERT INTO rowcrew.job_queue (job_type, payload, max_attempts, app)
   VALUES ('email', jsonb_build_object('to', p_account.email, 'template', p_template, 'account', p_account.account_id::text,
-                                      'data', p_data || jsonb_build_object('name', p_account.name)), 10, 'demo')
+                                      'data', p_data || jsonb_build_object('name', p_account.name,
+                 'file', regexp_replace(p_data ->> 'file', '[[:cntrl:]\u2028\u2029]+', ' ', 'g'))), 10, 'demo')
 $$;
 
 -- Counts one ended photo. A photo counts once, however often its job is run again by hand.
