@@ -136,7 +136,8 @@ class DevTest(unittest.TestCase):
 
     def outputs(self):
         return {path.name: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
-                for path in (self.state / "portraits").iterdir()}
+                for path in (self.state / "portraits").iterdir()
+                if not path.name.startswith(".")}
 
     def once(self, *options):
         dev = self.dev("--once", *options)
