@@ -92,8 +92,8 @@ write_config() {
       # the disk: with fsync a CREATE DATABASE per test file would wait for the disk each time. A
       # killed server process loses nothing either way.
       printf '%s\n' 'fsync = off' 'full_page_writes = off' 'synchronous_commit = on' \
-        "shared_preload_libraries = 'pg_stat_statements'" 'pg_stat_statements.track = all' \
-        'pg_stat_statements.max = 50000' 'max_prepared_transactions = 10'
+        "shared_preload_libraries = 'pg_stat_statements'" 'pg_stat_statements.track = top' \
+        'pg_stat_statements.max = 100000' 'max_prepared_transactions = 10'
     fi
   } | as_owner tee "$data/rowcrew.conf" >/dev/null
   as_owner grep -qx "include 'rowcrew.conf'" "$data/postgresql.conf" ||

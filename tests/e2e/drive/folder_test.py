@@ -209,7 +209,14 @@ class FolderProgram(unittest.TestCase):
             child.stdin.close()
             fds = f"/proc/{child.pid}/fd"
             end = time.monotonic() + 10
-            while not any(os.path.realpath(f"{fds}/{fd}") == os.fsdecode(path) for fd in os.listdir(fds)):
+
+            def open_file(fd):
+                try:
+                    return os.readlink(f"{fds}/{fd}")
+                except FileNotFoundError:  # closed since it was listed
+                    return ""
+
+            while not any(open_file(fd) == os.fsdecode(path) for fd in os.listdir(fds)):
                 self.assertLess(time.monotonic(), end)
             with open(path, "r+b") as file:
                 file.write(b"changed")

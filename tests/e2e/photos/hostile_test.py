@@ -3,14 +3,16 @@
 helps; nothing else stops."""
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import unittest
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
-from support.fleet import wait_for  # noqa: E402
+from support.fleet import BIN, wait_for  # noqa: E402
 from support.studio import Receiver, Studio, drop_template, jpeg, png, zip_bytes  # noqa: E402
 
 GOOD = {f"good{n}.jpg": jpeg(n, (400, 500)) for n in range(4)}
@@ -119,14 +121,25 @@ class Hostile(unittest.TestCase):
         self.assertEqual((len(ids), len(set(ids))), (2, 1))
         self.assertEqual(studio.db.execute("SELECT status, attempts FROM rowcrew.webhook_deliveries"), [("delivered", 2)])
 
+    def reachable(self, program):
+        """A copy that everybody may run: the build may lie below a folder that is closed to others."""
+        copy = pathlib.Path(tempfile.mkdtemp(prefix="rowcrew-bin-"))
+        self.addCleanup(shutil.rmtree, copy)
+        copy.chmod(0o755)
+        return shutil.copy(BIN / program, copy)
+
     def test_a_folder_that_may_not_be_read_fails_its_polls_and_is_taken_up_when_it_may(self):
         studio = self.studio()
-        studio.home.chmod(0o777)
-        studio.portraits.chmod(0o777)
+        studio.home.chmod(0o755)
         studio.drop_in("a.jpg", GOOD["good1.jpg"])
         studio.inbox.chmod(0)
-        prefix = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups") if os.geteuid() == 0 else ()
-        studio.node(prefix=prefix).ready()
+        kinds = {}
+        if os.geteuid() == 0:  # who may read everything: the program that looks runs as somebody else
+            program = studio.home / "as-nobody"
+            program.write_text(f"#!/bin/sh\nexec setpriv --reuid=nobody --regid=nogroup --clear-groups {self.reachable('rowcrew-folder')}\n")
+            program.chmod(0o755)
+            kinds["drive_poll"] = {"program": str(program)}
+        studio.node(kinds=kinds).ready()
 
         def last_poll():
             rows = studio.db.execute("SELECT poll_status, error_code FROM demo.drive_polls")

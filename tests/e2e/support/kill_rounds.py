@@ -8,7 +8,7 @@ from support.fleet import wait_for
 from support.studio import Receiver, Studio, jpeg, png, zip_bytes
 
 ROUNDS = 20
-LANES = 5  # rounds side by side: each is mostly a wait for the dead node's lease
+LANES = 8  # rounds side by side: each is mostly a wait for the dead node's lease
 FILES = {
     "ada.jpg": jpeg(1), "bert.jpg": jpeg(2), "cleo.png": png(3),
     "torn.jpg": jpeg(4)[:9000], "zip.jpg": zip_bytes(),

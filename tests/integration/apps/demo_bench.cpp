@@ -18,7 +18,6 @@ const Statement kFound{"demo_test_found", "SELECT {port:drive_files_found}($1, $
 DemoBench::DemoBench(const std::string& tier, int limit)
     : pool(db.options(), log), jobs(pool, table_map("processing_jobs")) {
   for (const std::string_view script : schema::app_scripts("demo")) db.exec(script);
-  query("INSERT INTO rowcrew.preset (name, workflow) VALUES ('portrait_pro', '{}') ON CONFLICT DO NOTHING");
   query("UPDATE demo.tier SET monthly_limit = $1::int", Params{}.add(limit));
   query("SELECT demo.join_studio('Ada', 'ada@example.com', $1, 'f', '/in', '/out')", Params{}.add(tier));
   REQUIRE(catalog.load(testing::run(io, pool.query(sql::node_ports, Params{}))).empty());

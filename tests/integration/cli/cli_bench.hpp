@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "cli/cli_program.hpp"
-#include "integration/ingest/login_role.hpp"
+#include "support/db/login_role.hpp"
 #include "support/db/temp_database.hpp"
 
 namespace rowcrew::testing {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "login_role.hpp"
+#include "support/db/login_role.hpp"
 
 namespace rowcrew::testing {
 namespace {

@@ -11,7 +11,7 @@
 #include "base/cipher.hpp"
 #include "base/system_clock.hpp"
 #include "ingest/ingest_handler.hpp"
-#include "login_role.hpp"
+#include "support/db/login_role.hpp"
 #include "support/db/pg_proxy.hpp"
 #include "support/log_capture.hpp"
 #include "support/run.hpp"

@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "login_role.hpp"
+#include "support/db/login_role.hpp"
 
 namespace rowcrew::testing {
 namespace {

@@ -3,6 +3,7 @@
 
 #include "../queue/held_transaction.hpp"
 #include "retention_bench.hpp"
+#include "support/db/login_role.hpp"
 
 using namespace rowcrew;
 using namespace rowcrew::testing;
@@ -152,15 +153,8 @@ TEST_CASE("retention: a node removes through policies only") {
   b.policy("off", "processing_jobs", "1 day");
   b.db.exec("UPDATE rowcrew.retention_policy SET enabled = false WHERE name = 'off'");
   old_jobs(b, 5);
-  const auto as_worker = [&](const std::string& sql) {
-    std::size_t rows = 0;
-    auto work = [&](Tx& tx) {
-      tx.exec(Statement{"role", "SET LOCAL ROLE rowcrew_worker"});
-      rows = tx.exec(Statement{"as_worker", sql}).size();
-    };
-    run_once(b.db.options(), TxMode::transaction, work);
-    return rows;
-  };
+  const LoginRole node(b.db, "rowcrew_worker");
+  const auto as_worker = [&](const std::string& sql) { return node.query(sql).size(); };
   for (const char* refused :
        {"DELETE FROM rowcrew.job_queue", "DELETE FROM rowcrew.audit_logs",
         "SELECT FROM rowcrew.archive", "UPDATE rowcrew.retention_policy SET age = '2 minutes'",
