@@ -136,11 +136,4 @@ std::unique_ptr<ProcessLog> make_log(const LogOptions& options) {
   return std::make_unique<ProcessLogImpl>(options);
 }
 
-void FieldLog::write(LogLevel level, std::string_view event, std::span<const LogField> fields,
-                     std::string_view message) {
-  std::vector<LogField> all = fields_;
-  all.insert(all.end(), fields.begin(), fields.end());
-  parent_.write(level, event, all, message);
-}
-
 }  // namespace rowcrew

@@ -41,18 +41,4 @@ LogLevel parse_log_level(std::string_view word);
 /// or quote in a value never breaks the line.
 std::unique_ptr<ProcessLog> make_log(const LogOptions& options);
 
-/// A log that adds `fields` to every line of `parent`; used for one job.
-class FieldLog : public Log {
- public:
-  FieldLog(Log& parent, std::vector<LogField> fields)
-      : parent_(parent), fields_(std::move(fields)) {}
-  void write(LogLevel level, std::string_view event, std::span<const LogField> fields,
-             std::string_view message) override;
-  bool enabled(LogLevel level) const override { return parent_.enabled(level); }
-
- private:
-  Log& parent_;
-  std::vector<LogField> fields_;
-};
-
 }  // namespace rowcrew

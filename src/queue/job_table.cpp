@@ -72,11 +72,6 @@ Ids first_column(const Rows& rows) {
   return ids;
 }
 
-/// Rows are locked in the order they are named: sorted, two batches cannot deadlock.
-void sort_by_id(std::vector<EndedJob>& jobs) {
-  std::sort(jobs.begin(), jobs.end(), [](const EndedJob& a, const EndedJob& b) { return a.job.id < b.job.id; });
-}
-
 struct IdsAndTokens {
   Ids ids;
   std::vector<std::int64_t> tokens;
@@ -141,12 +136,12 @@ JobTable::Awaitable<bool> JobTable::has_suspect(Ids queues) {
 
 namespace {
 
-Params completed_params(const std::vector<EndedJob>& jobs, const std::vector<std::int64_t>& drop) {
+Params completed_params(const EndedJobs& jobs, const std::vector<std::int64_t>& drop) {
   IdsAndTokens keys;
   std::vector<std::optional<std::string>> results;
-  for (const EndedJob& ended : jobs) {
-    keys.add(ended.job);
-    const std::string& result = ended.ending.result;
+  for (const EndedJob* ended : jobs.all()) {
+    keys.add(ended->job);
+    const std::string& result = ended->ending.result;
     results.push_back(result.empty() ? std::nullopt : std::optional(result));
   }
   Params params;
@@ -154,7 +149,7 @@ Params completed_params(const std::vector<EndedJob>& jobs, const std::vector<std
   return params;
 }
 
-Params ended_params(const std::vector<EndedJob>& jobs, std::int64_t node_id, const std::vector<std::int64_t>& drop) {
+Params ended_params(const EndedJobs& jobs, std::int64_t node_id, const std::vector<std::int64_t>& drop) {
   IdsAndTokens keys;
   Ids statuses;
   Ids outcomes;
@@ -164,15 +159,15 @@ Params ended_params(const std::vector<EndedJob>& jobs, std::int64_t node_id, con
   std::vector<std::int64_t> counts;
   std::vector<std::int64_t> durations;
   const auto or_null = [](const std::string& s) { return s.empty() ? std::nullopt : std::optional(s); };
-  for (const EndedJob& ended : jobs) {
-    keys.add(ended.job);
-    statuses.push_back(ended.ending.status);
-    outcomes.emplace_back(outcome_word(ended.ending.kind));
-    codes.push_back(or_null(ended.ending.code));
-    messages.push_back(or_null(ended.ending.message));
-    delays.push_back(ended.ending.delay.count());
-    counts.push_back(ended.ending.counts ? 1 : 0);
-    durations.push_back(std::min<std::int64_t>(ended.duration_ms, INT32_MAX));
+  for (const EndedJob* ended : jobs.all()) {
+    keys.add(ended->job);
+    statuses.push_back(ended->ending.status);
+    outcomes.emplace_back(outcome_word(ended->ending.kind));
+    codes.push_back(or_null(ended->ending.code));
+    messages.push_back(or_null(ended->ending.message));
+    delays.push_back(ended->ending.delay.count());
+    counts.push_back(ended->ending.counts ? 1 : 0);
+    durations.push_back(std::min<std::int64_t>(ended->duration_ms, INT32_MAX));
   }
   Params params;
   params.add_array(keys.ids).add_array(keys.tokens).add_array(statuses).add_array(outcomes).add_array(codes)
@@ -222,19 +217,23 @@ ReapedClaim read_reaped(const Rows& rows) {
 
 }  // namespace
 
-JobTable::Awaitable<Ids> JobTable::finish_completed(std::vector<EndedJob> jobs, std::vector<std::int64_t> drop) {
-  sort_by_id(jobs);
+void EndedJobs::sort_by_id() {
+  std::sort(jobs_.begin(), jobs_.end(), [](const EndedJob* a, const EndedJob* b) { return a->job.id < b->job.id; });
+}
+
+JobTable::Awaitable<Ids> JobTable::finish_completed(EndedJobs jobs, const std::vector<std::int64_t>& drop) {
+  jobs.sort_by_id();
   return run_ids(statements_.render(sql::finish_completed), completed_params(jobs, drop));
 }
 
-JobTable::Awaitable<Ids> JobTable::finish_ended(std::vector<EndedJob> jobs, std::int64_t node_id, std::vector<std::int64_t> drop) {
-  sort_by_id(jobs);
+JobTable::Awaitable<Ids> JobTable::finish_ended(EndedJobs jobs, std::int64_t node_id, const std::vector<std::int64_t>& drop) {
+  jobs.sort_by_id();
   return run_ids(statements_.render(sql::finish_ended), ended_params(jobs, node_id, drop));
 }
 
-JobTable::Awaitable<Ids> JobTable::finish_reported(EndedJob ended, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop) {
+JobTable::Awaitable<Ids> JobTable::finish_reported(const EndedJob& ended, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop) {
   const bool completed = ended.ending.kind == Ending::Kind::completed;
-  const std::vector<EndedJob> one{ended};
+  const EndedJobs one(std::vector<const EndedJob*>{&ended});
   auto work = [finish = statements_.render(completed ? sql::finish_completed : sql::finish_ended),
                params = completed ? completed_params(one, drop) : ended_params(one, node_id, drop),
                port, id = ended.job.id, report = ended_report(ended)](Tx& tx) {

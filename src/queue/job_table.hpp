@@ -50,6 +50,21 @@ struct EndedJob {
   std::int64_t duration_ms = 0;
 };
 
+/// Jobs to write the end of: looked at during the call only, before it first suspends.
+class EndedJobs {
+ public:
+  explicit EndedJobs(std::vector<const EndedJob*> jobs) : jobs_(std::move(jobs)) {}
+  EndedJobs(const std::vector<EndedJob>& jobs) {  // NOLINT: a batch by value is one by reference
+    for (const EndedJob& job : jobs) jobs_.push_back(&job);
+  }
+  /// Rows are locked in the order they are named: sorted, two batches cannot deadlock.
+  void sort_by_id();
+  const std::vector<const EndedJob*>& all() const { return jobs_; }
+
+ private:
+  std::vector<const EndedJob*> jobs_;
+};
+
 struct ClaimRow {
   std::int64_t token;
   std::vector<std::string> ids;
@@ -97,11 +112,11 @@ class JobTable {
 
   /// Both write a batch, sorted by id here, and return the ids that were still ours. `drop`: tokens
   /// whose claim rows go with it.
-  Awaitable<std::vector<std::string>> finish_completed(std::vector<EndedJob> jobs, std::vector<std::int64_t> drop);
-  Awaitable<std::vector<std::string>> finish_ended(std::vector<EndedJob> jobs, std::int64_t node_id, std::vector<std::int64_t> drop);
+  Awaitable<std::vector<std::string>> finish_completed(EndedJobs jobs, const std::vector<std::int64_t>& drop);
+  Awaitable<std::vector<std::string>> finish_ended(EndedJobs jobs, std::int64_t node_id, const std::vector<std::int64_t>& drop);
   /// One job that a port hears of, in the same transaction, unless the claim was lost. Throws also
   /// PortError.
-  Awaitable<std::vector<std::string>> finish_reported(EndedJob ended, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop);
+  Awaitable<std::vector<std::string>> finish_reported(const EndedJob& ended, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop);
   /// Which of these ended under their token although the answer was lost.
   Awaitable<std::vector<std::string>> finish_verify(std::vector<EndedJob> jobs);
   Awaitable<void> park_unserved(std::vector<Job> jobs, std::vector<std::int64_t> drop, std::chrono::milliseconds delay);

@@ -118,19 +118,20 @@ asio::awaitable<bool> Completer::flush_table(std::size_t table) {
 asio::awaitable<std::vector<std::string>> Completer::send(std::size_t table, std::deque<Item>& queue, std::vector<std::int64_t> dropped) {
   const Buffer& buffer = buffers_[table];
   JobTable& job_table = state_.tables[table]->table;
-  std::vector<EndedJob> jobs;
-  for (const Item& item : buffer.sending) jobs.push_back(item.ended);
-  if (&queue == &buffer.completed) co_return co_await job_table.finish_completed(std::move(jobs), std::move(dropped));
+  std::vector<const EndedJob*> all;  // they stay where they are until the answer is there
+  for (const Item& item : buffer.sending) all.push_back(&item.ended);
+  const EndedJobs jobs(std::move(all));
+  if (&queue == &buffer.completed) co_return co_await job_table.finish_completed(jobs, dropped);
   if (&queue == &buffer.reported) {
     const std::optional<Statement> port = port_of(buffer.sending.front());
     if (port) {
-      co_return co_await job_table.finish_reported(std::move(jobs.front()), *port, state_.identity.node_id, std::move(dropped));
+      co_return co_await job_table.finish_reported(buffer.sending.front().ended, *port, state_.identity.node_id, dropped);
     }
-    if (jobs.front().ending.kind == Ending::Kind::completed) {  // the port went away meanwhile
-      co_return co_await job_table.finish_completed(std::move(jobs), std::move(dropped));
+    if (buffer.sending.front().ended.ending.kind == Ending::Kind::completed) {  // the port went away meanwhile
+      co_return co_await job_table.finish_completed(jobs, dropped);
     }
   }
-  co_return co_await job_table.finish_ended(std::move(jobs), state_.identity.node_id, std::move(dropped));
+  co_return co_await job_table.finish_ended(jobs, state_.identity.node_id, dropped);
 }
 
 asio::awaitable<bool> Completer::write(std::size_t table, std::deque<Item>& queue) {
@@ -206,14 +207,16 @@ void Completer::put_back(std::size_t table, std::deque<Item>& queue, Batch batch
 
 asio::awaitable<void> Completer::settle(std::size_t table, Batch batch, std::vector<std::string> written,
                                         std::vector<std::int64_t> dropped) {
-  const std::unordered_set<std::string> ours(written.begin(), written.end());
+  const bool all_ours = written.size() == batch.size();
+  std::unordered_set<std::string> ours;
+  if (!all_ours) ours.insert(written.begin(), written.end());
   std::vector<EndedJob> doubtful;
   std::chrono::milliseconds parked{-1};
   ClaimLedger& ledger = state_.tables[table]->ledger;
   for (Item& item : batch) {
     const std::int64_t token = item.ended.job.claim_token;
     ledger.ended(token, 1, std::find(dropped.begin(), dropped.end(), token) != dropped.end());
-    if (ours.contains(item.ended.job.id)) {
+    if (all_ours || ours.contains(item.ended.job.id)) {
       report(table, item.ended);
       if (item.ended.ending.delay > 0ms) parked = parked < 0ms ? item.ended.ending.delay : std::min(parked, item.ended.ending.delay);
     } else if (item.maybe_written) {

@@ -7,11 +7,35 @@
 #include "base/event.hpp"
 #include "base/config.hpp"
 #include <rowcrew/fault.hpp>
-#include "base/log_setup.hpp"
 #include "runtime/completer.hpp"
 
 namespace rowcrew {
 namespace asio = boost::asio;
+
+namespace {
+
+/// Every line of one execution carries whose it is; made when a line is written, not before.
+class JobLog final : public Log {
+ public:
+  JobLog(Log& parent, const Job& job) : parent_(parent), job_(job) {}
+  bool enabled(LogLevel level) const override { return parent_.enabled(level); }
+  void write(LogLevel level, std::string_view event, std::span<const LogField> fields, std::string_view message) override {
+    std::vector<LogField> all;
+    all.reserve(fields.size() + 4);
+    all.emplace_back("job", job_.id);
+    all.emplace_back("job_type", job_.job_type);
+    all.emplace_back("attempt", job_.attempt);
+    all.emplace_back("queue", job_.queue);
+    all.insert(all.end(), fields.begin(), fields.end());
+    parent_.write(level, event, all, message);
+  }
+
+ private:
+  Log& parent_;
+  const Job& job_;
+};
+
+}  // namespace
 
 Executor::Executor(NodeState& state, Completer& completer, std::function<void(std::string_view)> slot_freed)
     : state_(state), completer_(completer), slot_freed_(std::move(slot_freed)) {}
@@ -39,12 +63,7 @@ void Executor::start(std::size_t table, ClaimedJob claimed) {
 
 asio::awaitable<void> Executor::run(RunningJobs::Ref running) {
   const Job& job = running->job;
-  std::vector<LogField> fields;
-  fields.emplace_back("job", job.id);
-  fields.emplace_back("job_type", job.job_type);
-  fields.emplace_back("attempt", job.attempt);
-  fields.emplace_back("queue", job.queue);
-  FieldLog log(state_.log, std::move(fields));
+  JobLog log(state_.log, job);
   const JobTypePolicy policy = state_.job_types.policy(job.job_type);
   log.info(event::kJobStarted, {});
   const std::optional<Outcome> outcome = co_await run_handler(*running, log, policy);
@@ -97,7 +116,6 @@ void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, c
   slot_freed_(running.job.queue);
 
   EndedJob ended;
-  ended.job = running.job;
   ended.duration_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(state_.clock.mono() - running.started).count();
   if (outcome) {
@@ -111,6 +129,8 @@ void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, c
     completer_.forget(running.table, running.job);
     return;
   }
+  ended.job = std::move(running.job);
+  ended.job.payload.clear();
   completer_.add(running.table, std::move(ended));
 }
 

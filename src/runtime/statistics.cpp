@@ -15,8 +15,10 @@ void Statistics::add(std::int64_t minute, const std::string& table, const std::s
 void Statistics::ended(std::int64_t minute, const std::string& table, const std::string& job_type,
                        Ending::Kind kind, std::int64_t run_ms) {
   constexpr std::array kCounts{Count::completed, Count::retried, Count::snoozed, Count::failed, Count::cancelled, Count::released};
-  add(minute, table, job_type, kCounts[static_cast<std::size_t>(kind)]);
+  const auto index = static_cast<std::size_t>(kCounts[static_cast<std::size_t>(kind)]);
   Bucket& bucket = buckets_[{minute, table, job_type}];
+  ++bucket.counts[index];
+  ++totals_[index];
   bucket.run_ms += run_ms;
   bucket.run_ms_max = std::max(bucket.run_ms_max, run_ms);
 }

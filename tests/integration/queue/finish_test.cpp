@@ -118,7 +118,7 @@ TEST_CASE("finish: snooze and release give the attempt back and keep the error o
     back.job = claimed[0].job;
     back.ending = released(back.job);
     b.exec("DELETE FROM {parked}");
-    CHECK(b.await(b.jobs.finish_ended({back}, node.node_id, {b.last_token()})) == Ids{id});
+    CHECK(b.await(b.jobs.finish_ended(std::vector<EndedJob>{back}, node.node_id, {b.last_token()})) == Ids{id});
     CHECK(row(b, id, "status, attempts, error_code") == "retrying|1|http_503");
     CHECK(b.hints(id) == "ready");
     CHECK(b.claim(node).at(0).job.attempt == 2);

@@ -117,7 +117,7 @@ TEST_CASE("attempt log: one row per execution that did not complete, numbered fr
     back.job = claimed.at(0).job;
     back.ending = released(back.job);
     back.duration_ms = INT64_C(5'000'000'000);  // fifty-seven days
-    b.await(b.jobs.finish_ended({back}, 77, {b.last_token()}));
+    b.await(b.jobs.finish_ended(std::vector<EndedJob>{back}, 77, {b.last_token()}));
     b.end(again(), Failed("gone", "410"));
     CHECK(b.value("SELECT string_agg(concat_ws('|', attempt, outcome, error_code, error_message, "
                   "node_id, duration_ms), ' ' ORDER BY ended_at) FROM rowcrew.job_attempt "

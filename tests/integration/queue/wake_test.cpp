@@ -115,7 +115,7 @@ TEST_CASE("wake: claiming and finishing wake nobody, giving back does") {
   EndedJob back;
   back.job = claimed[2].job;
   back.ending = released(back.job);
-  b.await(b.jobs.finish_ended({back}, node.node_id, {}));
+  b.await(b.jobs.finish_ended(std::vector<EndedJob>{back}, node.node_id, {}));
   CHECK(ear.heard() == Payloads{""});
 }
 

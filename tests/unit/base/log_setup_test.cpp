@@ -125,20 +125,6 @@ TEST_CASE("a tap gets every written line as JSON until it is removed") {
   CHECK(line["node"] == "n1");
 }
 
-TEST_CASE("a field log adds its fields, and the line's own ones count") {
-  LogCapture capture;
-  FieldLog log(capture, {{"job", "7"}, {"attempt", 1}});
-  log.warning("job.retry", {{"http", 503}}, "m");
-  REQUIRE(capture.lines("job.retry").size() == 1);
-  const auto line = capture.lines()[0];
-  CHECK(line.level == LogLevel::warning);
-  CHECK(line.field("job") == "7");
-  CHECK(line.field("attempt") == "1");
-  CHECK(line.field("http") == "503");
-  CHECK(line.field("absent").empty());
-  CHECK(line.message == "m");
-}
-
 TEST_CASE("log words: each form and level, anything else is refused") {
   CHECK(parse_log_format("logfmt") == LogFormat::logfmt);
   CHECK(parse_log_format("json") == LogFormat::json);
