@@ -16,17 +16,19 @@ ClaimPacer::ClaimPacer(Options options, std::vector<std::string> queues)
     : options_(options), queues_(std::move(queues)), backlog_(queues_.begin(), queues_.end()) {}
 
 void ClaimPacer::now_or_after_error(Mono now) {
-  again_ = true;
   due_ = std::min(due_, std::max(now, not_before_));
 }
 
 void ClaimPacer::woken(Mono now) {
   backlog_.insert(queues_.begin(), queues_.end());
+  announced_ = true;
   now_or_after_error(now);
 }
 
 void ClaimPacer::slot_freed(std::string_view queue, Mono now) {
-  if (backlog_.contains(queue)) now_or_after_error(now);
+  if (!backlog_.contains(queue)) return;
+  freed_.emplace(queue);
+  now_or_after_error(now);
 }
 
 void ClaimPacer::claimed(Mono now, std::span<const Answer> answers, double unit) {
@@ -35,14 +37,17 @@ void ClaimPacer::claimed(Mono now, std::span<const Answer> answers, double unit)
   bool full = false;
   for (const Answer& answer : answers) {
     if (answer.got < answer.asked) {
-      if (!again_) backlog_.erase(answer.queue);
+      // It held no more: a slot that a job of this very claim has freed already changes nothing.
+      if (!announced_) backlog_.erase(answer.queue);
+      freed_.erase(answer.queue);
     } else if (answer.asked > 0) {
       backlog_.insert(answer.queue);
       full = true;
     }
   }
-  due_ = full || again_ ? now : now + jittered(options_.poll_every, unit);
-  again_ = false;
+  const bool again = full || announced_ || !freed_.empty();
+  due_ = again ? now : now + jittered(options_.poll_every, unit);
+  started();
 }
 
 void ClaimPacer::failed(Mono now, double unit) {

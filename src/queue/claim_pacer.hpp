@@ -34,7 +34,10 @@ class ClaimPacer {
   void slot_freed(std::string_view queue, Mono now);
   /// A claim is on its way. What is announced from here on it may have missed: its answer is then
   /// no reason to rest.
-  void started() { again_ = false; }
+  void started() {
+    announced_ = false;
+    freed_.clear();
+  }
   /// `unit` in [0, 1) spreads the polls of the fleet.
   void claimed(Mono now, std::span<const Answer> answers, double unit);
   void failed(Mono now, double unit);
@@ -52,7 +55,8 @@ class ClaimPacer {
   std::set<std::string, std::less<>> backlog_;  ///< queues that may hold more
   Mono due_{};
   Mono not_before_{};  ///< after a failure
-  bool again_ = false;  ///< announced or freed since started()
+  bool announced_ = false;                     ///< since started()
+  std::set<std::string, std::less<>> freed_;    ///< queues that got a slot back since started()
   int failures_ = 0;
 };
 

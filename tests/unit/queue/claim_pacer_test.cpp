@@ -107,6 +107,15 @@ TEST_CASE("claim pacer: a slot freed while a claim of others is under way is not
   CHECK(p.pacer.due() == kStart + 2ms);
 }
 
+TEST_CASE("claim pacer: a job that ends before its claim is answered for asks for no second one") {
+  Paced p;
+  p.pacer.started();
+  p.pacer.slot_freed("mail", kStart + 1ms);  // that of a job that took no time
+  p.answer(kStart + 2ms, 1, 0);
+  CHECK(p.pacer.due() == kStart + 2ms + 1'500ms);
+  CHECK(p.pacer.idle());
+}
+
 TEST_CASE("claim pacer: a queue that was not asked for keeps its backlog") {
   Paced p;
   const std::vector<ClaimPacer::Answer> no_slots{{"mail", 0, 0}, {"photo", 0, 0}};
