@@ -5,7 +5,7 @@
 WITH f AS (
   UPDATE {table} q
   SET status = 'completed', attempts = q.attempts + 1, completed_at = rowcrew.clock_now(),
-      {result} = coalesce(u.result::jsonb, q.{result}), error_code = NULL, error_message = NULL
+      {result} = coalesce(u.result::jsonb, q.{result}), error_code = NULL, error_message = NULL{took}
   FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS u (id, token, result)
   WHERE q.id = ANY (ARRAY[u.id]) AND q.claim_token = u.token AND q.status = 'processing'
   RETURNING q.id, {job_type} AS job_type

@@ -24,12 +24,15 @@ TableMap table_map(std::string_view name) {
     map.values["job_type"] = "q.job_type";
     map.values["payload"] = "q.payload";
     map.values["result"] = "result";
+    map.values["took"] = "";
   } else if (name == "processing_jobs") {
     map.values["job_type"] = "q.type";
     map.values["payload"] =
         "jsonb_build_object('type', q.type, 'provider', q.provider, 'external_id', q.external_id,"
         " 'prompt', q.prompt, 'inputs', q.inputs)";
     map.values["result"] = "outputs";
+    map.values["took"] =
+        ", processing_time_ms = least(extract(epoch FROM rowcrew.clock_now() - q.started_at) * 1000, 2147483647)::int";
   } else {
     throw BugError("table_map", "job table \"" + own + "\" has no column map");
   }

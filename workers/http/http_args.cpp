@@ -1,91 +1,15 @@
 #include "http_args.hpp"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <map>
-#include <nlohmann/json.hpp>
-
-#include <rowcrew/error.hpp>
+#include <rowcrew/entry_payload.hpp>
 
 namespace rowcrew::http {
-namespace {
 
-using nlohmann::json;
-
-constexpr std::size_t kShown = 64;
-
-// As a stranger wrote it: cut and escaped, for an error message.
-std::string shown(const std::string& text) {
-  return json(text.substr(0, kShown)).dump(-1, ' ', true, json::error_handler_t::replace);
-}
-
-[[noreturn]] void refuse(const std::string& sentence) {
-  throw PermanentError("bad_payload", "http payload: " + sentence);
-}
-
-const Entry& find_entry(const json& payload, const AllowList& allow) {
-  const auto name = payload.find("entry");
-  if (name == payload.end() || !name->is_string()) refuse("expected \"entry\", a string");
-  const auto& text = name->get_ref<const std::string&>();
-  const auto entry = allow.find(text);
-  if (entry == allow.end()) {
-    throw PermanentError(
-        "unknown_entry",
-        fmt::format("http payload: entry {} is not in kinds.http.allow", shown(text)));
-  }
-  return entry->second;
-}
-
-std::string text_of(const std::string& name, const json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_number_integer()) return value.dump();
-  refuse(fmt::format("args.{} is of type {}, expected a string or a whole number", name,
-                     value.type_name()));
-}
-
-std::map<std::string, std::string> parse_values(const Entry& entry, const json& payload) {
-  static const json kNone = json::object();
-  const auto found = payload.find("args");
-  const json& args = found == payload.end() ? kNone : *found;
-  if (!args.is_object()) {
-    refuse(fmt::format("args is of type {}, expected an object", args.type_name()));
-  }
-  const auto& names = entry.url.names();
-  for (const auto& [name, value] : args.items()) {
-    if (std::find(names.begin(), names.end(), name) == names.end()) {
-      refuse(fmt::format("entry {} takes no argument {}", entry.name, shown(name)));
-    }
-  }
-  std::map<std::string, std::string> values;
-  for (const std::string& name : names) {
-    const auto value = args.find(name);
-    if (value == args.end()) refuse(fmt::format("entry {} needs args.{}", entry.name, name));
-    values.emplace(name, text_of(name, *value));
-  }
-  return values;
-}
-
-std::string parse_body(const Entry& entry, const json& payload) {
-  const auto body = payload.find("body");
-  if (entry.json_body != (body != payload.end())) {
-    refuse(fmt::format("entry {} {}", entry.name,
-                       entry.json_body ? "needs \"body\"" : "takes no \"body\""));
-  }
-  return entry.json_body ? body->dump(-1, ' ', false, json::error_handler_t::replace)
-                         : std::string();
-}
-
-}  // namespace
-
-Call parse_call(const json& payload, const AllowList& allow) {
-  const Entry& entry = find_entry(payload, allow);
-  for (const auto& [key, value] : payload.items()) {
-    if (key != "entry" && key != "args" && key != "body") {
-      refuse(fmt::format("unknown key {}, expected entry, args and body", shown(key)));
-    }
-  }
-  return Call(entry, entry.url.fill(parse_values(entry, payload)), parse_body(entry, payload));
+Call parse_call(const nlohmann::json& payload, const AllowList& allow) {
+  const EntryPayload asked("http", payload, "body");
+  const auto found = allow.find(asked.entry());
+  if (found == allow.end()) asked.unknown_entry();
+  const Entry& entry = found->second;
+  return Call(entry, entry.url.fill(asked.args(entry.url.names())), asked.extra(entry.json_body));
 }
 
 }  // namespace rowcrew::http

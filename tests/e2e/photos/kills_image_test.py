@@ -5,31 +5,9 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
-from support.kill_rounds import KillRounds  # noqa: E402
-from support.studio import drop_template  # noqa: E402
+from support.kill_rounds import kills_at  # noqa: E402
 
-# The moment, and how many of its passes are certain to come.
-POINTS = {"generation.starting": 3, "image.decoding": 1, "image.before_rename": 1, "image.after_rename": 1, "generation.done": 3}
-
-
-class Kills(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.rounds = KillRounds()
-
-    @classmethod
-    def tearDownClass(cls):
-        drop_template()
-
-
-def add(point, passes):
-    def test(self):
-        self.rounds.check(self, point, passes)
-    setattr(Kills, "test_a_kill_at_" + point.replace(".", "_") + "_changes_no_result", test)
-
-
-for moment, certain in POINTS.items():
-    add(moment, certain)
+Kills = kills_at({"generation.starting": 3, "image.decoding": 1, "image.before_rename": 1, "image.after_rename": 1, "generation.done": 3})
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -3,9 +3,10 @@ import concurrent.futures
 import itertools
 import pathlib
 import tempfile
+import unittest
 
 from support.fleet import wait_for
-from support.studio import Receiver, Studio, jpeg, png, zip_bytes
+from support.studio import Receiver, Studio, drop_template, jpeg, png, zip_bytes
 
 ROUNDS = 20
 LANES = 8  # rounds side by side: each is mostly a wait for the dead node's lease
@@ -57,3 +58,24 @@ def die_in_child(studio, point, n):
                                         "ROWCREW_IMAGE_FAULT_FILE": str(reached)})
     wait_for(f"{point} to be reached", reached.exists, 60)
     victim.kill()
+
+
+def kills_at(points):
+    """Tests, one for each moment; `points` tells how many of its passes are certain to come."""
+    class Kills(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls):
+            cls.rounds = KillRounds()
+
+        @classmethod
+        def tearDownClass(cls):
+            drop_template()
+
+    def add(point, passes):
+        def test(self):
+            self.rounds.check(self, point, passes)
+        setattr(Kills, "test_a_kill_at_" + point.replace(".", "_") + "_changes_no_result", test)
+
+    for point, passes in points.items():
+        add(point, passes)
+    return Kills

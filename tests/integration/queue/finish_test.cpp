@@ -212,3 +212,14 @@ TEST_CASE("finish: a job's unique key is free again once it has ended, not befor
   b.query("DELETE FROM {t} WHERE id = $1::uuid", Params{}.add(id));
   CHECK(b.count("rowcrew.job_unique") == 0);
 }
+
+TEST_CASE("finish: a generation tells how long it was processed") {
+  QueueBench b("processing_jobs");
+  const std::string id = b.insert_one();
+  const auto jobs = b.claim(b.node());
+  b.query("UPDATE {t} SET started_at = started_at - interval '90 s'");
+  CHECK(b.complete(jobs) == Ids{id});
+  const auto took = b.number("SELECT processing_time_ms FROM {t}");
+  CHECK(took >= 90'000);
+  CHECK(took < 120'000);
+}
