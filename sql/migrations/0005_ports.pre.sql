@@ -36,7 +36,8 @@ CREATE FUNCTION rowcrew.email_allowed(p_account text, p_template text) RETURNS b
 CREATE FUNCTION rowcrew.usage_reset() RETURNS integer LANGUAGE sql STABLE AS $$ SELECT 0 $$;
 
 -- Every function that a port resolves to: the defaults (app null) and what the apps define, also
--- "<job type>_ended". `fault` names a signature that is not the port's.
+-- "<job type>_ended". `fault` names a signature that is not the port's. Of functions that end in "_ended"
+-- only those of two arguments, the first a uuid, can have been meant: others are the app's own.
 CREATE VIEW rowcrew.port_function AS
   SELECT a.name AS app, n.nspname::text AS schema_name, f.proname::text AS port,
          CASE WHEN p.name IS NOT NULL AND (oidvectortypes(f.proargtypes), format_type(f.prorettype, NULL)) <> (p.arguments, p.result)
@@ -49,7 +50,8 @@ CREATE VIEW rowcrew.port_function AS
   JOIN pg_namespace n ON n.oid = f.pronamespace
   LEFT JOIN rowcrew.app a ON a.schema_name = n.nspname
   LEFT JOIN rowcrew.port p ON p.name = f.proname
-  WHERE (n.nspname = 'rowcrew' OR a.name IS NOT NULL) AND (p.name IS NOT NULL OR f.proname ~ '^[a-z].*_ended$');
+  WHERE (n.nspname = 'rowcrew' OR a.name IS NOT NULL)
+    AND (p.name IS NOT NULL OR (f.proname ~ '^[a-z].*_ended$' AND f.pronargs = 2 AND f.proargtypes[0] = 'uuid'::regtype));
 
 -- Writes an event of an app's own into the outbox, in the caller's transaction.
 CREATE FUNCTION rowcrew.emit(p_event text, p_data jsonb, p_job_table text, p_job_id uuid, p_job_type text)

@@ -47,9 +47,9 @@ END $$;
 GRANT USAGE ON SCHEMA rowcrew TO rowcrew_app, rowcrew_worker, rowcrew_ingest, rowcrew_operator, rowcrew_viewer;
 
 -- The application: enqueues, and reads what it enqueued.
-GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at, unique_key),
+GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at, unique_key, app),
       SELECT (id) ON rowcrew.job_queue TO rowcrew_app;
-GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key),
+GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key, app),
       SELECT (id) ON rowcrew.processing_jobs TO rowcrew_app;
 GRANT SELECT ON rowcrew.my_jobs, rowcrew.my_processing_jobs, rowcrew.preset TO rowcrew_app;
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text),

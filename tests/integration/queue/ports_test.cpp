@@ -107,6 +107,17 @@ TEST_CASE("ports: a function with a wrong signature is named with what was expec
   CHECK(faults[0] == "port shop.email_allowed(text) returns boolean, expected (text, text) returns boolean");
 }
 
+TEST_CASE("ports: a near miss of an ended port is named, what only sounds like one is let alone") {
+  PortBench b("job_queue");
+  b.ddl("CREATE FUNCTION shop.season_ended() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE FUNCTION shop.auction_ended(bigint, text) RETURNS boolean LANGUAGE sql AS 'SELECT true'");
+  CHECK(b.reload().empty());
+  b.ddl("CREATE FUNCTION shop.sale_ended(uuid, json) RETURNS void LANGUAGE sql AS ''");
+  const auto faults = b.reload();
+  REQUIRE(faults.size() == 1);
+  CHECK(faults[0] == "port shop.sale_ended(uuid, json) returns void, expected (uuid, jsonb) returns void");
+}
+
 TEST_CASE("ports: a job knows whose it is") {
   PortBench b("job_queue");
   b.insert_one("app", "'shop'");
