@@ -1,0 +1,60 @@
+#!/usr/bin/python3
+"""Ports of an app on a real node: what they write is one with the job's end, what they refuse costs one job."""
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from support.fleet import FleetTest  # noqa: E402
+
+SHOP = """
+CREATE SCHEMA shop;
+CREATE TABLE shop.told (id uuid, status text, code text);
+INSERT INTO rowcrew.app (name, schema_name) VALUES ('shop', 'shop');
+"""
+
+
+class Ports(FleetTest):
+    def shop(self, body, job_type="noop"):
+        self.db.execute(SHOP + f"CREATE FUNCTION shop.{job_type}_ended(job_id uuid, ended jsonb) RETURNS void "
+                        f"LANGUAGE plpgsql AS $$ BEGIN {body} END $$")
+
+    def ends(self):
+        return self.db.execute("SELECT payload ->> 'n', status, error_code FROM rowcrew.job_queue ORDER BY 1")
+
+    def insert(self, count, columns="", values=""):
+        self.db.execute(f"INSERT INTO rowcrew.job_queue (job_type, payload{columns}) "
+                        f"SELECT 'noop', jsonb_build_object('n', n){values} FROM generate_series(1, %s) n", (count,))
+
+    def test_what_a_port_refuses_fails_its_own_job_and_no_neighbour(self):
+        self.shop("INSERT INTO shop.told VALUES (job_id, ended ->> 'status', ended ->> 'error_code'); "
+                  "IF (SELECT payload ->> 'n' FROM rowcrew.job_queue q WHERE q.id = job_id) = '3' THEN "
+                  "RAISE EXCEPTION 'sold out' USING ERRCODE = 'check_violation'; END IF;")
+        self.insert(6)
+        node = self.node().ready()
+        self.wait_finished()
+        self.assertEqual(self.ends(), [(str(n), *(("failed", "port_failed") if n == 3 else ("completed", None)))
+                                       for n in range(1, 7)])
+        # What it wrote before it refused is undone, and it is not asked again about its own refusal.
+        self.assertEqual(self.db.execute("SELECT status, count(*) FROM shop.told GROUP BY 1"), [("completed", 5)])
+        self.assertEqual(len(node.lines("port.failed")), 1)
+
+    def test_a_port_that_is_broken_itself_is_tried_again_and_serves_when_it_is_mended(self):
+        self.db.execute("INSERT INTO rowcrew.job_type (name, backoff_base_ms, backoff_cap_ms) VALUES ('noop', 100, 200)")
+        self.shop("UPDATE shop.nowhere SET x = 1;")
+        self.insert(1, ", max_attempts", ", 1000")
+        node = self.node().ready()
+        node.wait_event("port.failed")
+        self.db.execute("CREATE TABLE shop.nowhere (x int)")
+        self.wait_finished()
+        self.assertEqual(self.ends(), [("1", "completed", None)])
+
+    def test_a_node_says_which_port_has_a_wrong_signature_and_does_not_start(self):
+        self.db.execute(SHOP + "CREATE FUNCTION shop.email_allowed(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'")
+        node = self.node()
+        self.assertEqual(node.exited(), 78)
+        self.assertIn("shop.email_allowed(text) returns boolean, expected (text, text) returns boolean", node.tail())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
