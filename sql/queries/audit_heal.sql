@@ -7,7 +7,7 @@ WITH j AS MATERIALIZED (
 ), p AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason)
   SELECT greatest(j.scheduled_at, rowcrew.clock_now()), j.id, j.priority, j.queue,
-         CASE WHEN j.crashes > 0 THEN 'suspect' WHEN j.status = 'pending' THEN 'scheduled' ELSE 'backoff' END
+         rowcrew.parked_reason(j.status, j.crashes)
   FROM j
   WHERE j.status IN ('pending', 'retrying')
     AND NOT EXISTS (SELECT FROM {ready} r WHERE r.id = j.id)

@@ -32,16 +32,17 @@ WITH w AS MATERIALIZED (
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, ids)
   SELECT $1::bigint, $2::bigint, $3::bigint, array_agg(id) FROM u HAVING count(*) > 0
+), s AS MATERIALIZED (
+  SELECT (SELECT count(*) FROM c) > (SELECT count(*) FROM u) AS stale
 ), m AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason)
-  SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue,
-         CASE WHEN q.crashes > 0 THEN 'suspect' ELSE 'scheduled' END
+  SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue, rowcrew.parked_reason(q.status, q.crashes)
   FROM (SELECT id FROM c EXCEPT SELECT id FROM u) stale
   JOIN {table} q ON q.id = ANY (ARRAY[stale.id])
-  WHERE q.status IN ('pending', 'retrying')
+  WHERE (SELECT stale FROM s) AND q.status IN ('pending', 'retrying')
 )
 SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app FROM u
 UNION ALL
 SELECT NULL, NULL, queue, NULL, NULL, NULL, NULL, count(*), NULL, NULL FROM c
-WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
+WHERE (SELECT stale FROM s)
 GROUP BY queue

@@ -1,4 +1,4 @@
--- Claims one suspect (a job that a node's death has met before), to be run alone on its node.
+-- Claims one suspect (a job that has met the death of two nodes), to be run alone on its node.
 -- $1 token  $2 node_id  $3 epoch  $4 queues text[]
 -- Returns at most one job, columns as in claim. A stale hint is dropped and nothing returned.
 WITH c AS MATERIALIZED (
@@ -21,7 +21,7 @@ WITH c AS MATERIALIZED (
 ), m AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason)
   SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue,
-         CASE WHEN q.crashes > 0 THEN 'suspect' ELSE 'scheduled' END
+         rowcrew.parked_reason(q.status, q.crashes)
   FROM (SELECT id FROM c EXCEPT SELECT id FROM u) stale
   JOIN {table} q ON q.id = ANY (ARRAY[stale.id])
   WHERE q.status IN ('pending', 'retrying')

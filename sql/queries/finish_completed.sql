@@ -12,7 +12,8 @@ WITH f AS (
 ), e AS (
   INSERT INTO rowcrew.job_event (event, job_table, job_id, job_type)
   SELECT 'job.completed', {table_name}, f.id, f.job_type FROM f
-  WHERE EXISTS (SELECT FROM rowcrew.event_subscription s
+  WHERE (SELECT EXISTS (SELECT FROM rowcrew.event_subscription))  -- once, not per job
+    AND EXISTS (SELECT FROM rowcrew.event_subscription s
                 WHERE 'job.completed' = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)))
 ), d AS (
   DELETE FROM {claim} WHERE token = ANY ($4::bigint[])

@@ -1,4 +1,8 @@
--- Whether a suspect of these queues is due. $1 queues text[]
+-- Which jobs that the death of a node has met are due in these queues: rescued ones (run beside
+-- others), and suspects (run alone). $1 queues text[]
 SELECT EXISTS (
-  SELECT FROM {parked} p
-  WHERE p.reason = 'suspect' AND p.queue = ANY ($1::text[]) AND p.run_at <= rowcrew.clock())
+  SELECT FROM unnest($1::text[]) AS w (queue), LATERAL (
+    SELECT FROM {parked} p WHERE p.reason = 'rescued' AND p.queue = w.queue AND p.run_at <= rowcrew.clock() LIMIT 1) x),
+EXISTS (
+  SELECT FROM unnest($1::text[]) AS w (queue), LATERAL (
+    SELECT FROM {parked} p WHERE p.reason = 'suspect' AND p.queue = w.queue AND p.run_at <= rowcrew.clock() LIMIT 1) x)

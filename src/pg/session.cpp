@@ -16,14 +16,6 @@ namespace {
 /// How much later than its statement_timeout a server may answer.
 constexpr std::chrono::seconds kAnswerGrace{2};
 
-std::string settings_batch(const PoolOptions& options) {
-  StatementSet set({{"scope", options.pooled ? "LOCAL" : "SESSION"},
-                    {"lock_timeout", std::to_string(options.lock_timeout.count())},
-                    {"statement_timeout", std::to_string(options.statement_timeout.count())}},
-                   "");
-  return std::string(set.render(sql_pg::session_settings).text);
-}
-
 void run_in(StatementTx& tx, TxMode mode, const std::function<void(Tx&)>& work) {
   if (mode == TxMode::autocommit) return work(tx);
   tx.begin();
@@ -37,6 +29,14 @@ void run_in(StatementTx& tx, TxMode mode, const std::function<void(Tx&)>& work) 
 }
 
 }  // namespace
+
+std::string settings_batch(const PoolOptions& options) {
+  StatementSet set({{"scope", options.pooled ? "LOCAL" : "SESSION"},
+                    {"lock_timeout", std::to_string(options.lock_timeout.count())},
+                    {"statement_timeout", std::to_string(options.statement_timeout.count())}},
+                   "");
+  return std::string(set.render(sql_pg::session_settings).text);
+}
 
 Session::Session(Connection connection, const PoolOptions& options, Plans plans, Watchers watchers)
     : connection_(std::move(connection)) {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "pg/answer_watch.hpp"
 #include "pg/connection.hpp"
@@ -11,6 +12,10 @@
 namespace rowcrew {
 
 struct SessionState;
+
+/// What every statement of ours relies on, as one batch of SET: of the session, or of a transaction
+/// behind a pooler.
+std::string settings_batch(const PoolOptions& options);
 
 /// One thread at a time.
 class Session {

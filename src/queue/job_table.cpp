@@ -4,98 +4,10 @@
 
 #include <rowcrew/fault.hpp>
 #include "queue/ended_report.hpp"
+#include "queue/job_rows.hpp"
 #include "sql_queries.hpp"
 
 namespace rowcrew {
-namespace {
-
-using Ids = std::vector<std::string>;
-
-Params claim_params(std::int64_t token, NodeIdentity node, const std::vector<ClaimWant>& wants, bool with_marks) {
-  Ids queues;
-  std::vector<std::int64_t> counts;
-  Ids marks;
-  for (const ClaimWant& want : wants) {
-    queues.push_back(want.queue);
-    counts.push_back(static_cast<std::int64_t>(want.count));
-    marks.insert(marks.end(), want.marks.begin(), want.marks.end());
-  }
-  Params params;
-  params.add(token).add(node.node_id).add(node.epoch).add_array(queues).add_array(counts);
-  if (with_marks) params.add_array(marks);
-  return params;
-}
-
-struct Claimed {
-  std::vector<ClaimedJob> jobs;
-  TakenHints taken;
-};
-
-ClaimedJob read_job(const Rows& rows, std::size_t i, std::int64_t token, const std::string& table) {
-  ClaimedJob claimed;
-  Job& job = claimed.job;
-  job.id = rows.text(i, 0);
-  job.table = table;
-  job.job_type = rows.text(i, 1);
-  job.queue = rows.text(i, 2);
-  job.payload = rows.text(i, 3);
-  job.claim_token = token;
-  job.attempt = static_cast<int>(rows.integer(i, 4)) + 1;
-  job.max_attempts = static_cast<int>(rows.integer(i, 5));
-  job.crashes = static_cast<int>(rows.integer(i, 6));
-  claimed.hint_run_at_us = rows.integer(i, 7);
-  claimed.priority = static_cast<int>(rows.integer(i, 8));
-  job.app = rows.text(i, 9);
-  return claimed;
-}
-
-/// A row without an id tells how many hints were taken of a queue.
-Claimed read_claimed(const Rows& rows, std::int64_t token, const std::string& table) {
-  Claimed claimed;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (rows.is_null(i, 0)) {
-      claimed.taken[std::string(rows.text(i, 2))] = static_cast<std::size_t>(rows.integer(i, 7));
-    } else {
-      claimed.jobs.push_back(read_job(rows, i, token, table));
-    }
-  }
-  if (claimed.taken.empty()) {
-    for (const ClaimedJob& job : claimed.jobs) ++claimed.taken[job.job.queue];
-  }
-  return claimed;
-}
-
-Ids first_column(const Rows& rows) {
-  Ids ids;
-  ids.reserve(rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) ids.emplace_back(rows.text(i, 0));
-  return ids;
-}
-
-struct IdsAndTokens {
-  Ids ids;
-  std::vector<std::int64_t> tokens;
-  void add(const Job& job) {
-    ids.push_back(job.id);
-    tokens.push_back(job.claim_token);
-  }
-};
-
-/// "{00000000-…,…}" as PostgreSQL prints a uuid or text array without special elements.
-Ids split_array(std::string_view literal) {
-  Ids out;
-  if (literal.size() < 2) return out;
-  literal = literal.substr(1, literal.size() - 2);
-  while (!literal.empty()) {
-    const auto comma = literal.find(',');
-    out.emplace_back(literal.substr(0, comma));
-    if (comma == std::string_view::npos) break;
-    literal.remove_prefix(comma + 1);
-  }
-  return out;
-}
-
-}  // namespace
 
 JobTable::JobTable(Db& db, TableMap map) : db_(db), name_(map.name), statements_(std::move(map.values), map.name) {}
 
@@ -127,53 +39,61 @@ JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_suspect(std::int64_
   return run_claim(statements_.render(sql::claim_suspect), std::move(params), token);
 }
 
-JobTable::Awaitable<bool> JobTable::has_suspect(Ids queues) {
+JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_rescued(std::vector<std::int64_t> tokens, NodeIdentity node,
+                                                                     std::vector<ClaimWant> wants) {
+  Params params;
+  Ids queues;
+  std::vector<std::int64_t> counts;
+  for (const ClaimWant& want : wants) {
+    queues.push_back(want.queue);
+    counts.push_back(static_cast<std::int64_t>(want.count));
+  }
+  params.add_array(tokens).add(node.node_id).add(node.epoch).add_array(queues).add_array(counts);
+  const Rows rows = co_await db_.query(statements_.render(sql::claim_rescued), std::move(params));
+  std::vector<ClaimedJob> claimed;
+  for (std::size_t i = 0; i < rows.size(); ++i) claimed.push_back(read_job(rows, i, rows.integer(i, 10), name_));
+  co_return claimed;
+}
+
+JobTable::Awaitable<JobTable::Due> JobTable::has_suspect(Ids queues) {
   Params params;
   params.add_array(queues);
   const Rows rows = co_await db_.query(statements_.render(sql::has_suspect), std::move(params));
-  co_return rows.boolean(0, 0);
+  Due due;
+  due.rescued = rows.boolean(0, 0);
+  due.suspect = rows.boolean(0, 1);
+  co_return due;
+}
+
+JobTable::Awaitable<Exchanged> JobTable::exchange(Wire& wire, Exchange what) {
+  std::vector<Call> calls;
+  if (!what.completed.empty()) {
+    EndedJobs jobs(what.completed);
+    jobs.sort_by_id();
+    calls.emplace_back(statements_.render(sql::finish_completed), completed_params(jobs, what.completed_drop));
+  }
+  if (!what.ended.empty()) {
+    EndedJobs jobs(what.ended);
+    jobs.sort_by_id();
+    calls.emplace_back(statements_.render(sql::finish_ended), ended_params(jobs, what.node.node_id, what.ended_drop));
+  }
+  if (what.token != 0) {
+    calls.emplace_back(statements_.render(sql::claim), claim_params(what.token, what.node, what.wants, true));
+  }
+  const std::vector<Rows> answers = co_await wire.exec(std::move(calls));
+  Exchanged done;
+  auto rows = answers.begin();
+  if (!what.completed.empty()) done.completed = first_column(*rows++);
+  if (!what.ended.empty()) done.ended = first_column(*rows++);
+  if (what.token != 0) {
+    Claimed claimed = read_claimed(*rows, what.token, name_);
+    done.claimed = std::move(claimed.jobs);
+    done.taken = std::move(claimed.taken);
+  }
+  co_return done;
 }
 
 namespace {
-
-Params completed_params(const EndedJobs& jobs, const std::vector<std::int64_t>& drop) {
-  IdsAndTokens keys;
-  std::vector<std::optional<std::string>> results;
-  for (const EndedJob* ended : jobs.all()) {
-    keys.add(ended->job);
-    const std::string& result = ended->ending.result;
-    results.push_back(result.empty() ? std::nullopt : std::optional(result));
-  }
-  Params params;
-  params.add_array(keys.ids).add_array(keys.tokens).add_array(results).add_array(drop);
-  return params;
-}
-
-Params ended_params(const EndedJobs& jobs, std::int64_t node_id, const std::vector<std::int64_t>& drop) {
-  IdsAndTokens keys;
-  Ids statuses;
-  Ids outcomes;
-  std::vector<std::optional<std::string>> codes;
-  std::vector<std::optional<std::string>> messages;
-  std::vector<std::int64_t> delays;
-  std::vector<std::int64_t> counts;
-  std::vector<std::int64_t> durations;
-  const auto or_null = [](const std::string& s) { return s.empty() ? std::nullopt : std::optional(s); };
-  for (const EndedJob* ended : jobs.all()) {
-    keys.add(ended->job);
-    statuses.push_back(ended->ending.status);
-    outcomes.emplace_back(outcome_word(ended->ending.kind));
-    codes.push_back(or_null(ended->ending.code));
-    messages.push_back(or_null(ended->ending.message));
-    delays.push_back(ended->ending.delay.count());
-    counts.push_back(ended->ending.counts ? 1 : 0);
-    durations.push_back(std::min<std::int64_t>(ended->duration_ms, INT32_MAX));
-  }
-  Params params;
-  params.add_array(keys.ids).add_array(keys.tokens).add_array(statuses).add_array(outcomes).add_array(codes)
-      .add_array(messages).add_array(delays).add_array(counts).add_array(durations).add(node_id).add_array(drop);
-  return params;
-}
 
 void call_port(Tx& tx, const Statement& port, const std::string& job_id, const std::string& report) {
   try {
@@ -196,30 +116,7 @@ EndedJob ended_of(const ReapedJob& reaped) {
   return ended;
 }
 
-ReapedClaim read_reaped(const Rows& rows) {
-  ReapedClaim reaped;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    reaped.token = rows.integer(i, 0);
-    if (rows.is_null(i, 1)) continue;
-    ReapedJob job;
-    job.id = rows.text(i, 1);
-    job.job_type = rows.text(i, 2);
-    job.status = rows.text(i, 3);
-    job.app = rows.text(i, 4);
-    job.attempts = static_cast<int>(rows.integer(i, 5));
-    job.max_attempts = static_cast<int>(rows.integer(i, 6));
-    job.code = rows.text(i, 7);
-    job.message = rows.text(i, 8);
-    reaped.jobs.push_back(std::move(job));
-  }
-  return reaped;
-}
-
 }  // namespace
-
-void EndedJobs::sort_by_id() {
-  std::sort(jobs_.begin(), jobs_.end(), [](const EndedJob* a, const EndedJob* b) { return a->job.id < b->job.id; });
-}
 
 JobTable::Awaitable<Ids> JobTable::finish_completed(EndedJobs jobs, const std::vector<std::int64_t>& drop) {
   jobs.sort_by_id();
@@ -297,11 +194,11 @@ JobTable::Awaitable<std::vector<std::pair<std::string, std::string>>> JobTable::
   co_return lost;
 }
 
-JobTable::Awaitable<ReapedClaim> JobTable::reap(int max_crashes, std::vector<std::int64_t> skip, std::shared_ptr<const EndedPorts> ports) {
+JobTable::Awaitable<ReapedPage> JobTable::reap(int max_crashes, std::int64_t after_token, std::shared_ptr<const EndedPorts> ports) {
   Params params;
-  params.add(max_crashes).add_array(skip);
+  params.add(max_crashes).add(after_token);
   auto work = [statement = statements_.render(sql::reap), params = std::move(params), ports = std::move(ports)](Tx& tx) {
-    ReapedClaim reaped = read_reaped(tx.exec(statement, params));
+    ReapedPage reaped = read_reaped(tx.exec(statement, params));
     for (const ReapedJob& job : reaped.jobs) {
       if (!ports || job.status != "failed") continue;
       const auto port = ports->find(job.job_type, job.app);
@@ -309,7 +206,7 @@ JobTable::Awaitable<ReapedClaim> JobTable::reap(int max_crashes, std::vector<std
     }
     return reaped;
   };
-  ReapedClaim reaped = co_await db_.run(TxMode::transaction, std::move(work));
+  ReapedPage reaped = co_await db_.run(TxMode::transaction, std::move(work));
   ROWCREW_FAULT_POINT("reap.page");
   co_return reaped;
 }

@@ -15,81 +15,16 @@
 #include <rowcrew/job.hpp>
 
 #include "pg/statement_template.hpp"
+#include "pg/wire.hpp"
+#include "queue/job_batch.hpp"
 #include "queue/port_catalog.hpp"
 #include "queue/table_map.hpp"
-#include "queue/transition.hpp"
 
 namespace rowcrew {
-
-/// Which node claims; stands in every claim row.
-struct NodeIdentity {
-  std::int64_t node_id = 0;
-  std::int64_t epoch = 0;
-};
-
-struct ClaimedJob {
-  Job job;
-  int priority = 0;
-  std::int64_t hint_run_at_us = 0;  ///< of its ready hint, database clock
-};
-
-/// How many jobs of a queue to claim, from which marks on (ten, see Watermarks).
-struct ClaimWant {
-  std::string queue;
-  std::size_t count = 0;
-  std::vector<std::string> marks;
-};
-
-/// How many hints a claim took of each queue, stale ones included. As many as were asked for means
-/// that more may be due, however few of them were jobs.
-using TakenHints = std::map<std::string, std::size_t, std::less<>>;
-
-struct EndedJob {
-  Job job;
-  Ending ending;
-  std::int64_t duration_ms = 0;
-};
-
-/// Jobs to write the end of: looked at during the call only, before it first suspends.
-class EndedJobs {
- public:
-  explicit EndedJobs(std::vector<const EndedJob*> jobs) : jobs_(std::move(jobs)) {}
-  EndedJobs(const std::vector<EndedJob>& jobs) {  // NOLINT: a batch by value is one by reference
-    for (const EndedJob& job : jobs) jobs_.push_back(&job);
-  }
-  /// Rows are locked in the order they are named: sorted, two batches cannot deadlock.
-  void sort_by_id();
-  const std::vector<const EndedJob*>& all() const { return jobs_; }
-
- private:
-  std::vector<const EndedJob*> jobs_;
-};
-
-struct ClaimRow {
-  std::int64_t token;
-  std::vector<std::string> ids;
-};
-
-struct ReapedJob {
-  std::string id;
-  std::string job_type;
-  std::string status;  ///< "retrying" or "failed" (poison)
-  std::string app;
-  int attempts = 0;
-  int max_attempts = 1;
-  std::string code;
-  std::string message;
-};
 
 /// A port refused what it was told. The transaction is undone: the job has not ended.
 struct PortError : DbError {
   explicit PortError(const DbError& error) : DbError(error) {}
-};
-
-/// One reaped claim; `token` 0: there was none to reap.
-struct ReapedClaim {
-  std::int64_t token = 0;
-  std::vector<ReapedJob> jobs;
 };
 
 /// All calls on the event thread; all throw DbError as Db::run does.
@@ -108,7 +43,18 @@ class JobTable {
   Awaitable<std::vector<ClaimedJob>> claim_unlocked(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants,
                                                     TakenHints* taken = nullptr);
   Awaitable<std::vector<ClaimedJob>> claim_suspect(std::int64_t token, NodeIdentity node, std::vector<std::string> queues);
-  Awaitable<bool> has_suspect(std::vector<std::string> queues);
+  /// Jobs that one node's death has met, at most one per token, each under a claim of its own.
+  Awaitable<std::vector<ClaimedJob>> claim_rescued(std::vector<std::int64_t> tokens, NodeIdentity node, std::vector<ClaimWant> wants);
+  /// Which jobs that a node's death has met are due.
+  struct Due {
+    bool rescued = false;
+    bool suspect = false;
+  };
+  Awaitable<Due> has_suspect(std::vector<std::string> queues);
+
+  /// Ends and claims in one round trip. Throws DbError and TransientError as the wire does; the parts
+  /// may then be sent one by one. What `what` points to must live until the answer is there.
+  Awaitable<Exchanged> exchange(Wire& wire, Exchange what);
 
   /// Both write a batch, sorted by id here, and return the ids that were still ours. `drop`: tokens
   /// whose claim rows go with it.
@@ -127,8 +73,9 @@ class JobTable {
   /// Which of these jobs are no longer ours; (id, what they are now).
   Awaitable<std::vector<std::pair<std::string, std::string>>> lost_running(std::vector<Job> jobs);
 
-  /// `ports` hear of poison, in the same transaction. Throws also PortError.
-  Awaitable<ReapedClaim> reap(int max_crashes, std::vector<std::int64_t> skip, std::shared_ptr<const EndedPorts> ports = nullptr);
+  /// The next page of claims of dead nodes, in the order of their tokens. `ports` hear of poison, in
+  /// the same transaction. Throws also PortError.
+  Awaitable<ReapedPage> reap(int max_crashes, std::int64_t after_token, std::shared_ptr<const EndedPorts> ports = nullptr);
   Awaitable<std::uint64_t> promote(std::size_t limit);
   /// Milliseconds until the next parked job is due; nullopt when none is parked.
   Awaitable<std::optional<std::chrono::milliseconds>> next_parked();

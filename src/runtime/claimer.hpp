@@ -1,57 +1,115 @@
-// The loop that looks for work: woken by notifications and freed slots, paced by ClaimPacer.
+// What to claim and when: woken by notifications and freed slots, paced by ClaimPacer, ahead of the
+// slots by what Prefetch says. The exchanger carries the claims; jobs that a node's death has met are
+// claimed here, one by one.
 #pragma once
 
+#include <functional>
+#include <map>
+#include <memory>
 #include <vector>
 
 #include "base/service.hpp"
 #include "queue/claim_pacer.hpp"
+#include "queue/prefetch.hpp"
 #include "queue/suspect_pacer.hpp"
 #include "queue/watermarks.hpp"
 #include "runtime/executor.hpp"
+#include "runtime/local_jobs.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
 
 namespace rowcrew {
+
+/// A claim on its way.
+struct ClaimPlan {
+  std::size_t table = 0;
+  std::int64_t token = 0;
+  NodeIdentity node;
+  std::vector<ClaimWant> wants;
+  bool sweep = false;  ///< without marks
+  Mono sent{};
+};
 
 class Claimer final : public Service {
  public:
   Claimer(NodeState& state, Executor& executor, Completer& completer);
 
   std::string_view name() const override { return "claimer"; }
+  /// Suspects, jobs that have waited here for too long, types that nobody here serves.
   boost::asio::awaitable<void> run() override;
 
-  /// Work was announced, or something that claiming depends on has changed.
-  void wake();
-  void slot_freed(std::string_view queue);
+  /// Work was announced, or something that claiming depends on has changed. In one table, or (no
+  /// name) in any.
+  void wake(std::string_view table = {});
+  void slot_freed(std::string_view queue, MonoClock::duration ran);
   /// After a reconnect: look once without marks.
   void look_everywhere();
+  /// The lease is over: what waits here is somebody else's soon.
+  void forget_local();
+  /// The node stops: what has not started goes back.
+  void hand_back_local();
+  const LocalJobs& local() const { return local_; }
+  /// A job that waits here is no longer ours. False: it does not wait here.
+  bool drop_local(std::size_t table, const std::string& id);
   /// The last claims of all tables found nothing, and nothing runs or waits to be written.
   bool drained() const;
+  /// Whether any of this node's open queues is full: work that is announced may be another node's.
+  bool full() const;
+
+  /// Rung whenever plan() may have something to say.
+  void on_due(std::function<void()> handler) { due_rung_ = std::move(handler); }
+  /// When a claim of this table is due; Mono::max() while nothing may be claimed.
+  Mono due(std::size_t table) const;
+  /// How many jobs a claim of this table would ask for.
+  std::size_t room(std::size_t table) const;
+  /// A claim to be sent now; null when none is due.
+  std::unique_ptr<ClaimPlan> plan(std::size_t table);
+  void answered(std::unique_ptr<ClaimPlan> plan, std::vector<ClaimedJob> claimed, const TakenHints& taken);
+  void refused(std::unique_ptr<ClaimPlan> plan, const Error& error);
 
  private:
+  struct Table {
+    Table(ClaimPacer p) : pacer(std::move(p)), marks(Watermarks::Options{}) {}
+    ClaimPacer pacer;
+    Watermarks marks;
+    bool found_nothing = false;
+  };
+  struct Queue {
+    explicit Queue(Prefetch p) : prefetch(p) {}
+    std::size_t slots = 0;
+    std::size_t asked = 0;  ///< in claims on their way
+    Prefetch prefetch;
+  };
+
   boost::asio::awaitable<void> step();
-  boost::asio::awaitable<void> claim_tables();
-  boost::asio::awaitable<void> claim_table(std::size_t table, bool sweep, std::vector<ClaimPacer::Answer>& answers);
   boost::asio::awaitable<void> look_for_suspects();
+  boost::asio::awaitable<void> claim_rescued(std::size_t table);
   boost::asio::awaitable<void> run_suspect();
-  boost::asio::awaitable<std::vector<ClaimedJob>> send_claim(std::size_t table, std::vector<ClaimWant> wants, TakenHints& taken);
-  boost::asio::awaitable<void> start_all(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
+  boost::asio::awaitable<void> park_unserved();
+  void accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
+  void start_local();
+  void hand_back(LocalJob job);
+  std::size_t room_of(const std::string& queue, const Queue& state) const;
   std::vector<ClaimWant> wants(std::size_t table, bool sweep) const;
+  std::vector<ClaimWant> free_slots() const;
   std::vector<std::string> open_queues() const;  ///< served here and not paused
-  bool any_slot_free() const;
+  bool holding() const;
 
   NodeState& state_;
   Executor& executor_;
   Completer& completer_;
-  ClaimPacer pacer_;
+  std::vector<Table> tables_;
+  std::map<std::string, Queue, std::less<>> queues_;
+  LocalJobs local_;
   SuspectPacer suspects_;
-  std::vector<Watermarks> marks_;  ///< per table
   Wake wake_;
-  std::size_t first_table_ = 0;  ///< takes turns, so that neither table starves the other
+  std::function<void()> due_rung_;
+  std::vector<std::pair<std::size_t, Job>> unserved_;
+  std::vector<bool> rescued_due_;
   Mono next_suspect_look_{};
   Mono next_unserved_line_{};
   bool suspect_running_ = false;
-  bool found_nothing_ = false;
+  bool starting_ = false;
 };
 
 }  // namespace rowcrew

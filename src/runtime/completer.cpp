@@ -36,7 +36,6 @@ void Completer::add(std::size_t table, EndedJob ended) {
   Item item;
   item.ended = std::move(ended);
   file(table, std::move(item));
-  wake_.ring();
 }
 
 std::optional<Statement> Completer::port_of(const Item& item) const {
@@ -46,9 +45,14 @@ std::optional<Statement> Completer::port_of(const Item& item) const {
 
 void Completer::file(std::size_t table, Item item) {
   Buffer& buffer = buffers_[table];
+  if (port_of(item)) {
+    buffer.reported.push_back(std::move(item));
+    wake_.ring();
+    return;
+  }
   const bool completed = item.ended.ending.kind == Ending::Kind::completed;
-  auto& queue = port_of(item) ? buffer.reported : completed ? buffer.completed : buffer.ended;
-  queue.push_back(std::move(item));
+  (completed ? buffer.completed : buffer.ended).push_back(std::move(item));
+  if (batch_waits_) batch_waits_();
 }
 
 void Completer::forget(std::size_t table, const Job& job) {
@@ -56,19 +60,27 @@ void Completer::forget(std::size_t table, const Job& job) {
   wake_.ring();
 }
 
+std::size_t Completer::waiting(std::size_t table) const {
+  return buffers_[table].completed.size() + buffers_[table].ended.size();
+}
+
 std::size_t Completer::pending() const {
-  std::size_t n = 0;
-  for (const Buffer& b : buffers_) n += b.completed.size() + b.ended.size() + b.reported.size() + b.sending.size();
+  std::size_t n = doubtful_.size();
+  for (const Buffer& b : buffers_) n += b.completed.size() + b.ended.size() + b.reported.size() + b.reporting.size() + b.on_the_way;
   return n;
 }
 
 bool Completer::holds(std::size_t table, std::int64_t token) const {
   const auto of_token = [token](const Item& item) { return item.ended.job.claim_token == token; };
   const Buffer& b = buffers_[table];
-  return std::any_of(b.completed.begin(), b.completed.end(), of_token) ||
+  const bool sending = std::any_of(batches_.begin(), batches_.end(), [&](const Batch* batch) {
+    return batch->table == table && (std::any_of(batch->completed.begin(), batch->completed.end(), of_token) ||
+                                     std::any_of(batch->ended.begin(), batch->ended.end(), of_token));
+  });
+  return sending || std::any_of(b.completed.begin(), b.completed.end(), of_token) ||
          std::any_of(b.ended.begin(), b.ended.end(), of_token) ||
          std::any_of(b.reported.begin(), b.reported.end(), of_token) ||
-         std::any_of(b.sending.begin(), b.sending.end(), of_token);
+         std::any_of(b.reporting.begin(), b.reporting.end(), of_token);
 }
 
 asio::awaitable<bool> Completer::drain(Mono until) {
@@ -76,10 +88,76 @@ asio::awaitable<bool> Completer::drain(Mono until) {
   co_return pending() == 0;
 }
 
+namespace {
+
+template <class Item>
+std::vector<Item> take_front(std::deque<Item>& queue, std::size_t most) {
+  const auto n = static_cast<std::ptrdiff_t>(std::min(queue.size(), most));
+  std::vector<Item> taken(std::make_move_iterator(queue.begin()), std::make_move_iterator(queue.begin() + n));
+  queue.erase(queue.begin(), queue.begin() + n);
+  return taken;
+}
+
+}  // namespace
+
+std::unique_ptr<Completer::Batch> Completer::take(std::size_t table) {
+  Buffer& buffer = buffers_[table];
+  auto batch = std::make_unique<Batch>();
+  batch->table = table;
+  if (state_.clock.mono() < not_before_) return batch;
+  batch->completed = take_front(buffer.completed, buffer.batch_limit);
+  batch->ended = take_front(buffer.ended, buffer.batch_limit);
+  const ClaimLedger& ledger = state_.tables[table]->ledger;
+  const auto dropped = [&](const std::vector<Item>& items) {
+    std::map<std::int64_t, std::size_t> per_token;
+    for (const Item& item : items) ++per_token[item.ended.job.claim_token];
+    return ledger.ending_with(per_token);
+  };
+  batch->completed_drop = dropped(batch->completed);
+  batch->ended_drop = dropped(batch->ended);
+  buffer.on_the_way += batch->size();
+  batches_.insert(batch.get());
+  return batch;
+}
+
+void Completer::add_to(Exchange& exchange, const Batch& batch) const {
+  for (const Item& item : batch.completed) exchange.completed.push_back(&item.ended);
+  for (const Item& item : batch.ended) exchange.ended.push_back(&item.ended);
+  exchange.completed_drop = batch.completed_drop;
+  exchange.ended_drop = batch.ended_drop;
+  exchange.node = state_.identity;
+}
+
+void Completer::leave(const Batch& batch) {
+  batches_.erase(&batch);
+  buffers_[batch.table].on_the_way -= batch.size();
+}
+
+void Completer::written(std::unique_ptr<Batch> batch, const Exchanged& done) {
+  leave(*batch);
+  Buffer& buffer = buffers_[batch->table];
+  failures_ = 0;
+  not_before_ = Mono{};
+  buffer.batch_limit = std::min(kMaxBatch, buffer.batch_limit * 2);
+  settle(batch->table, std::move(batch->completed), done.completed, batch->completed_drop);
+  settle(batch->table, std::move(batch->ended), done.ended, batch->ended_drop);
+  written_.ring();
+  if (!state_.tables[batch->table]->ledger.removable().empty()) wake_.ring();
+}
+
+void Completer::refused(std::unique_ptr<Batch> batch, const DbError& error) {
+  leave(*batch);
+  if (batch->size() == 0) return;
+  put_back(batch->table, buffers_[batch->table].completed, std::move(batch->completed), error, false);
+  put_back(batch->table, buffers_[batch->table].ended, std::move(batch->ended), error, false);
+  const auto ceiling = std::min<std::chrono::milliseconds>(5s, 50ms * (1 << std::min(failures_, 7)));
+  not_before_ = state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(ceiling * (0.5 + state_.random.unit() / 2));
+}
+
 asio::awaitable<void> Completer::run() {
   // A restart after a failure finds what was being sent.
   for (std::size_t table = 0; table < buffers_.size(); ++table) {
-    std::vector<Item> sent = std::exchange(buffers_[table].sending, {});
+    std::vector<Item> sent = std::exchange(buffers_[table].reporting, {});
     for (Item& item : sent) {
       item.maybe_written = true;
       file(table, std::move(item));
@@ -87,13 +165,19 @@ asio::awaitable<void> Completer::run() {
   }
   for (;;) {
     bool worked = false;
+    int failed = 0;
     for (std::size_t table = 0; table < buffers_.size(); ++table) {
-      const bool flushed = co_await flush_table(table);
-      worked = worked || flushed;
+      if (!state_.tables[table]->ledger.removable().empty()) failed += co_await drop_empty_claims(table);
+      if (buffers_[table].reported.empty()) continue;
+      const bool reported = co_await report_one(table);
+      worked = worked || reported;
+      if (!reported) ++failed;
     }
+    if (!doubtful_.empty()) co_await verify_doubtful();
     written_.ring();
-    if (failures_ > 0) {
-      const auto ceiling = std::min<std::chrono::milliseconds>(5s, 50ms * (1 << std::min(failures_, 7)));
+    reporting_failures_ = failed > 0 ? reporting_failures_ + 1 : 0;
+    if (failed > 0) {
+      const auto ceiling = std::min<std::chrono::milliseconds>(5s, 50ms * (1 << std::min(reporting_failures_, 7)));
       const auto pause = std::chrono::duration_cast<MonoClock::duration>(ceiling * (0.5 + state_.random.unit() / 2));
       co_await state_.clock.sleep_until(state_.clock.mono() + pause);
     } else if (!worked) {
@@ -102,54 +186,28 @@ asio::awaitable<void> Completer::run() {
   }
 }
 
-asio::awaitable<bool> Completer::flush_table(std::size_t table) {
-  Buffer& buffer = buffers_[table];
-  bool worked = false;
-  for (std::deque<Item>* queue : {&buffer.completed, &buffer.ended, &buffer.reported}) {
-    if (queue->empty()) continue;
-    const bool written = co_await write(table, *queue);
-    worked = worked || written;
-  }
-  if (!state_.tables[table]->ledger.removable().empty()) co_await drop_empty_claims(table);
-  co_return worked || !buffer.completed.empty() || !buffer.ended.empty() || !buffer.reported.empty();
-}
-
-/// Writes what buffers_[table].sending holds: all of one kind, or one with a port.
-asio::awaitable<std::vector<std::string>> Completer::send(std::size_t table, std::deque<Item>& queue, std::vector<std::int64_t> dropped) {
-  const Buffer& buffer = buffers_[table];
+/// Writes what buffers_[table].reporting holds: one job with a port.
+asio::awaitable<std::vector<std::string>> Completer::send_reported(std::size_t table, std::vector<std::int64_t> dropped) {
+  const Item& item = buffers_[table].reporting.front();
   JobTable& job_table = state_.tables[table]->table;
-  std::vector<const EndedJob*> all;  // they stay where they are until the answer is there
-  for (const Item& item : buffer.sending) all.push_back(&item.ended);
-  const EndedJobs jobs(std::move(all));
-  if (&queue == &buffer.completed) co_return co_await job_table.finish_completed(jobs, dropped);
-  if (&queue == &buffer.reported) {
-    const std::optional<Statement> port = port_of(buffer.sending.front());
-    if (port) {
-      co_return co_await job_table.finish_reported(buffer.sending.front().ended, *port, state_.identity.node_id, dropped);
-    }
-    if (buffer.sending.front().ended.ending.kind == Ending::Kind::completed) {  // the port went away meanwhile
-      co_return co_await job_table.finish_completed(jobs, dropped);
-    }
-  }
+  const std::optional<Statement> port = port_of(item);
+  if (port) co_return co_await job_table.finish_reported(item.ended, *port, state_.identity.node_id, dropped);
+  const EndedJobs jobs(std::vector<const EndedJob*>{&item.ended});  // the port went away meanwhile
+  if (item.ended.ending.kind == Ending::Kind::completed) co_return co_await job_table.finish_completed(jobs, dropped);
   co_return co_await job_table.finish_ended(jobs, state_.identity.node_id, dropped);
 }
 
-asio::awaitable<bool> Completer::write(std::size_t table, std::deque<Item>& queue) {
+asio::awaitable<bool> Completer::report_one(std::size_t table) {
   Buffer& buffer = buffers_[table];
-  const bool alone = &queue == &buffer.reported;
-  const std::size_t n = alone ? 1 : std::min(queue.size(), buffer.batch_limit);
-  buffer.sending.assign(std::make_move_iterator(queue.begin()), std::make_move_iterator(queue.begin() + static_cast<std::ptrdiff_t>(n)));
-  queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(n));
-
-  std::map<std::int64_t, std::size_t> per_token;
-  for (const Item& item : buffer.sending) ++per_token[item.ended.job.claim_token];
-  const std::vector<std::int64_t> dropped = state_.tables[table]->ledger.ending_with(per_token);
+  buffer.reporting = take_front(buffer.reported, 1);
+  const std::vector<std::int64_t> dropped =
+      state_.tables[table]->ledger.ending_with({{buffer.reporting.front().ended.job.claim_token, 1}});
   std::optional<DbError> error;
   bool by_port = false;
   std::vector<std::string> written;
   ROWCREW_FAULT_POINT("finish.sending");
   try {
-    written = co_await send(table, queue, dropped);
+    written = co_await send_reported(table, dropped);
   } catch (const PortError& e) {
     error = e;
     by_port = true;
@@ -158,16 +216,13 @@ asio::awaitable<bool> Completer::write(std::size_t table, std::deque<Item>& queu
   } catch (const TransientError& e) {  // no free connection in time: nothing was sent
     error = DbError(ErrorClass::transient, "", e.what(), true, false);
   }
-  Batch batch = std::move(buffer.sending);
-  buffer.sending.clear();
+  std::vector<Item> batch = std::exchange(buffer.reporting, {});
   if (error) {
-    put_back(table, queue, std::move(batch), *error, by_port);
+    put_back(table, buffer.reported, std::move(batch), *error, by_port);
     co_return false;
   }
   ROWCREW_FAULT_POINT("finish.committed");
-  failures_ = 0;
-  if (!alone) buffer.batch_limit = std::min(kMaxBatch, buffer.batch_limit * 2);
-  co_await settle(table, std::move(batch), std::move(written), dropped);
+  settle(table, std::move(batch), written, dropped);
   co_return true;
 }
 
@@ -185,7 +240,8 @@ void Completer::replace_ending(std::size_t table, Item item, const DbError& erro
   file(table, std::move(item));
 }
 
-void Completer::put_back(std::size_t table, std::deque<Item>& queue, Batch batch, const DbError& error, bool by_port) {
+void Completer::put_back(std::size_t table, std::deque<Item>& queue, std::vector<Item> batch, const DbError& error, bool by_port) {
+  if (batch.empty()) return;
   Buffer& buffer = buffers_[table];
   const bool refused = !error.connection_lost();
   if (refused && batch.size() == 1 && error.error_class() != ErrorClass::transient) {
@@ -205,40 +261,50 @@ void Completer::put_back(std::size_t table, std::deque<Item>& queue, Batch batch
   }
 }
 
-asio::awaitable<void> Completer::settle(std::size_t table, Batch batch, std::vector<std::string> written,
-                                        std::vector<std::int64_t> dropped) {
+void Completer::settle(std::size_t table, std::vector<Item> batch, const std::vector<std::string>& written,
+                       const std::vector<std::int64_t>& dropped) {
   const bool all_ours = written.size() == batch.size();
   std::unordered_set<std::string> ours;
   if (!all_ours) ours.insert(written.begin(), written.end());
-  std::vector<EndedJob> doubtful;
-  std::chrono::milliseconds parked{-1};
   ClaimLedger& ledger = state_.tables[table]->ledger;
   for (Item& item : batch) {
     const std::int64_t token = item.ended.job.claim_token;
     ledger.ended(token, 1, std::find(dropped.begin(), dropped.end(), token) != dropped.end());
     if (all_ours || ours.contains(item.ended.job.id)) {
       report(table, item.ended);
-      if (item.ended.ending.delay > 0ms) parked = parked < 0ms ? item.ended.ending.delay : std::min(parked, item.ended.ending.delay);
+      if (item.ended.ending.delay > 0ms && parked_) parked_(item.ended.ending.delay);
     } else if (item.maybe_written) {
-      doubtful.push_back(item.ended);
+      doubtful_.emplace_back(table, std::move(item.ended));
+      wake_.ring();
     } else {
       report_lost(table, item.ended);
     }
   }
-  if (parked >= 0ms && parked_) parked_(parked);
-  if (doubtful.empty()) co_return;
-  std::vector<std::string> verified;
-  try {
-    verified = co_await state_.tables[table]->table.finish_verify(doubtful);
-  } catch (const Error&) {
-    // Nothing depends on it but the count: the rows are right either way.
-  }
-  const std::unordered_set<std::string> certain(verified.begin(), verified.end());
-  for (const EndedJob& ended : doubtful) {
-    if (certain.contains(ended.job.id)) {
-      report(table, ended);
-    } else {
-      report_lost(table, ended);
+}
+
+/// Written once already, and the answer lost? Nothing depends on it but the count: the rows are right
+/// either way.
+asio::awaitable<void> Completer::verify_doubtful() {
+  std::vector<std::pair<std::size_t, EndedJob>> all = std::exchange(doubtful_, {});
+  for (std::size_t table = 0; table < buffers_.size(); ++table) {
+    std::vector<EndedJob> jobs;
+    for (const auto& [of, ended] : all) {
+      if (of == table) jobs.push_back(ended);
+    }
+    if (jobs.empty()) continue;
+    std::vector<std::string> verified;
+    try {
+      verified = co_await state_.tables[table]->table.finish_verify(jobs);
+    } catch (const Error& e) {
+      state_.log.debug(event::kClaimFailed, {}, e.what());
+    }
+    const std::unordered_set<std::string> certain(verified.begin(), verified.end());
+    for (const EndedJob& ended : jobs) {
+      if (certain.contains(ended.job.id)) {
+        report(table, ended);
+      } else {
+        report_lost(table, ended);
+      }
     }
   }
 }
@@ -267,15 +333,17 @@ void Completer::report_lost(std::size_t table, const EndedJob& ended) {
                      "the row is no longer under this claim; the result was refused and dropped");
 }
 
-asio::awaitable<void> Completer::drop_empty_claims(std::size_t table) {
+asio::awaitable<int> Completer::drop_empty_claims(std::size_t table) {
   TableState& state = *state_.tables[table];
   const std::vector<std::int64_t> tokens = state.ledger.removable();
   try {
     co_await state.table.drop_claims(tokens, state_.identity.node_id);
     for (const std::int64_t token : tokens) state.ledger.removed(token);
-  } catch (const Error&) {
-    ++failures_;
+  } catch (const Error& e) {
+    state_.log.debug(event::kClaimFailed, {}, e.what());
+    co_return 1;
   }
+  co_return 0;
 }
 
 }  // namespace rowcrew

@@ -1,10 +1,14 @@
-// Writes the ends of jobs, in batches that form by themselves: while one write is on its way the
-// next one gathers. Ends that a port hears of are written one by one, so that a port which refuses
-// spoils no neighbour. Repeats a write until the database has answered; the fence makes that safe.
+// The ends of jobs on their way to the database. Batches form by themselves: while one is on its way
+// the next one gathers, and the exchanger carries it, together with the next claim. Ends that a port
+// hears of are written here, one by one, so that a port which refuses spoils no neighbour. Writes are
+// repeated until the database has answered; the fence makes that safe.
 #pragma once
 
 #include <deque>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/service.hpp"
@@ -16,6 +20,21 @@ namespace rowcrew {
 
 class Completer final : public Service {
  public:
+  struct Item {
+    EndedJob ended;
+    bool maybe_written = false;  ///< a write was sent and its answer lost
+    bool port_refused = false;   ///< the port is not asked again
+  };
+  /// Ends that travel together. Lives with the exchanger until written() or refused().
+  struct Batch {
+    std::size_t table = 0;
+    std::vector<Item> completed;
+    std::vector<Item> ended;
+    std::vector<std::int64_t> completed_drop;
+    std::vector<std::int64_t> ended_drop;
+    std::size_t size() const { return completed.size() + ended.size(); }
+  };
+
   explicit Completer(NodeState& state);
 
   std::string_view name() const override { return "completer"; }
@@ -29,44 +48,57 @@ class Completer final : public Service {
   bool holds(std::size_t table, std::int64_t token) const;
   /// Waits until everything is written or `until` has passed; true when nothing is left.
   boost::asio::awaitable<bool> drain(Mono until);
-  /// Called after each write with the longest wait it caused (for the promoter).
+
+  /// Rung whenever there is something to take().
+  void on_batch(std::function<void()> handler) { batch_waits_ = std::move(handler); }
+  /// Called for each job that is to wait for so long (for the promoter).
   void on_parked(std::function<void(std::chrono::milliseconds)> handler) { parked_ = std::move(handler); }
+  std::size_t waiting(std::size_t table) const;
+  /// When take() gives something again after a failure.
+  Mono not_before() const { return not_before_; }
+  /// May be empty.
+  std::unique_ptr<Batch> take(std::size_t table);
+  void add_to(Exchange& exchange, const Batch& batch) const;
+  void written(std::unique_ptr<Batch> batch, const Exchanged& done);
+  /// Nothing of it was written, or its answer was lost (error.outcome_unknown()).
+  void refused(std::unique_ptr<Batch> batch, const DbError& error);
 
  private:
-  struct Item {
-    EndedJob ended;
-    bool maybe_written = false;  ///< a write was sent and its answer lost
-    bool port_refused = false;   ///< the port is not asked again
-  };
-  using Batch = std::vector<Item>;
   static constexpr std::size_t kMaxBatch = 500;
 
   struct Buffer {
     std::deque<Item> completed;
     std::deque<Item> ended;
     std::deque<Item> reported;  ///< of both kinds, each with a port
-    std::vector<Item> sending;
+    std::vector<Item> reporting;
+    std::size_t on_the_way = 0;           ///< in batches that were taken
     std::size_t batch_limit = kMaxBatch;  ///< 1 while a batch is taken apart after a refusal
   };
 
-  boost::asio::awaitable<bool> flush_table(std::size_t table);
   void file(std::size_t table, Item item);
+  void leave(const Batch& batch);
   std::optional<Statement> port_of(const Item& item) const;
-  boost::asio::awaitable<bool> write(std::size_t table, std::deque<Item>& queue);
-  boost::asio::awaitable<std::vector<std::string>> send(std::size_t table, std::deque<Item>& queue, std::vector<std::int64_t> dropped);
-  boost::asio::awaitable<void> settle(std::size_t table, Batch batch, std::vector<std::string> written,
-                                      std::vector<std::int64_t> dropped);
-  void put_back(std::size_t table, std::deque<Item>& queue, Batch batch, const DbError& error, bool by_port);
+  boost::asio::awaitable<bool> report_one(std::size_t table);
+  boost::asio::awaitable<std::vector<std::string>> send_reported(std::size_t table, std::vector<std::int64_t> dropped);
+  void settle(std::size_t table, std::vector<Item> batch, const std::vector<std::string>& written,
+              const std::vector<std::int64_t>& dropped);
+  boost::asio::awaitable<void> verify_doubtful();
+  void put_back(std::size_t table, std::deque<Item>& queue, std::vector<Item> batch, const DbError& error, bool by_port);
   void replace_ending(std::size_t table, Item item, const DbError& error, bool by_port);
   void report(std::size_t table, const EndedJob& ended);
   void report_lost(std::size_t table, const EndedJob& ended);
-  boost::asio::awaitable<void> drop_empty_claims(std::size_t table);
+  boost::asio::awaitable<int> drop_empty_claims(std::size_t table);
 
   NodeState& state_;
   std::vector<Buffer> buffers_;
+  std::set<const Batch*> batches_;
+  std::vector<std::pair<std::size_t, EndedJob>> doubtful_;
   Wake wake_;
   Wake written_;
   int failures_ = 0;
+  int reporting_failures_ = 0;
+  Mono not_before_{};
+  std::function<void()> batch_waits_;
   std::function<void(std::chrono::milliseconds)> parked_;
 };
 

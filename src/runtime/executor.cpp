@@ -37,12 +37,12 @@ class JobLog final : public Log {
 
 }  // namespace
 
-Executor::Executor(NodeState& state, Completer& completer, std::function<void(std::string_view)> slot_freed)
+Executor::Executor(NodeState& state, Completer& completer, SlotFreed slot_freed)
     : state_(state), completer_(completer), slot_freed_(std::move(slot_freed)) {}
 
 void Executor::start(std::size_t table, ClaimedJob claimed) {
   ROWCREW_FAULT_POINT("job.starting");
-  auto running = std::make_shared<RunningJob>(std::move(claimed.job), table, state_.executor);
+  auto running = std::make_shared<RunningJob>(std::move(claimed.job), table);
   running->started = state_.clock.mono();
   state_.running.add(running);
   const std::string& table_name = state_.tables[table]->table.name();
@@ -57,8 +57,11 @@ void Executor::start(std::size_t table, ClaimedJob claimed) {
     }
     if (ended_) ended_();
   };
+  const JobTypePolicy policy = state_.job_types.policy(running->job.job_type);
   asio::co_spawn(state_.executor, run(running),
                  asio::bind_cancellation_slot(running->signal.slot(), std::move(on_end)));
+  // Most short jobs have ended by now, and need no timer.
+  if (!running->ended) arm_deadline(running, policy.timeout);
 }
 
 asio::awaitable<void> Executor::run(RunningJobs::Ref running) {
@@ -73,18 +76,17 @@ asio::awaitable<void> Executor::run(RunningJobs::Ref running) {
 asio::awaitable<std::optional<Outcome>> Executor::run_handler(RunningJob& running, Log& log, JobTypePolicy policy) {
   Handler* handler = state_.registry.find(running.job.job_type);
   if (handler == nullptr) co_return Outcome(Retry("unserved", "no handler for this job type"));
-  arm_deadline(state_.running.find(running), policy.timeout);
   JobContext context(running.job, log, running.started + policy.timeout);
   std::exception_ptr error;
   try {
     ROWCREW_FAULT_POINT("handler.running");
     Outcome outcome = co_await handler->run(context);
-    running.deadline.cancel();
+    if (running.deadline) running.deadline->cancel();
     co_return outcome;
   } catch (...) {
     error = std::current_exception();
   }
-  running.deadline.cancel();
+  if (running.deadline) running.deadline->cancel();
   if (running.reason == StopReason::none) co_return judged(running, log, error);
   if (running.reason == StopReason::deadline) {
     co_return Outcome(Retry("timeout", fmt::format("execution took longer than {}", format_duration(policy.timeout))));
@@ -103,21 +105,22 @@ Outcome Executor::judged(RunningJob& running, Log& log, std::exception_ptr error
 }
 
 void Executor::arm_deadline(const RunningJobs::Ref& running, std::chrono::milliseconds timeout) {
-  running->deadline.expires_after(timeout);
-  running->deadline.async_wait([weak = std::weak_ptr<RunningJob>(running)](boost::system::error_code ec) {
+  running->deadline.emplace(state_.executor, timeout);
+  running->deadline->async_wait([weak = std::weak_ptr<RunningJob>(running)](boost::system::error_code ec) {
     if (ec) return;
     if (const auto job = weak.lock()) RunningJobs::stop(*job, StopReason::deadline);
   });
 }
 
 void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, const JobTypePolicy& policy) {
+  running.ended = true;
   state_.running.remove(running);
   state_.slots.give_back(running.job.queue);
-  slot_freed_(running.job.queue);
+  const MonoClock::duration ran = state_.clock.mono() - running.started;
+  const std::string queue = running.job.queue;
 
   EndedJob ended;
-  ended.duration_ms =
-      std::chrono::duration_cast<std::chrono::milliseconds>(state_.clock.mono() - running.started).count();
+  ended.duration_ms = std::chrono::duration_cast<std::chrono::milliseconds>(ran).count();
   if (outcome) {
     ended.ending = decide(running.job, *outcome, policy.retry, state_.random.unit());
   } else if (running.reason == StopReason::stopping) {
@@ -127,11 +130,13 @@ void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, c
     state_.log.warning(event::kJobClaimLost, {{"job", running.job.id}, {"job_type", running.job.job_type}},
                        "the claim was lost while the job ran; its handler was stopped");
     completer_.forget(running.table, running.job);
+    slot_freed_(queue, ran);
     return;
   }
   ended.job = std::move(running.job);
   ended.job.payload.clear();
   completer_.add(running.table, std::move(ended));
+  slot_freed_(queue, ran);
 }
 
 }  // namespace rowcrew

@@ -14,8 +14,9 @@ class Completer;
 
 class Executor {
  public:
-  /// `slot_freed(queue)` is called whenever a job has ended here, before its row is written.
-  Executor(NodeState& state, Completer& completer, std::function<void(std::string_view)> slot_freed);
+  /// `slot_freed(queue, how long it ran)` is called whenever a job has ended here, its end on its way.
+  using SlotFreed = std::function<void(std::string_view, MonoClock::duration)>;
+  Executor(NodeState& state, Completer& completer, SlotFreed slot_freed);
 
   /// Starts one job. Its slot has been taken by the caller.
   void start(std::size_t table, ClaimedJob claimed);
@@ -31,7 +32,7 @@ class Executor {
 
   NodeState& state_;
   Completer& completer_;
-  std::function<void(std::string_view)> slot_freed_;
+  SlotFreed slot_freed_;
   std::function<void()> ended_;
 };
 

@@ -166,6 +166,7 @@ asio::awaitable<void> Node::State::wait_for_jobs(Mono until, bool also_second_si
 asio::awaitable<void> Node::State::stop() {
   const StopPlan plan(parts.clock.mono(), parts.config.stop_within);
   services.state.stopping = true;
+  services.claimer.hand_back_local();
   parts.log.info(event::kNodeStopping, {{"running", services.state.running.size()}});
   sd_notify_state("STOPPING=1\nSTATUS=waiting for running jobs");
   co_await wait_for_jobs(plan.drain_until, true);

@@ -34,6 +34,8 @@ NodeConfig read_node_config(const Settings& root) {
   config.reconcile_every = node.duration("reconcile_every", config.reconcile_every, 100ms, 1min);
   config.audit_every = node.duration("audit_every", config.audit_every, 500ms, 1h);
   config.listen = node.flag("listen", config.listen);
+  config.prefetch = static_cast<std::size_t>(node.integer("prefetch", static_cast<std::int64_t>(config.prefetch), 0, 5'000));
+  config.lanes = static_cast<unsigned>(root.section("database").integer("lanes", config.lanes, 1, 8));
   config.max_crashes = static_cast<int>(node.integer("max_crashes", config.max_crashes, 1, 100));
   config.shim = node.text("shim", "");
   config.egress_allow = root.section("egress").texts("allow", {});

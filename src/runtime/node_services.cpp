@@ -1,5 +1,7 @@
 #include "runtime/node_services.hpp"
 
+#include "pg/lane.hpp"
+
 namespace rowcrew {
 namespace {
 
@@ -24,19 +26,33 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
                                     parts.clock, parts.random);
 }
 
+/// Lanes of their own, or the pool behind a transaction pooler, where a session keeps nothing.
+std::vector<std::unique_ptr<Wire>> make_wires(const NodeParts& parts) {
+  std::vector<std::unique_ptr<Wire>> wires;
+  for (unsigned i = 0; i < parts.config.lanes; ++i) {
+    if (parts.connection.pooled) {
+      wires.push_back(std::make_unique<PoolWire>(parts.pool));
+    } else {
+      wires.push_back(std::make_unique<Lane>(parts.connection, parts.io.get_executor(), parts.clock));
+    }
+  }
+  return wires;
+}
+
 }  // namespace
 
 NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_ended)
     : state(parts.io.get_executor(), parts.config, parts.pool, parts.registry, parts.ports, parts.clock, parts.random, parts.log),
       completer(state),
-      executor(state, completer, [this](std::string_view queue) { claimer.slot_freed(queue); }),
+      executor(state, completer, [this](std::string_view queue, MonoClock::duration ran) { claimer.slot_freed(queue, ran); }),
       claimer(state, executor, completer),
+      exchanger(state, claimer, completer, make_wires(parts)),
       heartbeat(state, parts.version,
-                Heartbeat::Events{[this] { claimer.look_everywhere(); }, [this] { reconciler.wake(); },
+                Heartbeat::Events{[this] { claimer.look_everywhere(); }, [this] { lease_over(); },
                                   [this] { reaper.wake(); }}),
-      lease_guard(state, [this] { reconciler.wake(); }),
+      lease_guard(state, [this] { lease_over(); }),
       reaper(state, [this] { claimer.wake(); }),
-      reconciler(state, completer),
+      reconciler(state, completer, claimer),
       promoter(state, [this] { claimer.wake(); }),
       scheduler(state),
       maintainer(state, [this] { claimer.wake(); }),
@@ -44,12 +60,20 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       watchdog(parts.clock),
       listener(make_listener(parts, *this)) {
   executor.on_ended(std::move(job_ended));
+  claimer.on_due([this] { exchanger.ring(); });
+  completer.on_batch([this] { exchanger.ring(); });
   completer.on_parked([this](std::chrono::milliseconds delay) { promoter.expect(delay); });
+}
+
+void NodeServices::lease_over() {
+  claimer.forget_local();
+  reconciler.wake();
 }
 
 void NodeServices::start(Supervisor& supervisor) {
   supervisor.start(watchdog);
   supervisor.start(completer);
+  for (Service* lane : exchanger.lanes()) supervisor.start(*lane);
   supervisor.start(lease_guard);
   supervisor.start(heartbeat);
   supervisor.start(reconciler);

@@ -9,6 +9,7 @@
 #include "runtime/claimer.hpp"
 #include "runtime/completer.hpp"
 #include "runtime/control.hpp"
+#include "runtime/exchanger.hpp"
 #include "runtime/executor.hpp"
 #include "runtime/heartbeat.hpp"
 #include "runtime/maintainer.hpp"
@@ -26,11 +27,14 @@ struct NodeServices {
 
   /// Completer first: whatever ends a job finds it there. Claimer last.
   void start(Supervisor& supervisor);
+  /// Every handler was asked to stop; what has not started is given up.
+  void lease_over();
 
   NodeState state;
   Completer completer;
   Executor executor;
   Claimer claimer;
+  Exchanger exchanger;
   Heartbeat heartbeat;
   LeaseGuard lease_guard;
   Reaper reaper;

@@ -23,15 +23,15 @@ asio::awaitable<void> Reaper::run() {
 
 asio::awaitable<void> Reaper::reap_table(JobTable& table) {
   bool refused = false;
-  std::vector<std::int64_t> seen;  // a claim whose rows are locked stays for the next pass
+  std::int64_t last = 0;  // a claim whose rows are locked stays for the next pass
   for (;;) {
     std::optional<std::string> failure;
     std::optional<PortError> refusal;
-    ReapedClaim claim;
+    ReapedPage page;
     std::shared_ptr<const EndedPorts> ports;
     if (!refused) ports = state_.ports.ended();
     try {
-      claim = co_await table.reap(state_.config.max_crashes, seen, ports);
+      page = co_await table.reap(state_.config.max_crashes, last, ports);
     } catch (const PortError& e) {
       refusal = e;
     } catch (const Error& e) {
@@ -48,21 +48,21 @@ asio::awaitable<void> Reaper::reap_table(JobTable& table) {
       state_.log.debug(event::kClaimFailed, {}, *failure);
       co_return;
     }
-    if (claim.token == 0) co_return;
-    seen.push_back(claim.token);
-    report(table, claim);
-    if (!claim.jobs.empty()) rescued_();
+    if (page.last_token == 0) co_return;
+    last = page.last_token;
+    report(table, page);
+    if (!page.jobs.empty()) rescued_();
   }
 }
 
-void Reaper::report(const JobTable& table, const ReapedClaim& claim) {
-  for (const ReapedJob& job : claim.jobs) {
+void Reaper::report(const JobTable& table, const ReapedPage& page) {
+  for (const ReapedJob& job : page.jobs) {
     if (job.status == "failed") {
       state_.log.error(event::kJobPoison, {{"job", job.id}, {"job_type", job.job_type}, {"table", table.name()}},
                        "its node died each time that it ran alone: failed as poison");
     } else {
       state_.log.warning(event::kJobRescued, {{"job", job.id}, {"job_type", job.job_type}, {"table", table.name()}},
-                         "its node died: it waits to run alone");
+                         "its node died: it waits to run again");
     }
   }
 }

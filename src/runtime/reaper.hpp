@@ -17,7 +17,7 @@ class Reaper final : public Service {
 
  private:
   boost::asio::awaitable<void> reap_table(JobTable& table);
-  void report(const JobTable& table, const ReapedClaim& claim);
+  void report(const JobTable& table, const ReapedPage& page);
 
   NodeState& state_;
   std::function<void()> rescued_;

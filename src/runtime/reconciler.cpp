@@ -8,8 +8,8 @@
 namespace rowcrew {
 namespace asio = boost::asio;
 
-Reconciler::Reconciler(NodeState& state, const Completer& completer)
-    : state_(state), completer_(completer), wake_(state.executor, state.clock) {}
+Reconciler::Reconciler(NodeState& state, const Completer& completer, Claimer& claimer)
+    : state_(state), completer_(completer), claimer_(claimer), wake_(state.executor, state.clock) {}
 
 asio::awaitable<void> Reconciler::run() {
   for (;;) {
@@ -51,9 +51,11 @@ asio::awaitable<void> Reconciler::hand_back_orphans(std::size_t table) {
 asio::awaitable<void> Reconciler::stop_lost(std::size_t table) {
   TableState& state = *state_.tables[table];
   std::vector<Job> running = state_.running.jobs_of(table);
+  for (Job& job : claimer_.local().jobs_of(table)) running.push_back(std::move(job));
   if (running.empty()) co_return;
   const auto lost = co_await state.table.lost_running(std::move(running));
   for (const auto& [id, now] : lost) {
+    if (claimer_.drop_local(table, id)) continue;
     state_.log.warning(event::kJobClaimLost, {{"job", id}, {"status", now}}, "the row was changed while the job ran: stopping it");
     state_.running.stop_one(table, id, StopReason::claim_lost);
   }

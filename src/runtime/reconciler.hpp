@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/service.hpp"
+#include "runtime/claimer.hpp"
 #include "runtime/completer.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
@@ -11,7 +12,7 @@ namespace rowcrew {
 
 class Reconciler final : public Service {
  public:
-  Reconciler(NodeState& state, const Completer& completer);
+  Reconciler(NodeState& state, const Completer& completer, Claimer& claimer);
   std::string_view name() const override { return "reconciler"; }
   boost::asio::awaitable<void> run() override;
   void wake() { wake_.ring(); }
@@ -23,6 +24,7 @@ class Reconciler final : public Service {
 
   NodeState& state_;
   const Completer& completer_;
+  Claimer& claimer_;
   Wake wake_;
 };
 

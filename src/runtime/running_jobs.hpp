@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,14 +24,14 @@ enum class StopReason {
 };
 
 struct RunningJob {
-  RunningJob(Job claimed, std::size_t table_index, boost::asio::any_io_executor executor)
-      : job(std::move(claimed)), table(table_index), deadline(std::move(executor)) {}
+  RunningJob(Job claimed, std::size_t table_index) : job(std::move(claimed)), table(table_index) {}
   Job job;
   std::size_t table;  ///< index into NodeState::tables
   Mono started{};
   StopReason reason = StopReason::none;  ///< the first one counts
   boost::asio::cancellation_signal signal;
-  boost::asio::steady_timer deadline;
+  std::optional<boost::asio::steady_timer> deadline;  ///< once it has not ended at once
+  bool ended = false;
 };
 
 class RunningJobs {

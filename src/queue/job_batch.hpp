@@ -1,0 +1,102 @@
+// Jobs on their way between the database and the runtime, in batches: values only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <rowcrew/job.hpp>
+
+#include "queue/transition.hpp"
+
+namespace rowcrew {
+
+/// Which node claims; stands in every claim row.
+struct NodeIdentity {
+  std::int64_t node_id = 0;
+  std::int64_t epoch = 0;
+};
+
+struct ClaimedJob {
+  Job job;
+  int priority = 0;
+  std::int64_t hint_run_at_us = 0;  ///< of its ready hint, database clock
+};
+
+/// How many jobs of a queue to claim, from which marks on (ten, see Watermarks).
+struct ClaimWant {
+  std::string queue;
+  std::size_t count = 0;
+  std::vector<std::string> marks;
+};
+
+/// How many hints a claim took of each queue, stale ones included. As many as were asked for means
+/// that more may be due, however few of them were jobs.
+using TakenHints = std::map<std::string, std::size_t, std::less<>>;
+
+struct EndedJob {
+  Job job;
+  Ending ending;
+  std::int64_t duration_ms = 0;
+};
+
+/// Jobs to write the end of: looked at during the call only, before it first suspends.
+class EndedJobs {
+ public:
+  explicit EndedJobs(std::vector<const EndedJob*> jobs) : jobs_(std::move(jobs)) {}
+  EndedJobs(const std::vector<EndedJob>& jobs) {  // NOLINT: a batch by value is one by reference
+    for (const EndedJob& job : jobs) jobs_.push_back(&job);
+  }
+  /// Rows are locked in the order they are named: sorted, two batches cannot deadlock.
+  void sort_by_id();
+  const std::vector<const EndedJob*>& all() const { return jobs_; }
+
+ private:
+  std::vector<const EndedJob*> jobs_;
+};
+
+struct ClaimRow {
+  std::int64_t token;
+  std::vector<std::string> ids;
+};
+
+struct ReapedJob {
+  std::string id;
+  std::string job_type;
+  std::string status;  ///< "retrying" or "failed" (poison)
+  std::string app;
+  int attempts = 0;
+  int max_attempts = 1;
+  std::string code;
+  std::string message;
+};
+
+/// One page of rescued claims; `last_token` 0: there was none left to reap.
+struct ReapedPage {
+  std::int64_t last_token = 0;
+  std::vector<ReapedJob> jobs;
+};
+
+/// What one round trip to a job table carries, in one transaction: ends to write, then jobs to claim.
+struct Exchange {
+  std::vector<const EndedJob*> completed;
+  std::vector<std::int64_t> completed_drop;  ///< tokens whose claim rows go with these
+  std::vector<const EndedJob*> ended;        ///< otherwise than completed
+  std::vector<std::int64_t> ended_drop;
+  std::int64_t token = 0;  ///< of the claim; 0: none
+  NodeIdentity node;
+  std::vector<ClaimWant> wants;
+
+  bool empty() const { return completed.empty() && ended.empty() && token == 0; }
+  bool fused() const { return (completed.empty() ? 0 : 1) + (ended.empty() ? 0 : 1) + (token == 0 ? 0 : 1) > 1; }
+};
+
+struct Exchanged {
+  std::vector<std::string> completed;  ///< ids that were still ours
+  std::vector<std::string> ended;
+  std::vector<ClaimedJob> claimed;
+  TakenHints taken;
+};
+
+}  // namespace rowcrew

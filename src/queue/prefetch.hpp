@@ -1,0 +1,52 @@
+// How many jobs of a queue to claim ahead of its free slots: pure. Short jobs would otherwise leave
+// their slots empty for a round trip each; long ones gain nothing and would only wait here while
+// another node could run them.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+
+#include <rowcrew/clock.hpp>
+
+namespace rowcrew {
+
+class Prefetch {
+ public:
+  using Span = std::chrono::duration<double>;
+  struct Options {
+    std::size_t most = 500;  ///< 0: never ahead
+  };
+  explicit Prefetch(Options options) : options_(options) {}
+
+  /// A job ran this long.
+  void ran(MonoClock::duration span) { follow(run_, std::chrono::duration_cast<Span>(span), ran_); }
+  /// A claim of this queue's was answered after this long.
+  void answered(MonoClock::duration span) { follow(round_trip_, std::chrono::duration_cast<Span>(span), answered_); }
+
+  /// What `slots` slots are expected to end during two round trips, the one under way included; so
+  /// a job is not expected to wait here for longer than those take.
+  std::size_t depth(std::size_t slots) const {
+    if (options_.most == 0 || !ran_ || !answered_) return 0;
+    const double ends = static_cast<double>(slots) * 2 * round_trip_.count() / std::max(run_.count(), 1e-6);
+    // One or two that would be saved a round trip are not worth holding back from other nodes.
+    if (ends < static_cast<double>(slots) / 8) return 0;
+    return std::min(options_.most, static_cast<std::size_t>(ends));
+  }
+
+ private:
+  static void follow(Span& mean, Span sample, bool& known) {
+    // Long runs count at once, short ones slowly: what is held here must not be stuck behind them.
+    const double weight = !known || sample > mean ? 0.5 : 0.05;
+    mean = known ? mean + (sample - mean) * weight : sample;
+    known = true;
+  }
+
+  Options options_;
+  Span run_{};
+  Span round_trip_{};
+  bool ran_ = false;
+  bool answered_ = false;
+};
+
+}  // namespace rowcrew

@@ -1,0 +1,172 @@
+// The claimer's own loop: jobs that a node's death has met, and what waits here in vain.
+#include <algorithm>
+
+#include "base/event.hpp"
+#include "runtime/claimer.hpp"
+#include "runtime/completer.hpp"
+
+namespace rowcrew {
+namespace asio = boost::asio;
+namespace {
+using namespace std::chrono_literals;
+constexpr auto kUnservedDelay = 30s;
+constexpr auto kLongestLocalWait = 1s;
+constexpr std::size_t kMostRescued = 200;
+}  // namespace
+
+asio::awaitable<void> Claimer::run() {
+  suspect_running_ = false;
+  for (;;) co_await step();
+}
+
+asio::awaitable<void> Claimer::step() {
+  const Mono now = state_.clock.mono();
+  if (!unserved_.empty()) co_await park_unserved();
+  for (LocalJob& job : local_.older_than(now - kLongestLocalWait)) hand_back(std::move(job));
+  if (suspect_running_ && state_.running.empty()) {
+    suspect_running_ = false;
+    suspects_.settled();
+    next_suspect_look_ = now;
+    if (due_rung_) due_rung_();
+  }
+  if (!state_.may_claim() || suspect_running_) {
+    co_await wake_.wait_until(now + 1s);
+    co_return;
+  }
+  if (now >= next_suspect_look_) co_await look_for_suspects();
+  for (std::size_t table = 0; table < tables_.size(); ++table) {
+    if (rescued_due_[table]) co_await claim_rescued(table);
+  }
+  const auto action = suspects_.next(state_.clock.mono(), state_.running.size() + local_.size());
+  if (action == SuspectPacer::Action::claim_suspect) {
+    co_await run_suspect();
+    co_return;
+  }
+  if (action == SuspectPacer::Action::claim_normally && due_rung_) due_rung_();  // it may have held back until now
+  Mono until = next_suspect_look_;
+  if (local_.size() > 0) until = std::min(until, now + kLongestLocalWait / 4);
+  if (const auto change = suspects_.until()) until = std::min(until, *change);
+  co_await wake_.wait_until(until);
+}
+
+asio::awaitable<void> Claimer::look_for_suspects() {
+  const Mono now = state_.clock.mono();
+  next_suspect_look_ = now + std::chrono::duration_cast<MonoClock::duration>(state_.config.poll_every * (0.5 + state_.random.unit()));
+  bool waits = false;
+  try {
+    for (std::size_t table = 0; table < tables_.size(); ++table) {
+      const JobTable::Due due = co_await state_.tables[table]->table.has_suspect(open_queues());
+      rescued_due_[table] = due.rescued;
+      waits = waits || due.suspect;
+    }
+  } catch (const Error& e) {
+    state_.log.debug(event::kClaimFailed, {}, e.what());
+    co_return;
+  }
+  suspects_.looked(now, waits, state_.random.unit());
+}
+
+std::vector<ClaimWant> Claimer::free_slots() const {
+  std::vector<ClaimWant> wants;
+  for (const std::string& queue : open_queues()) {
+    const std::size_t taken = local_.size(queue) + queues_.find(queue)->second.asked;
+    const std::size_t free = state_.slots.free(queue);
+    if (free <= taken) continue;
+    ClaimWant want;
+    want.queue = queue;
+    want.count = free - taken;
+    wants.push_back(std::move(want));
+  }
+  return wants;
+}
+
+asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
+  std::vector<ClaimWant> wants = free_slots();
+  std::size_t room = 0;
+  for (const ClaimWant& want : wants) room += want.count;
+  if (room == 0) co_return;
+  room = std::min(room, kMostRescued);
+  TableState& state = *state_.tables[table];
+  const NodeIdentity node = state_.identity;
+  std::vector<std::int64_t> tokens;
+  for (std::size_t i = 0; i < room; ++i) tokens.push_back(state_.new_token());
+  for (const std::int64_t token : tokens) state.ledger.sending(token);
+  for (const ClaimWant& want : wants) queues_.find(want.queue)->second.asked += want.count;
+  std::vector<ClaimedJob> claimed;
+  bool failed = false;
+  try {
+    claimed = co_await state.table.claim_rescued(tokens, node, wants);
+  } catch (const Error& e) {
+    state_.log.debug(event::kClaimFailed, {}, e.what());
+    failed = true;
+  }
+  for (const ClaimWant& want : wants) queues_.find(want.queue)->second.asked -= want.count;
+  for (const std::int64_t token : tokens) state.ledger.unknown(token);
+  for (const ClaimedJob& job : claimed) state.ledger.claimed(job.job.claim_token, 1);
+  rescued_due_[table] = !failed && claimed.size() >= room;  // else the next look says
+  if (!claimed.empty()) {
+    tables_[table].found_nothing = false;
+    next_suspect_look_ = std::min(next_suspect_look_, state_.clock.mono() + 50ms);
+  }
+  accept(table, node.epoch, std::move(claimed));
+}
+
+asio::awaitable<void> Claimer::run_suspect() {
+  const std::vector<std::string> queues = open_queues();
+  bool failed = false;
+  for (std::size_t table = 0; table < state_.tables.size() && !suspect_running_ && !failed; ++table) {
+    TableState& state = *state_.tables[table];
+    const std::int64_t token = state_.new_token();
+    const std::int64_t epoch = state_.identity.epoch;
+    state.ledger.sending(token);
+    std::vector<ClaimedJob> claimed;
+    try {
+      claimed = co_await state.table.claim_suspect(token, state_.identity, queues);
+    } catch (const Error& e) {
+      state_.log.debug(event::kClaimFailed, {}, e.what());
+      failed = true;
+    }
+    state.ledger.unknown(token);
+    if (claimed.empty()) continue;
+    state.ledger.claimed(token, claimed.size());
+    tables_[table].found_nothing = false;
+    suspect_running_ = true;
+    accept(table, epoch, std::move(claimed));
+  }
+  if (!suspect_running_) {
+    suspects_.settled();
+    next_suspect_look_ = std::max(next_suspect_look_, state_.clock.mono() + 100ms);
+  }
+}
+
+asio::awaitable<void> Claimer::park_unserved() {
+  const std::vector<std::pair<std::size_t, Job>> all = std::exchange(unserved_, {});
+  if (state_.clock.mono() >= next_unserved_line_) {
+    next_unserved_line_ = state_.clock.mono() + 1min;
+    state_.log.warning(event::kJobUnserved, {{"job_type", all.front().second.job_type}, {"jobs", all.size()}},
+                       "no handler for this job type here: handed back, tried again in 30s");
+  }
+  for (std::size_t table = 0; table < tables_.size(); ++table) {
+    std::vector<Job> jobs;
+    std::map<std::int64_t, std::size_t> per_token;
+    for (const auto& [of, job] : all) {
+      if (of != table) continue;
+      jobs.push_back(job);
+      ++per_token[job.claim_token];
+    }
+    if (jobs.empty()) continue;
+    TableState& state = *state_.tables[table];
+    const std::vector<std::int64_t> dropped = state.ledger.ending_with(per_token);
+    try {
+      co_await state.table.park_unserved(std::move(jobs), dropped, kUnservedDelay);
+    } catch (const Error& e) {
+      // Given up here: reconciliation finds the claim and hands it back.
+      state_.log.debug(event::kClaimFailed, {}, e.what());
+    }
+    for (const auto& [token, n] : per_token) {
+      state.ledger.ended(token, n, std::find(dropped.begin(), dropped.end(), token) != dropped.end());
+    }
+  }
+}
+
+}  // namespace rowcrew

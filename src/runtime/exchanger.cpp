@@ -1,0 +1,211 @@
+#include "runtime/exchanger.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+
+#include "base/event.hpp"
+#include <rowcrew/fault.hpp>
+
+namespace rowcrew {
+namespace asio = boost::asio;
+namespace {
+using namespace std::chrono_literals;
+/// Below this a second round trip costs more than it saves.
+constexpr std::size_t kWorthALane = 64;
+}  // namespace
+
+struct Exchanger::Load {
+  std::size_t table = 0;
+  std::unique_ptr<Completer::Batch> batch;
+  std::unique_ptr<ClaimPlan> plan;
+  explicit operator bool() const { return (batch && batch->size() > 0) || plan; }
+};
+
+class Exchanger::Lane final : public Service {
+ public:
+  Lane(Exchanger& exchanger, std::unique_ptr<Wire> wire, std::size_t number)
+      : exchanger_(exchanger), wire_(std::move(wire)), number_(number), name_("lane" + std::to_string(number)),
+        wake_(exchanger.state_.executor, exchanger.state_.clock) {}
+
+  std::string_view name() const override { return name_; }
+  asio::awaitable<void> run() override;
+
+  bool idle() const { return waiting_; }
+  bool first() const { return number_ == 0; }
+  void ring() { wake_.ring(); }
+
+ private:
+  asio::awaitable<void> carry();
+  asio::awaitable<void> send_ends(std::optional<DbError>& error);
+  asio::awaitable<void> claim_around();
+  void give_back();
+  asio::awaitable<Exchanged> send(std::size_t table, Exchange what, std::optional<DbError>& error);
+
+  Exchanger& exchanger_;
+  std::unique_ptr<Wire> wire_;
+  std::size_t number_;
+  std::string name_;
+  Wake wake_;
+  Load load_;  ///< what is on its way
+  bool waiting_ = false;
+};
+
+Exchanger::Exchanger(NodeState& state, Claimer& claimer, Completer& completer, std::vector<std::unique_ptr<Wire>> wires)
+    : state_(state), claimer_(claimer), completer_(completer) {
+  for (auto& wire : wires) lanes_.push_back(std::make_unique<Lane>(*this, std::move(wire), lanes_.size()));
+}
+
+Exchanger::~Exchanger() = default;
+
+std::vector<Service*> Exchanger::lanes() {
+  std::vector<Service*> all;
+  for (const auto& lane : lanes_) all.push_back(lane.get());
+  return all;
+}
+
+bool Exchanger::enough_for_two() const {
+  const Mono now = state_.clock.mono();
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+    if (completer_.waiting(table) >= kWorthALane) return true;
+    if (claimer_.room(table) >= kWorthALane && claimer_.due(table) <= now) return true;
+  }
+  return false;
+}
+
+void Exchanger::ring() {
+  for (const auto& lane : lanes_) {
+    if (!lane->idle()) continue;
+    if (lane->first() || enough_for_two()) lane->ring();
+    return;
+  }
+}
+
+/// Of the tables in turn the first that has something.
+Exchanger::Load Exchanger::gather(Lane& lane) {
+  Load load;
+  if (!lane.first() && !enough_for_two()) return load;
+  const Mono now = state_.clock.mono();
+  for (std::size_t i = 0; i < state_.tables.size(); ++i) {
+    const std::size_t table = (next_table_ + i) % state_.tables.size();
+    const bool ends = completer_.waiting(table) > 0 && completer_.not_before() <= now;
+    if (!ends && claimer_.due(table) > now) continue;
+    next_table_ = (table + 1) % state_.tables.size();
+    load.table = table;
+    load.batch = completer_.take(table);
+    load.plan = claimer_.plan(table);
+    return load;
+  }
+  return load;
+}
+
+Mono Exchanger::next_due() const {
+  Mono due = state_.clock.mono() + 1h;
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+    due = std::min(due, claimer_.due(table));
+    if (completer_.waiting(table) > 0) due = std::min(due, completer_.not_before());
+  }
+  return due;
+}
+
+asio::awaitable<void> Exchanger::Lane::run() {
+  give_back();  // what was on its way when this service failed
+  for (;;) {
+    load_ = exchanger_.gather(*this);
+    if (load_) {
+      co_await carry();
+      continue;
+    }
+    waiting_ = true;
+    const Mono until = first() ? exchanger_.next_due() : exchanger_.state_.clock.mono() + 1h;
+    co_await wake_.wait_until(until);
+    waiting_ = false;
+  }
+}
+
+void Exchanger::Lane::give_back() {
+  waiting_ = false;
+  const DbError unknown(ErrorClass::transient, "", "the lane failed", true, true);
+  if (load_.batch) exchanger_.completer_.refused(std::move(load_.batch), unknown);
+  if (load_.plan) exchanger_.claimer_.refused(std::move(load_.plan), unknown);
+}
+
+asio::awaitable<Exchanged> Exchanger::Lane::send(std::size_t table, Exchange what, std::optional<DbError>& error) {
+  Exchanged done;
+  try {
+    done = co_await exchanger_.state_.tables[table]->table.exchange(*wire_, std::move(what));
+  } catch (const DbError& e) {
+    error = e;
+  } catch (const TransientError& e) {  // nothing was sent
+    error = DbError(ErrorClass::transient, "", e.what(), true, false);
+  }
+  co_return done;
+}
+
+asio::awaitable<void> Exchanger::Lane::carry() {
+  Exchange what;
+  exchanger_.completer_.add_to(what, *load_.batch);
+  if (load_.plan) {
+    what.token = load_.plan->token;
+    what.node = load_.plan->node;
+    what.wants = load_.plan->wants;
+  }
+  const bool ends = load_.batch->size() > 0;
+  const bool claims = load_.plan != nullptr;
+  const bool fused = what.fused();
+  std::optional<DbError> error;
+  if (ends) ROWCREW_FAULT_POINT("finish.sending");
+  exchanger_.ring();  // another lane may take what this one leaves
+  Exchanged done = co_await send(load_.table, std::move(what), error);
+  if (!error) {
+    if (ends) ROWCREW_FAULT_POINT("finish.committed");
+    if (claims) ROWCREW_FAULT_POINT("claim.committed");
+    exchanger_.completer_.written(std::move(load_.batch), done);
+    if (claims) exchanger_.claimer_.answered(std::move(load_.plan), std::move(done.claimed), done.taken);
+    co_return;
+  }
+  // One part was refused and took the others along: each by itself.
+  if (fused && !error->connection_lost()) {
+    error.reset();
+    if (ends) co_await send_ends(error);
+    if (claims) co_await claim_around();
+  } else if (claims && error->sqlstate() == "55P03") {
+    co_await claim_around();
+  }
+  if (load_.batch && error) exchanger_.completer_.refused(std::move(load_.batch), *error);
+  if (load_.batch) exchanger_.completer_.written(std::move(load_.batch), done);
+  if (load_.plan) exchanger_.claimer_.refused(std::move(load_.plan), *error);
+}
+
+asio::awaitable<void> Exchanger::Lane::send_ends(std::optional<DbError>& error) {
+  Exchange what;
+  exchanger_.completer_.add_to(what, *load_.batch);
+  const Exchanged done = co_await send(load_.table, std::move(what), error);
+  if (!error) exchanger_.completer_.written(std::move(load_.batch), done);
+}
+
+/// In the form that steps around rows which somebody holds locked (55P03); through the pool.
+asio::awaitable<void> Exchanger::Lane::claim_around() {
+  TableState& table = *exchanger_.state_.tables[load_.table];
+  ClaimPlan& plan = *load_.plan;
+  table.ledger.unknown(plan.token);
+  plan.token = exchanger_.state_.new_token();
+  table.ledger.sending(plan.token);
+  std::vector<ClaimedJob> claimed;
+  TakenHints taken;
+  std::optional<DbError> error;
+  try {
+    claimed = co_await table.table.claim_unlocked(plan.token, plan.node, plan.wants, &taken);
+  } catch (const DbError& e) {
+    error = e;
+  } catch (const TransientError& e) {
+    error = DbError(ErrorClass::transient, "", e.what(), true, false);
+  }
+  if (error) {
+    exchanger_.claimer_.refused(std::move(load_.plan), *error);
+  } else {
+    exchanger_.claimer_.answered(std::move(load_.plan), std::move(claimed), taken);
+  }
+}
+
+}  // namespace rowcrew

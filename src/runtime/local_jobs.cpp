@@ -1,0 +1,60 @@
+#include "runtime/local_jobs.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace rowcrew {
+
+std::size_t LocalJobs::size(std::string_view queue) const {
+  const auto at = queues_.find(queue);
+  return at == queues_.end() ? 0 : at->second.size();
+}
+
+std::size_t LocalJobs::size() const {
+  std::size_t n = 0;
+  for (const auto& [queue, jobs] : queues_) n += jobs.size();
+  return n;
+}
+
+LocalJob LocalJobs::pop(std::string_view queue) {
+  auto& jobs = queues_.find(queue)->second;
+  LocalJob job = std::move(jobs.front());
+  jobs.pop_front();
+  return job;
+}
+
+std::vector<LocalJob> LocalJobs::older_than(Mono when) {
+  std::vector<LocalJob> old;
+  for (auto& [queue, jobs] : queues_) {
+    while (!jobs.empty() && jobs.front().since < when) {
+      old.push_back(std::move(jobs.front()));
+      jobs.pop_front();
+    }
+  }
+  return old;
+}
+
+std::vector<Job> LocalJobs::jobs_of(std::size_t table) const {
+  std::vector<Job> all;
+  for (const auto& [queue, jobs] : queues_) {
+    for (const LocalJob& job : jobs) {
+      if (job.table == table) all.push_back(job.claimed.job);
+    }
+  }
+  return all;
+}
+
+bool LocalJobs::drop(std::size_t table, std::string_view id, std::int64_t& token) {
+  for (auto& [queue, jobs] : queues_) {
+    const auto at = std::find_if(jobs.begin(), jobs.end(), [&](const LocalJob& job) {
+      return job.table == table && job.claimed.job.id == id;
+    });
+    if (at == jobs.end()) continue;
+    token = at->claimed.job.claim_token;
+    jobs.erase(at);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace rowcrew
