@@ -54,8 +54,8 @@ END $$;
 -- On <table>_parked: what is due before the sleeper looks by itself.
 CREATE FUNCTION rowcrew.wake_soon() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-  IF EXISTS (SELECT FROM fresh WHERE run_at < rowcrew.clock_now() + interval '20 s') THEN
-    PERFORM rowcrew.wake_sleepers(TG_ARGV[0]);
+  IF EXISTS (SELECT FROM fresh WHERE run_at < rowcrew.clock_now() + interval '40 s') THEN
+    PERFORM rowcrew.wake_sleepers('parked');
   END IF;
   RETURN NULL;
 END $$;
@@ -138,7 +138,7 @@ BEGIN
                  v_ready, p_table);
   EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_wake ON %s', v_parked);
   EXECUTE format('CREATE TRIGGER rowcrew_wake AFTER INSERT ON %s REFERENCING NEW TABLE AS fresh'
-                 ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake_soon(%L)', v_parked, p_table);
+                 ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake_soon()', v_parked);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_wake', v_ready);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_wake', v_parked);
 END $keep$;
@@ -147,6 +147,18 @@ END $keep$;
 CREATE FUNCTION rowcrew.parked_reason(p_status text, p_crashes integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE WHEN p_crashes > 1 THEN 'suspect' WHEN p_crashes = 1 THEN 'rescued'
               WHEN p_status = 'pending' THEN 'scheduled' ELSE 'backoff' END
+$$;
+
+-- Whether a job of these queues has been due for two seconds. A fleet that is not full takes it sooner.
+CREATE FUNCTION rowcrew.overdue(p_queues text[]) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (
+    SELECT FROM unnest(p_queues) AS w (queue), generate_series(0, 9) AS g (priority), LATERAL (
+      SELECT FROM rowcrew.job_queue_ready r
+      WHERE r.queue = w.queue AND r.priority = g.priority AND r.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
+  OR EXISTS (
+    SELECT FROM unnest(p_queues) AS w (queue), generate_series(0, 9) AS g (priority), LATERAL (
+      SELECT FROM rowcrew.processing_jobs_ready r
+      WHERE r.queue = w.queue AND r.priority = g.priority AND r.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
 $$;
 
 DO $$
@@ -171,5 +183,14 @@ BEGIN
   END LOOP;
 END $$;
 DROP FUNCTION rowcrew.refuse_update();
+
+-- Nodes that rest reread the policies of job types when they are told.
+CREATE FUNCTION rowcrew.announce_policies() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('rowcrew_command', 'policies');
+  RETURN NULL;
+END $$;
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.job_type
+  FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.announce_policies();
 
 UPDATE rowcrew.meta SET schema_version = 10;

@@ -42,6 +42,9 @@ class ClaimPacer {
   void claimed(Mono now, std::span<const Answer> answers, double unit);
   void failed(Mono now, double unit);
 
+  /// How long to rest after a claim that found less than it asked for.
+  void poll_every(std::chrono::milliseconds span) { options_.poll_every = span; }
+
   /// When to claim next; at or before now: at once.
   Mono due() const { return due_; }
   /// No queue is known to hold more than was taken.

@@ -224,9 +224,24 @@ JobTable::Awaitable<std::optional<std::chrono::milliseconds>> JobTable::next_par
   co_return std::chrono::milliseconds(rows.integer(0, 0));
 }
 
-JobTable::Awaitable<std::int64_t> JobTable::audit_pages() {
+JobTable::Awaitable<JobTable::Pulse> JobTable::pulse(Ids queues) {
+  Params params;
+  params.add_array(queues);
+  const Rows rows = co_await db_.query(statements_.render(sql::pulse), std::move(params));
+  Pulse found;
+  if (!rows.is_null(0, 0)) found.next_parked = std::chrono::milliseconds(rows.integer(0, 0));
+  found.survivors = rows.boolean(0, 1);
+  found.orphans = rows.boolean(0, 2);
+  found.ready = rows.boolean(0, 3);
+  co_return found;
+}
+
+JobTable::Awaitable<JobTable::Extent> JobTable::audit_pages() {
   const Rows rows = co_await db_.query(statements_.render(sql::audit_pages), Params{});
-  co_return rows.integer(0, 0);
+  Extent extent;
+  extent.pages = rows.integer(0, 0);
+  extent.changes = rows.integer(0, 1);
+  co_return extent;
 }
 
 JobTable::Awaitable<Ids> JobTable::audit_find(std::int64_t first_page, std::int64_t pages) {

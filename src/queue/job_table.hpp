@@ -80,7 +80,21 @@ class JobTable {
   /// Milliseconds until the next parked job is due; nullopt when none is parked.
   Awaitable<std::optional<std::chrono::milliseconds>> next_parked();
 
-  Awaitable<std::int64_t> audit_pages();
+  /// See sql/queries/pulse.sql.
+  struct Pulse {
+    std::optional<std::chrono::milliseconds> next_parked;
+    bool survivors = false;
+    bool orphans = false;
+    bool ready = false;
+  };
+  Awaitable<Pulse> pulse(std::vector<std::string> queues);
+
+  /// How many pages there are to walk, and a number that grows with every change of the table.
+  struct Extent {
+    std::int64_t pages = 0;
+    std::int64_t changes = 0;
+  };
+  Awaitable<Extent> audit_pages();
   Awaitable<std::vector<std::string>> audit_find(std::int64_t first_page, std::int64_t pages);
   Awaitable<std::vector<std::string>> audit_heal(std::vector<std::string> ids);
 

@@ -10,6 +10,7 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr std::size_t kMostPerClaim = 500;
+constexpr auto kRestingPoll = 1min;
 }  // namespace
 
 Claimer::Claimer(NodeState& state, Executor& executor, Completer& completer)
@@ -29,8 +30,26 @@ void Claimer::wake(std::string_view table) {
     tables_[i].pacer.woken(state_.clock.mono());
     tables_[i].found_nothing = false;
   }
-  wake_.ring();
+  if (table.empty()) look_for_survivors();
   if (due_rung_) due_rung_();
+}
+
+/// Not at every announcement: once a second is enough for what has met a death.
+void Claimer::look_for_survivors() {
+  next_suspect_look_ = std::min(next_suspect_look_, last_suspect_look_ + 1s);
+  wake_.ring();
+}
+
+void Claimer::rest(bool may_rest) {
+  if (may_rest == resting_) return;
+  resting_ = may_rest;
+  for (Table& table : tables_) table.pacer.poll_every(may_rest ? std::chrono::milliseconds(kRestingPoll) : state_.config.poll_every);
+  if (!may_rest) wake();
+}
+
+bool Claimer::quiet() const {
+  return std::all_of(tables_.begin(), tables_.end(), [](const Table& t) { return t.pacer.idle(); }) &&
+         std::all_of(queues_.begin(), queues_.end(), [](const auto& q) { return q.second.asked == 0; });
 }
 
 void Claimer::slot_freed(std::string_view queue, MonoClock::duration ran) {
@@ -149,7 +168,9 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, std::vector<ClaimedJob> 
   table.marks.settle();
   table.found_nothing = claimed.empty() && taken.empty();
   table.pacer.claimed(now, answers, state_.random.unit());
+  found_something_ = found_something_ || !claimed.empty();
   accept(plan->table, plan->node.epoch, std::move(claimed));
+  if (short_ && table.pacer.idle()) short_();
 }
 
 void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {

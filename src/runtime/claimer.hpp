@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/service.hpp"
@@ -44,6 +45,16 @@ class Claimer final : public Service {
   void slot_freed(std::string_view queue, MonoClock::duration ran);
   /// After a reconnect: look once without marks.
   void look_everywhere();
+  /// Jobs that a node's death has met are due somewhere.
+  void look_for_survivors();
+  /// Whether somebody else makes sure that nothing is missed: polls become rare.
+  void rest(bool may_rest);
+  /// No claim is on its way and no queue is known to hold more.
+  bool quiet() const;
+  /// Whether a claim gave a job since this was last asked.
+  bool found_something() { return std::exchange(found_something_, false); }
+  /// Called when a claim has found less than it asked for.
+  void on_short(std::function<void()> handler) { short_ = std::move(handler); }
   /// The lease is over: what waits here is somebody else's soon.
   void forget_local();
   /// The node stops: what has not started goes back.
@@ -106,7 +117,11 @@ class Claimer final : public Service {
   std::function<void()> due_rung_;
   std::vector<std::pair<std::size_t, Job>> unserved_;
   std::vector<bool> rescued_due_;
+  std::function<void()> short_;
+  bool found_something_ = false;
+  bool resting_ = false;
   Mono next_suspect_look_{};
+  Mono last_suspect_look_{};
   Mono next_unserved_line_{};
   bool suspect_running_ = false;
   bool starting_ = false;

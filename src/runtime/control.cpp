@@ -10,6 +10,7 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr auto kPoll = 10s;
+constexpr auto kPollListening = 2min;  // commands are announced
 constexpr auto kTailTick = 200ms;
 constexpr int kChunksPerTick = 20;
 }  // namespace
@@ -24,7 +25,7 @@ asio::awaitable<void> Control::run() {
     const Mono now = state_.clock.mono();
     try {
       if (now >= next_look && state_.identity.node_id != 0) {
-        next_look = now + kPoll;
+        next_look = now + (state_.config.listen ? std::chrono::milliseconds(kPollListening) : std::chrono::milliseconds(kPoll));
         co_await carry_out_pending();
       }
       if (tapped_) co_await publish_tail();

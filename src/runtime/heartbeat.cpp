@@ -2,9 +2,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/event.hpp"
+#include "queue/job_rows.hpp"
 #include "sql_queries.hpp"
 
 namespace rowcrew {
@@ -79,6 +81,9 @@ asio::awaitable<void> Heartbeat::beat() {
     co_return;
   }
   state_.lease->acknowledged(sent);
+  state_.leader_present = rows.boolean(0, 0);
+  if (rows.boolean(0, 1)) events_.overdue();
+  events_.beaten();
   if (!held && state_.holds_lease()) events_.may_claim();
   co_await reread_settings();
   co_await watch_others();
@@ -98,14 +103,17 @@ asio::awaitable<void> Heartbeat::watch_others() {
   const Mono asked = state_.clock.mono();
   const Rows rows = co_await state_.db.query(sql::node_watch, Params{});
   std::vector<NodeBeat> beats;
+  std::set<std::string> served;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     NodeBeat beat{};
     beat.node_id = rows.integer(i, 0);
     beat.epoch = rows.integer(i, 1);
     beat.beat = rows.integer(i, 2);
     beat.lease = std::chrono::milliseconds(rows.integer(i, 3));
+    for (const std::string& queue : split_array(rows.text(i, 4))) served.insert(queue);
     if (beat.node_id != state_.identity.node_id) beats.push_back(beat);
   }
+  know_fleet(beats.size(), std::move(served));
   for (const NodeBeat& late : watch_.observe(asked, state_.clock.mono(), beats)) {
     Params params;
     params.add(late.node_id).add(late.epoch).add(late.beat);
@@ -117,6 +125,19 @@ asio::awaitable<void> Heartbeat::watch_others() {
   }
 }
 
+void Heartbeat::know_fleet(std::size_t others, std::set<std::string> served) {
+  state_.others = others;
+  const auto own = state_.config.queue_names();
+  state_.others_serve_more = std::any_of(served.begin(), served.end(), [&](const std::string& queue) {
+    return std::find(own.begin(), own.end(), queue) == own.end();
+  });
+  served.insert(own.begin(), own.end());
+  state_.fleet_queues.clear();
+  for (const std::string& queue : served) {
+    if (!state_.paused.contains(queue)) state_.fleet_queues.push_back(queue);
+  }
+}
+
 asio::awaitable<void> Heartbeat::reread_settings() {
   const Rows paused = co_await state_.db.query(sql::node_settings, Params{});
   std::set<std::string, std::less<>> now_paused;
@@ -124,7 +145,10 @@ asio::awaitable<void> Heartbeat::reread_settings() {
   const bool changed = now_paused != state_.paused;
   state_.paused = std::move(now_paused);
   if (state_.clock.mono() >= next_job_types_) {
-    next_job_types_ = state_.clock.mono() + 30s;
+    // A node that has done nothing is told of new policies, and has no use for new ports.
+    const std::int64_t started = state_.statistics.total(Statistics::Count::started);
+    next_job_types_ = state_.clock.mono() + (started == started_ ? std::chrono::seconds(5min) : 30s);
+    started_ = started;
     state_.job_types.load(co_await state_.db.query(sql::node_job_types, Params{}));
     const Rows ports = co_await state_.db.query(sql::node_ports, Params{});
     for (const std::string& fault : state_.ports.load(ports)) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 
 #include "base/service.hpp"
@@ -17,9 +18,13 @@ class Heartbeat final : public Service {
     std::function<void()> may_claim;   ///< registered, or the lease has come back
     std::function<void()> lease_over;  ///< every handler was asked to stop
     std::function<void()> node_dead;   ///< some node was declared dead: its claims wait to be reaped
+    std::function<void()> overdue;     ///< jobs of this node's queues have been due for a while
+    std::function<void()> beaten;      ///< a heartbeat has told what there is to know
   };
   Heartbeat(NodeState& state, std::string version, Events events);
 
+  /// Policies of job types have changed: the next beat reads them.
+  void policies_changed() { next_job_types_ = Mono{}; }
   std::string_view name() const override { return "heartbeat"; }
   boost::asio::awaitable<void> run() override;
   /// Forgets this node in the database, so that nobody has to wait for its lease. At the very end.
@@ -31,6 +36,7 @@ class Heartbeat final : public Service {
   boost::asio::awaitable<void> watch_others();
   boost::asio::awaitable<void> reread_settings();
   boost::asio::awaitable<void> write_statistics();
+  void know_fleet(std::size_t others, std::set<std::string> served);
   void declared_dead();
 
   NodeState& state_;
@@ -38,6 +44,7 @@ class Heartbeat final : public Service {
   Events events_;
   LeaseWatch watch_;
   Mono next_job_types_{};
+  std::int64_t started_ = -1;
 };
 
 /// Ends every handler in time when the lease cannot be renewed, whatever the heartbeat is stuck in.

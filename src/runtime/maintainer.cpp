@@ -15,7 +15,8 @@ constexpr int kForgetPage = 1'000;
 }  // namespace
 
 Maintainer::Maintainer(NodeState& state, std::function<void()> healed)
-    : state_(state), healed_(std::move(healed)), next_page_(state.tables.size(), 0), suspicious_(state.tables.size()) {}
+    : state_(state), healed_(std::move(healed)), next_page_(state.tables.size(), 0), suspicious_(state.tables.size()),
+      changes_(state.tables.size(), -1), clean_pages_(state.tables.size(), 0) {}
 
 asio::awaitable<void> Maintainer::run() {
   Mono next_forget{};
@@ -24,10 +25,12 @@ asio::awaitable<void> Maintainer::run() {
     const auto pause = std::max<MonoClock::duration>(
         std::chrono::duration_cast<MonoClock::duration>(state_.config.audit_every * (0.75 + 0.5 * state_.random.unit())),
         audit_took_ * 20);
-    co_await state_.clock.sleep_until(state_.clock.mono() + pause);
-    if (!state_.may_claim()) continue;
+    const bool quiet = !changed_;
+    co_await state_.clock.sleep_until(state_.clock.mono() + pause * (quiet ? 3 : 1));
+    if (!state_.may_claim() || !state_.leads()) continue;
     try {
       const Mono began = state_.clock.mono();
+      changed_ = false;
       for (std::size_t table = 0; table < state_.tables.size(); ++table) co_await audit(table);
       audit_took_ = state_.clock.mono() - began;
       if (state_.clock.mono() >= next_forget) {
@@ -52,10 +55,18 @@ asio::awaitable<void> Maintainer::audit(std::size_t table) {
     }
     if (!healed.empty()) healed_();
   }
-  const std::int64_t pages = co_await jobs.audit_pages();
+  const JobTable::Extent extent = co_await jobs.audit_pages();
+  // A whole clean walk over a table that has not changed since needs no other.
+  const bool same = extent.changes == changes_[table];
+  if (same && clean_pages_[table] >= extent.pages) co_return;
+  changed_ = true;
+  if (!same) clean_pages_[table] = 0;
+  changes_[table] = extent.changes;
+  const std::int64_t pages = extent.pages;
   if (next_page_[table] >= pages) next_page_[table] = 0;
   suspicious_[table] = co_await jobs.audit_find(next_page_[table], kPagesPerPass);
   next_page_[table] += kPagesPerPass;
+  clean_pages_[table] = suspicious_[table].empty() ? clean_pages_[table] + kPagesPerPass : 0;
 }
 
 asio::awaitable<void> Maintainer::forget() {

@@ -24,6 +24,9 @@ class Maintainer final : public Service {
   std::function<void()> healed_;
   std::vector<std::int64_t> next_page_;               ///< per table: where the audit goes on
   std::vector<std::vector<std::string>> suspicious_;  ///< per table: finds of the last pass
+  std::vector<std::int64_t> changes_;      ///< of the table, when it was last looked at
+  std::vector<std::int64_t> clean_pages_;  ///< walked without a find since the table last changed
+  bool changed_ = true;
   MonoClock::duration audit_took_{};
 };
 

@@ -9,16 +9,20 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
   if (!parts.config.listen) return nullptr;
   ListenerOptions options;
   options.connection = parts.connection;
-  options.channels = {"rowcrew_wake", "rowcrew_command"};
-  auto on_notify = [&services](std::string_view channel, std::string_view) {
+  options.channels = {"rowcrew_wake", "rowcrew_fan", "rowcrew_command"};
+  options.self_test = std::chrono::minutes(2);  // a beat finds what an unnoticed loss has missed
+  auto on_notify = [&services](std::string_view channel, std::string_view payload) {
     if (channel == "rowcrew_wake") {
-      services.claimer.wake();
+      services.gatekeeper.notified(payload);
+    } else if (channel == "rowcrew_fan") {
+      if (!services.state.leader) services.claimer.wake();
     } else {
+      if (payload == "policies") services.heartbeat.policies_changed();
       services.control.wake();
     }
   };
   auto on_ready = [&services] {
-    services.claimer.look_everywhere();
+    services.gatekeeper.reconnected();
     services.control.wake();
     services.reconciler.wake();
   };
@@ -39,6 +43,11 @@ std::vector<std::unique_ptr<Wire>> make_wires(const NodeParts& parts) {
   return wires;
 }
 
+std::unique_ptr<Wire> make_gate(const NodeParts& parts) {
+  if (!parts.config.listen || parts.connection.pooled) return nullptr;
+  return std::make_unique<Lane>(parts.connection, parts.io.get_executor(), parts.clock);
+}
+
 }  // namespace
 
 NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_ended)
@@ -49,17 +58,21 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       exchanger(state, claimer, completer, make_wires(parts)),
       heartbeat(state, parts.version,
                 Heartbeat::Events{[this] { claimer.look_everywhere(); }, [this] { lease_over(); },
-                                  [this] { reaper.wake(); }}),
+                                  [this] { reaper.wake(); }, [this] { claimer.wake(); },
+                                  [this] { gatekeeper.beaten(); }}),
       lease_guard(state, [this] { lease_over(); }),
       reaper(state, [this] { claimer.wake(); }),
       reconciler(state, completer, claimer),
       promoter(state, [this] { claimer.wake(); }),
       scheduler(state),
       maintainer(state, [this] { claimer.wake(); }),
+      gatekeeper(state, claimer, make_gate(parts),
+                 Gatekeeper::Events{[this](std::chrono::milliseconds due) { promoter.expect(due); }, [this] { reaper.wake(); }}),
       control(state, parts.log),
       watchdog(parts.clock),
       listener(make_listener(parts, *this)) {
   executor.on_ended(std::move(job_ended));
+  claimer.on_short([this] { gatekeeper.settled(); });
   claimer.on_due([this] { exchanger.ring(); });
   completer.on_batch([this] { exchanger.ring(); });
   completer.on_parked([this](std::chrono::milliseconds delay) { promoter.expect(delay); });
@@ -84,6 +97,7 @@ void NodeServices::start(Supervisor& supervisor) {
   supervisor.start(control);
   if (listener) supervisor.start(*listener);
   supervisor.start(claimer);
+  supervisor.start(gatekeeper);
 }
 
 }  // namespace rowcrew

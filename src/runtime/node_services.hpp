@@ -11,6 +11,7 @@
 #include "runtime/control.hpp"
 #include "runtime/exchanger.hpp"
 #include "runtime/executor.hpp"
+#include "runtime/gatekeeper.hpp"
 #include "runtime/heartbeat.hpp"
 #include "runtime/maintainer.hpp"
 #include "runtime/node.hpp"
@@ -42,6 +43,7 @@ struct NodeServices {
   Promoter promoter;
   Scheduler scheduler;
   Maintainer maintainer;
+  Gatekeeper gatekeeper;
   Control control;
   Watchdog watchdog;
   std::unique_ptr<Listener> listener;  ///< null: polling only

@@ -61,6 +61,14 @@ struct NodeState {
   std::optional<LeaseKeeper> lease;  ///< of this registration
   bool stopping = false;             ///< no new claims, ticks, maintenance
 
+  bool leader = false;             ///< this node decides for the fleet (gatekeeper.hpp)
+  bool leader_present = false;     ///< some node does, the last heartbeat says
+  std::size_t others = 0;          ///< other live nodes
+  bool others_serve_more = false;  ///< queues that this node does not
+  std::vector<std::string> fleet_queues;  ///< of all live nodes, without paused ones
+
+  /// Whether what one node must do for all is this node's: its leader's, or without one everybody's.
+  bool leads() const { return leader || !leader_present; }
   bool holds_lease() const { return identity.node_id != 0 && lease && lease->holds(clock.mono()); }
   bool may_claim() const { return !stopping && holds_lease(); }
   /// 63 random bits, never 0: a token of another node or of before a failover cannot come again.

@@ -25,8 +25,9 @@ void Promoter::expect(std::chrono::milliseconds delay) {
 
 asio::awaitable<void> Promoter::run() {
   for (;;) {
-    next_ = state_.clock.mono() + kLongestNap;
-    if (state_.may_claim()) {
+    // The leader is told of what is parked; without one every node looks for itself.
+    next_ = state_.clock.mono() + (state_.leader_present ? std::chrono::milliseconds(1h) : std::chrono::milliseconds(kLongestNap));
+    if (state_.may_claim() && (state_.leads() || !passed_)) {
       try {
         const Mono due = co_await promote_due();
         passed_ = true;

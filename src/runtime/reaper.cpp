@@ -11,13 +11,14 @@ Reaper::Reaper(NodeState& state, std::function<void()> rescued)
     : state_(state), rescued_(std::move(rescued)), wake_(state.executor, state.clock) {}
 
 asio::awaitable<void> Reaper::run() {
+  bool rung = true;
   for (;;) {
-    if (state_.holds_lease() && !state_.stopping) {
+    // Also without a death seen here: a claim may commit after its node was reaped. The leader is told.
+    if (state_.holds_lease() && !state_.stopping && (rung || !state_.leader_present)) {
       for (const auto& table : state_.tables) co_await reap_table(table->table);
     }
-    // Also without a death seen here: a claim may commit after its node was reaped.
     const auto pause = state_.config.lease * (0.3 + 0.2 * state_.random.unit());
-    co_await wake_.wait_until(state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(pause));
+    rung = co_await wake_.wait_until(state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(pause));
   }
 }
 

@@ -10,7 +10,7 @@ namespace asio = boost::asio;
 namespace {
 
 using namespace std::chrono_literals;
-constexpr std::chrono::milliseconds kLongestNap = 5s;  // a new schedule is noticed within this
+constexpr std::chrono::milliseconds kLongestNap = 10s;  // a new schedule is noticed within this
 
 Cron::Moment moment(std::int64_t ms) { return Cron::Moment(std::chrono::milliseconds(ms)); }
 
@@ -19,7 +19,7 @@ Cron::Moment moment(std::int64_t ms) { return Cron::Moment(std::chrono::millisec
 asio::awaitable<void> Scheduler::run() {
   for (;;) {
     std::chrono::milliseconds nap = 1s;
-    if (state_.may_claim()) {
+    if (state_.may_claim() && state_.leads()) {
       try {
         nap = co_await pass();
       } catch (const Error& e) {

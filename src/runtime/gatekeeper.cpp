@@ -1,0 +1,204 @@
+#include "runtime/gatekeeper.hpp"
+
+#include <algorithm>
+
+#include "base/event.hpp"
+#include "sql_queries.hpp"
+
+namespace rowcrew {
+namespace asio = boost::asio;
+namespace {
+using namespace std::chrono_literals;
+constexpr auto kPulseAwake = 1s;
+constexpr auto kPulseAsleep = 30s;  // a parked job that is due sooner than 40 s notifies
+constexpr auto kUndrainedPoll = 1s;
+constexpr auto kFanOutEvery = 5ms;
+constexpr int kSleepTries = 5;
+}  // namespace
+
+Gatekeeper::Gatekeeper(NodeState& state, Claimer& claimer, std::unique_ptr<Wire> wire, Events events)
+    : state_(state), claimer_(claimer), wire_(std::move(wire)), events_(std::move(events)), wake_(state.executor, state.clock) {}
+
+void Gatekeeper::notified(std::string_view what) {
+  if (!state_.leader) return;  // the leader's business
+  if (what == "parked") {
+    pulse_due_ = true;
+    wake_.ring();
+    return;
+  }
+  claimer_.wake(what);
+  if (state_.others > 0 && (claimer_.full() || state_.others_serve_more)) {
+    fan_due_ = true;
+    wake_.ring();
+  }
+  if (asleep_ && policy_.notified(state_.clock.mono())) {
+    rise_ = true;
+    wake_.ring();
+  }
+}
+
+void Gatekeeper::beaten() {
+  if (!active()) return;
+  // The lock is gone although we think that we hold it: the session was killed.
+  if (state_.leader && !state_.leader_present) abdicate();
+  claimer_.rest(state_.leader_present);
+  if (!state_.leader && !state_.leader_present) wake_.ring();
+}
+
+void Gatekeeper::reconnected() {
+  claimer_.look_everywhere();
+  pulse_due_ = true;
+  wake_.ring();
+}
+
+void Gatekeeper::abdicate() {
+  state_.leader = false;
+  asleep_ = false;
+  drained_ = false;
+  rise_ = false;
+}
+
+asio::awaitable<void> Gatekeeper::run() {
+  abdicate();
+  for (;;) {
+    bool failed = false;
+    try {
+      if (!active() || !state_.may_claim() || (!state_.leader && state_.leader_present)) {
+        co_await wake_.wait_until(state_.clock.mono() + 1min);
+      } else if (!state_.leader) {
+        co_await lead();
+      } else if (asleep_) {
+        co_await sleep();
+      } else {
+        co_await stay_awake();
+      }
+    } catch (const Error& e) {
+      state_.log.debug(event::kClaimFailed, {{"code", e.code()}}, e.what());
+      failed = true;
+    }
+    if (!failed) continue;
+    abdicate();
+    co_await state_.clock.sleep_until(state_.clock.mono() + 1s);
+  }
+}
+
+asio::awaitable<bool> Gatekeeper::ask(const Statement& statement) {
+  std::vector<Call> calls;
+  calls.emplace_back(statement, Params());
+  const std::vector<Rows> answers = co_await wire_->exec(std::move(calls));
+  co_return answers.front().boolean(0, 0);
+}
+
+asio::awaitable<void> Gatekeeper::lead() {
+  const bool got = co_await ask(sql::gate_lead);
+  if (!got) {
+    co_await wake_.wait_until(state_.clock.mono() + 2s);
+    co_return;
+  }
+  state_.leader = true;
+  state_.leader_present = true;
+  policy_ = SleepPolicy();
+  claimer_.rest(true);
+  claimer_.look_everywhere();
+  pulse_due_ = true;
+}
+
+/// Nobody notifies: look often, less often each time in vain, then sleep.
+asio::awaitable<void> Gatekeeper::stay_awake() {
+  const Mono now = state_.clock.mono();
+  if (pulse_due_ || now >= next_pulse_) co_await pulse();
+  if (claimer_.quiet() && policy_.tired()) {
+    co_await fall_asleep();
+    co_return;
+  }
+  const bool rung = co_await wake_.wait_until(state_.clock.mono() + policy_.nap());
+  if (rung && !fan_due_) co_return;
+  if (claimer_.full()) {
+    // What comes now may be for others; nobody else looks.
+    bool more = false;
+    if (state_.others > 0) more = co_await pulse();
+    policy_.looked(more);
+    if (more) co_await fan_out();
+    if (state_.others == 0) co_await wake_.wait_until(state_.clock.mono() + kPulseAwake);
+    co_return;
+  }
+  policy_.looked(!claimer_.quiet() || claimer_.found_something());
+  claimer_.wake();
+}
+
+asio::awaitable<void> Gatekeeper::fall_asleep() {
+  bool taken = false;
+  for (int i = 0; i < kSleepTries && !taken; ++i) {
+    taken = co_await ask(sql::gate_sleep);
+    if (!taken) co_await state_.clock.sleep_until(state_.clock.mono() + 1ms);
+  }
+  if (!taken) {
+    policy_.looked(true);
+    co_return;
+  }
+  asleep_ = true;
+  rise_ = false;
+  policy_.fell_asleep();
+  drained_ = co_await ask(sql::gate_drained);
+  // The last look comes after both, in statements of its own: it sees whatever was committed by those
+  // who found nobody asleep.
+  claimer_.look_everywhere();
+  pulse_due_ = true;
+}
+
+asio::awaitable<void> Gatekeeper::sleep() {
+  const Mono now = state_.clock.mono();
+  if (rise_) {
+    co_await wake_up();
+    co_return;
+  }
+  if (fan_due_) co_await fan_out();
+  if (pulse_due_ || now >= next_pulse_) {
+    const bool more = co_await pulse();
+    if (more) claimer_.wake();
+    if (more && state_.others > 0) co_await fan_out();
+  }
+  if (!drained_) {
+    drained_ = co_await ask(sql::gate_drained);
+    claimer_.look_everywhere();
+  }
+  Mono until = next_pulse_;
+  if (!drained_) until = std::min<Mono>(until, state_.clock.mono() + kUndrainedPoll);
+  if (fan_due_) until = std::min(until, next_fan_);
+  co_await wake_.wait_until(until);
+}
+
+asio::awaitable<void> Gatekeeper::wake_up() {
+  co_await ask(sql::gate_wake);
+  asleep_ = false;
+  drained_ = false;
+  rise_ = false;
+  claimer_.wake();
+}
+
+/// Whether something is due that this node has not taken.
+asio::awaitable<bool> Gatekeeper::pulse() {
+  pulse_due_ = false;
+  next_pulse_ = state_.clock.mono() + (asleep_ ? std::chrono::milliseconds(kPulseAsleep) : std::chrono::milliseconds(kPulseAwake));
+  bool more = false;
+  for (const auto& table : state_.tables) {
+    const JobTable::Pulse found = co_await table->table.pulse(state_.fleet_queues);
+    if (found.next_parked) events_.parked_due(*found.next_parked);
+    if (found.orphans) events_.claims_orphaned();
+    if (found.survivors) claimer_.look_for_survivors();
+    more = more || found.ready || found.survivors;
+  }
+  co_return more;
+}
+
+asio::awaitable<void> Gatekeeper::fan_out() {
+  const Mono now = state_.clock.mono();
+  if (now < next_fan_) co_return;
+  fan_due_ = false;
+  next_fan_ = now + kFanOutEvery;
+  Params params;
+  params.add("");
+  co_await state_.db.query(sql::gate_fan_out, std::move(params));
+}
+
+}  // namespace rowcrew

@@ -1,0 +1,69 @@
+// The sleeper gate (sql/migrations/0010, engine protocol section 1): one node of the fleet, the leader,
+// decides whether producers must notify. It sleeps while nothing is due, wakes the others when there is
+// more than it can take, and does for all what need be done once: promotion, rescue, schedules, audit.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/service.hpp"
+#include "pg/wire.hpp"
+#include "queue/sleep_policy.hpp"
+#include "runtime/claimer.hpp"
+#include "runtime/node_state.hpp"
+#include "runtime/wake.hpp"
+
+namespace rowcrew {
+
+class Gatekeeper final : public Service {
+ public:
+  struct Events {
+    std::function<void(std::chrono::milliseconds)> parked_due;  ///< a parked job is due after this long
+    std::function<void()> claims_orphaned;                      ///< a claim has lost its node
+  };
+  /// `wire`: a connection that nothing else uses, for its session holds the locks. Null: no gate, the
+  /// node polls and leads itself.
+  Gatekeeper(NodeState& state, Claimer& claimer, std::unique_ptr<Wire> wire, Events events);
+
+  std::string_view name() const override { return "gatekeeper"; }
+  boost::asio::awaitable<void> run() override;
+
+  /// A producer's notification: a job table, or "parked".
+  void notified(std::string_view what);
+  /// A heartbeat has told whether there is a leader.
+  void beaten();
+  /// The listener has (re)connected: what was announced meanwhile is unknown.
+  void reconnected();
+  /// The claims have come to an end of what there is.
+  void settled() {
+    if (state_.leader && !asleep_) wake_.ring();
+  }
+  bool active() const { return wire_ != nullptr; }
+
+ private:
+  boost::asio::awaitable<void> lead();
+  boost::asio::awaitable<void> stay_awake();
+  boost::asio::awaitable<void> fall_asleep();
+  boost::asio::awaitable<void> sleep();
+  boost::asio::awaitable<void> wake_up();
+  boost::asio::awaitable<bool> ask(const Statement& statement);
+  boost::asio::awaitable<bool> pulse();
+  boost::asio::awaitable<void> fan_out();
+  void abdicate();
+
+  NodeState& state_;
+  Claimer& claimer_;
+  std::unique_ptr<Wire> wire_;
+  Events events_;
+  Wake wake_;
+  SleepPolicy policy_;
+  bool asleep_ = false;
+  bool drained_ = false;
+  bool rise_ = false;        ///< notifications come too fast
+  bool pulse_due_ = false;   ///< something was parked
+  bool fan_due_ = false;
+  Mono next_pulse_{};
+  Mono next_fan_{};
+};
+
+}  // namespace rowcrew
