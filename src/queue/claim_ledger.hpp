@@ -13,7 +13,10 @@ namespace rowcrew {
 class ClaimLedger {
  public:
   /// Before the claim is sent: from here on reconciliation leaves the token alone.
-  void sending(std::int64_t token) { sending_.insert(token); }
+  void sending(std::int64_t token) {
+    sending_.insert(token);
+    ++sent_;
+  }
   /// The claim's reply: it holds `jobs` jobs. With none the claim row is due for removal (it may
   /// hold stale ids).
   void claimed(std::int64_t token, std::size_t jobs);
@@ -33,9 +36,12 @@ class ClaimLedger {
   std::vector<std::int64_t> removable() const { return {removable_.begin(), removable_.end()}; }
   void removed(std::int64_t token) { removable_.erase(token); }
   std::size_t held() const { return held_.size(); }
+  /// Claims sent since the start: while it stands still, no new row can have come to be.
+  std::uint64_t sent() const { return sent_; }
 
  private:
   std::set<std::int64_t> sending_;
+  std::uint64_t sent_ = 0;
   std::map<std::int64_t, std::size_t> held_;
   std::set<std::int64_t> removable_;
 };

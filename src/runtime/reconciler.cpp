@@ -9,20 +9,38 @@ namespace rowcrew {
 namespace asio = boost::asio;
 
 Reconciler::Reconciler(NodeState& state, const Completer& completer, Claimer& claimer)
-    : state_(state), completer_(completer), claimer_(claimer), wake_(state.executor, state.clock) {}
+    : state_(state), completer_(completer), claimer_(claimer), looks_(state.tables.size()),
+      wake_(state.executor, state.clock) {}
 
 asio::awaitable<void> Reconciler::run() {
+  bool rung = true;
   for (;;) {
     if (state_.holds_lease()) {
       try {
-        for (std::size_t table = 0; table < state_.tables.size(); ++table) co_await reconcile(table);
+        for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+          if (rung || worth_a_look(table)) co_await reconcile(table);
+        }
       } catch (const Error& e) {
         state_.log.debug(event::kClaimReconciled, {{"code", e.code()}}, e.what());
       }
     }
     const auto pause = state_.config.reconcile_every * (0.75 + 0.5 * state_.random.unit());
-    co_await wake_.wait_until(state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(pause));
+    rung = co_await wake_.wait_until(state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(pause));
   }
+}
+
+/// A node that holds nothing and has claimed nothing for a while has nothing to compare; once a minute
+/// it looks all the same. For a while: a claim whose answer was lost may commit later.
+bool Reconciler::worth_a_look(std::size_t table) {
+  const ClaimLedger& ledger = state_.tables[table]->ledger;
+  Look& last = looks_[table];
+  const Mono now = state_.clock.mono();
+  if (ledger.sent() != last.sent) last.changed = now;
+  last.sent = ledger.sent();
+  const bool rests = ledger.held() == 0 && now > last.changed + std::chrono::seconds(30);
+  if (rests && now < last.at + std::chrono::minutes(1)) return false;
+  last.at = now;
+  return true;
 }
 
 asio::awaitable<void> Reconciler::reconcile(std::size_t table) {

@@ -18,6 +18,12 @@ class Reconciler final : public Service {
   void wake() { wake_.ring(); }
 
  private:
+  struct Look {
+    std::uint64_t sent = 0;  ///< claims, up to then
+    Mono changed{};          ///< when that last grew
+    Mono at{};
+  };
+  bool worth_a_look(std::size_t table);
   boost::asio::awaitable<void> reconcile(std::size_t table);
   boost::asio::awaitable<void> hand_back_orphans(std::size_t table);
   boost::asio::awaitable<void> stop_lost(std::size_t table);
@@ -25,6 +31,7 @@ class Reconciler final : public Service {
   NodeState& state_;
   const Completer& completer_;
   Claimer& claimer_;
+  std::vector<Look> looks_;
   Wake wake_;
 };
 

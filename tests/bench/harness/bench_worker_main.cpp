@@ -104,6 +104,9 @@ int run() {
   program.flags["node.name"] = "bench";
   program.flags["node.tables"] = "job_queue";
   program.flags["queues.default"] = text("BENCH_CONCURRENCY", "10");
+  // The harness's batch: how many jobs may be claimed ahead; 1 is none.
+  const std::string batch = text("BENCH_BATCH", "500");
+  program.flags["node.prefetch"] = batch == "1" ? "0" : batch;
   program.flags["log.level"] = "warning";
   program.more_handlers = [&](Registry& registry, Deps&) {
     registry.add("bench", std::make_unique<BenchHandler>(starts));
