@@ -68,7 +68,7 @@ asio::awaitable<void> Gatekeeper::run() {
       } else if (!state_.leader) {
         co_await lead();
       } else if (asleep_) {
-        co_await sleep();
+        co_await stay_asleep();
       } else {
         co_await stay_awake();
       }
@@ -148,7 +148,7 @@ asio::awaitable<void> Gatekeeper::fall_asleep() {
   pulse_due_ = true;
 }
 
-asio::awaitable<void> Gatekeeper::sleep() {
+asio::awaitable<void> Gatekeeper::stay_asleep() {
   const Mono now = state_.clock.mono();
   if (rise_) {
     co_await wake_up();

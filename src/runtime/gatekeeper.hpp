@@ -44,7 +44,7 @@ class Gatekeeper final : public Service {
   boost::asio::awaitable<void> lead();
   boost::asio::awaitable<void> stay_awake();
   boost::asio::awaitable<void> fall_asleep();
-  boost::asio::awaitable<void> sleep();
+  boost::asio::awaitable<void> stay_asleep();
   boost::asio::awaitable<void> wake_up();
   boost::asio::awaitable<bool> ask(const Statement& statement, Params params = {});
   boost::asio::awaitable<bool> pulse();

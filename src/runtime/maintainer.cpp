@@ -26,7 +26,8 @@ asio::awaitable<void> Maintainer::run() {
         std::chrono::duration_cast<MonoClock::duration>(state_.config.audit_every * (0.75 + 0.5 * state_.random.unit())),
         audit_took_ * 20);
     const bool quiet = !changed_;
-    co_await state_.clock.sleep_until(state_.clock.mono() + pause * (quiet ? 3 : 1));
+    const Mono until = state_.clock.mono() + (quiet ? pause * 3 : pause);
+    co_await state_.clock.sleep_until(until);
     if (!state_.may_claim() || !state_.leads()) continue;
     try {
       const Mono began = state_.clock.mono();
