@@ -56,7 +56,7 @@ void Claimer::slot_freed(std::string_view queue, MonoClock::duration ran) {
   if (const auto at = queues_.find(queue); at != queues_.end()) at->second.prefetch.ran(ran);
   for (Table& table : tables_) table.pacer.slot_freed(queue, state_.clock.mono());
   start_local();
-  if (suspect_running_ || state_.running.empty()) wake_.ring();
+  if (suspect_running_ || rescued_wait() || state_.running.empty()) wake_.ring();
   if (due_rung_) due_rung_();
 }
 
@@ -90,10 +90,18 @@ bool Claimer::full() const {
   return std::any_of(queues.begin(), queues.end(), [&](const std::string& q) { return state_.slots.free(q) == 0; });
 }
 
+/// While jobs of a dead node wait, new ones leave them a quarter of a queue's slots: else a backlog
+/// would take every slot before they are looked at.
+std::size_t Claimer::kept_for_rescued(const Queue& state) const {
+  return rescued_wait() ? std::max<std::size_t>(1, state.slots / 4) : 0;
+}
+
 /// Free slots, and what they are expected to end meanwhile, without what is here or on its way. Asked
 /// for in portions: topping up one by one would cost a round trip each.
 std::size_t Claimer::room_of(const std::string& queue, const Queue& state) const {
-  const std::size_t free = state_.slots.free(queue);
+  const std::size_t kept = kept_for_rescued(state);
+  const std::size_t all = state_.slots.free(queue);
+  const std::size_t free = all > kept ? all - kept : 0;
   const std::size_t depth = state.prefetch.depth(state.slots);
   const std::size_t coming = local_.size(queue) + state.asked;
   if (coming >= free + depth) return 0;
@@ -191,6 +199,9 @@ void Claimer::accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJ
       hand_back({table, std::move(job), now});
     } else if (state_.registry.find(job.job.job_type) == nullptr) {
       unserved_.emplace_back(table, std::move(job.job));
+    } else if (job.job.crashes > 0 && state_.slots.free(job.job.queue) > 0) {
+      state_.slots.take(job.job.queue);  // kept for it: not for those who wait here already
+      executor_.start(table, std::move(job));
     } else {
       local_.push({table, std::move(job), now});
     }
@@ -204,7 +215,7 @@ void Claimer::start_local() {
   if (starting_) return;
   starting_ = true;
   for (const auto& [queue, state] : queues_) {
-    while (local_.size(queue) > 0 && state_.slots.free(queue) > 0) {
+    while (local_.size(queue) > 0 && state_.slots.free(queue) > kept_for_rescued(state)) {
       LocalJob next = local_.pop(queue);
       state_.slots.take(queue);
       executor_.start(next.table, std::move(next.claimed));

@@ -3,6 +3,7 @@
 // claimed here, one by one.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -103,6 +104,8 @@ class Claimer final : public Service {
   std::size_t room_of(const std::string& queue, const Queue& state) const;
   std::vector<ClaimWant> wants(std::size_t table, bool sweep) const;
   std::vector<ClaimWant> free_slots() const;
+  bool rescued_wait() const { return std::find(rescued_due_.begin(), rescued_due_.end(), true) != rescued_due_.end(); }
+  std::size_t kept_for_rescued(const Queue& state) const;
   std::vector<std::string> open_queues() const;  ///< served here and not paused
   bool holding() const;
 
