@@ -35,7 +35,7 @@ class ByHand(FleetTest):
         self.db.execute("UPDATE rowcrew.job_queue SET status = 'cancelled'")
         self.enqueue("noop")
         self.node(node={"poll_every": "30s"}, queues={"default": 4}).ready()
-        self.wait_finished(20)
+        self.wait_finished(60)  # five hundred claims, not one of five hundred polls
 
     def test_a_failed_job_set_to_pending_runs_again(self):
         self.node().ready()

@@ -75,10 +75,10 @@ TEST_CASE("finish: what was reaped is not finished by the dead, nor after anothe
     const std::string id = b.insert_one();
     const auto claimed = b.claim(dying);
     b.kill(dying);
-    CHECK(b.await(b.jobs.reap(3, {})).jobs.size() == 1);
+    CHECK(b.await(b.jobs.reap(3, 0)).jobs.size() == 1);
     CHECK(b.complete(claimed).empty());
     CHECK(b.status(id) == "retrying");
-    const auto again = b.claim_suspect(other);
+    const auto again = b.await(b.jobs.claim_rescued({b.new_token()}, other, {QueueBench::want("q", 1)}));
     REQUIRE(again.size() == 1);
     CHECK(b.complete(claimed, false).empty());
     CHECK(b.end(claimed, Failed("x", "late"), false).empty());
