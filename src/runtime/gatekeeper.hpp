@@ -30,6 +30,8 @@ class Gatekeeper final : public Service {
 
   /// A producer's notification: a job table, or "parked".
   void notified(std::string_view what);
+  /// The node is registered, or holds its lease again.
+  void may_lead() { wake_.ring(); }
   /// A heartbeat has told whether there is a leader.
   void beaten();
   /// The listener has (re)connected: what was announced meanwhile is unknown.
