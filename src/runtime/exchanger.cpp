@@ -68,7 +68,8 @@ bool Exchanger::enough_for_two() const {
   const Mono now = state_.clock.mono();
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     if (completer_.waiting(table) >= kWorthALane) return true;
-    if (claimer_.room(table) >= kWorthALane && claimer_.due(table) <= now) return true;
+    // What was announced while a lane is on its way would wait for its return.
+    if (claimer_.due(table) <= now) return true;
   }
   return false;
 }
