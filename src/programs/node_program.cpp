@@ -49,7 +49,8 @@ std::chrono::milliseconds child_grace(const NodeConfig& config) {
 int run_configured(const NodeProgram& program) {
   ConfigSources sources{program.config_file, rowcrew_environment(), program.flags};
   const Settings root = load_config(sources);
-  const NodeConfig config = read_node_config(root);
+  NodeConfig config = read_node_config(root);
+  if (program.adjust) program.adjust(config);
   const LogOptions log_options = read_log_options(root, config.name);
   const PoolOptions connection = read_pool_options(root, "rowcrewd/" + config.name);
   const PoolOptions handler_connection = handler_pool(connection, root);

@@ -17,6 +17,8 @@ struct NodeProgram {
   std::map<std::string, std::string> flags;  ///< full key -> value
   bool check_config = false;                 ///< print the effective values and end
   NodeMode mode = NodeMode::forever;
+  /// Has the last word about the node's configuration.
+  std::function<void(NodeConfig&)> adjust;
   /// Handlers beside the kinds of workers/registry.cpp (tests).
   std::function<void(Registry&, Deps&)> more_handlers;
 };

@@ -1,4 +1,5 @@
 #include "cli/cli_program.hpp"
+#include "programs/bench/bench_command.hpp"
 #include "programs/dev/dev_command.hpp"
 #include "programs/work_command.hpp"
 
@@ -6,5 +7,6 @@ int main(int argc, char** argv) {
   auto commands = rowcrew::cli::commands();
   commands.push_back(rowcrew::work_command());
   commands.push_back(rowcrew::dev::dev_command());
+  commands.push_back(rowcrew::bench::bench_command());
   return rowcrew::cli::run_cli(argc, argv, commands);
 }
