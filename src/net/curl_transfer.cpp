@@ -110,6 +110,9 @@ void CurlTransfer::set_limits() {
   // Without it, dropping a transfer waits for its name look-up, on the event thread.
   set(CURLOPT_QUICK_EXIT, 1L);
   set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  // The bundle of roots is parsed once for all transfers only when there is no folder of roots beside it:
+  // else each connection parses and keeps its own, 50 ms of CPU and 800 kB.
+  set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
   // One transfer per connection: dropping one, or its stall, concerns no other.
   set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(kConnectTimeout.count()));

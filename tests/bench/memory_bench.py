@@ -104,7 +104,7 @@ def main():
         idle = memory_mb(node.pid)
         began = time.monotonic()
         rows(connection, "INSERT INTO rowcrew.job_queue (job_type, payload) SELECT 'http', jsonb_build_object('entry',"
-                         " 'late' || i % %s, 'args', jsonb_build_object('id', i)) FROM generate_series(1, %s) i", (PORTS, opt.jobs))
+                         " 'late' || i %% %s, 'args', jsonb_build_object('id', i)) FROM generate_series(1, %s) i", (PORTS, opt.jobs))
         wait_for(f"all {opt.jobs} requests", lambda: server.asked.value >= opt.jobs or node.poll() is not None, 300)
         taken = time.monotonic() - began
         running = rows(connection, "SELECT count(*) FROM rowcrew.job_queue WHERE status = 'processing'")[0][0]
