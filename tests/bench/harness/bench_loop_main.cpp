@@ -1,5 +1,6 @@
 // limit-rowcrew: the product's own claim and finish statements, driven by nothing but libpq. Each
-// connection claims a batch, notes every job's start and ends the batch, over and over.
+// connection claims a batch and notes every job's start; the next round trip ends the batch and claims
+// another.
 #include <fmt/format.h>
 #include <libpq-fe.h>
 
@@ -18,8 +19,8 @@
 #include "base/system_clock.hpp"
 #include "loop_statements.hpp"
 #include "protocol.hpp"
+#include "pg/session.hpp"
 #include "queue/watermarks.hpp"
-#include "sql_pg.hpp"
 #include "starts.hpp"
 
 namespace rowcrew::bench {
@@ -35,25 +36,40 @@ struct Clear {
 };
 using Result = std::unique_ptr<PGresult, Clear>;
 
+/// Statements of one round trip are one transaction, as on the node's lanes.
 class Connection {
  public:
   Connection() : raw_(PQconnectdb("")) {
     if (PQstatus(raw_.get()) != CONNECTION_OK) fail();
-    StatementSet settings({{"scope", "SESSION"}, {"lock_timeout", "400"}, {"statement_timeout", "30000"}}, "");
-    if (!good(Result(PQexec(raw_.get(), std::string(settings.render(sql_pg::session_settings).text).c_str())))) fail();
+    if (!good(Result(PQexec(raw_.get(), settings_batch(PoolOptions{}).c_str())))) fail();
   }
   void prepare(const char* name, const std::string& sql) {
     if (!good(Result(PQprepare(raw_.get(), name, sql.c_str(), 0, nullptr)))) fail();
   }
-  Result run(const char* name, const Params& params) {
-    values_.clear();
-    for (const auto& value : params.values()) values_.push_back(value ? value->c_str() : nullptr);
-    Result result(PQexecPrepared(raw_.get(), name, static_cast<int>(values_.size()), values_.data(), nullptr, nullptr, 0));
-    if (!good(result)) fail();
-    return result;
+  void start() {
+    if (PQenterPipelineMode(raw_.get()) != 1) fail();
+  }
+  void send(const char* name, const Params& params) {
+    std::vector<const char*> values;
+    for (const auto& value : params.values()) values.push_back(value ? value->c_str() : nullptr);
+    if (PQsendQueryPrepared(raw_.get(), name, static_cast<int>(values.size()), values.data(), nullptr, nullptr, 0) != 1) fail();
+    ++sent_;
+  }
+  /// The answer to the last of what was sent; the others' are only looked at for errors.
+  Result answer() {
+    if (PQpipelineSync(raw_.get()) != 1) fail();
+    Result last;
+    for (; sent_ > 0; --sent_) {
+      last = next();
+      if (!good(last)) fail();
+      if (PQgetResult(raw_.get()) != nullptr) fail();
+    }
+    if (PQresultStatus(next().get()) != PGRES_PIPELINE_SYNC) fail();
+    return last;
   }
 
  private:
+  Result next() { return Result(PQgetResult(raw_.get())); }
   static bool good(const Result& result) {
     const auto status = PQresultStatus(result.get());
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
@@ -64,7 +80,7 @@ class Connection {
   }
 
   std::unique_ptr<PGconn, Close> raw_;
-  std::vector<const char*> values_;
+  int sent_ = 0;
 };
 
 /// The marks of all connections, as a node has one set per job table.
@@ -107,18 +123,24 @@ class Loop {
     LoopStatements statements;
     connection.prepare("claim", statements.claim());
     connection.prepare("finish", statements.finish());
+    connection.start();
     std::mt19937_64 random{std::random_device{}()};
-    while (!stopping) {
-      const auto token = static_cast<std::int64_t>(random() >> 1);
-      const Result rows = connection.run("claim", LoopStatements::claim_params(token, batch_, marks_.next()));
-      marks_.claimed(rows);
-      std::vector<std::string> ids = start_all(rows);
-      if (!ids.empty()) {
-        connection.run("finish", LoopStatements::finish_params(token, ids));
-      } else {
-        marks_.reset();
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    std::int64_t token = 0;
+    std::vector<std::string> ids;  // of `token`, to be ended
+    while (!stopping || !ids.empty()) {
+      if (!ids.empty()) connection.send("finish", LoopStatements::finish_params(token, ids));
+      if (stopping) {
+        connection.answer();
+        return;
       }
+      token = static_cast<std::int64_t>(random() >> 1);
+      connection.send("claim", LoopStatements::claim_params(token, batch_, marks_.next()));
+      const Result rows = connection.answer();
+      marks_.claimed(rows);
+      ids = start_all(rows);
+      if (!ids.empty()) continue;
+      marks_.reset();
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
   }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the benchmark harness with this product and limit-rowcrew among its systems.
+"""Run the benchmark harness with this product and systems.py among its systems.
 
     tests/bench/harness/run.py --harness DIR --bin build/release/bin [--peers DIR] -- --suts limit-L1movecur,fleet …
 
@@ -52,8 +52,8 @@ def main():
         os.environ["BENCH_PEERS"] = opt.peers
     sys.dont_write_bytecode = True
     harness = load("run", pathlib.Path(opt.harness).resolve() / "run.py")
-    load("adapters.limit_rowcrew", HERE / "limit_rowcrew.py")
-    harness.MODULES = (*harness.MODULES, "limit_rowcrew")
+    load("adapters.systems", HERE / "systems.py")
+    harness.MODULES = (*harness.MODULES, "systems")
     sys.argv[1:] = opt.rest
     harness.main()
 
