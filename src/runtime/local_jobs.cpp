@@ -45,16 +45,22 @@ std::vector<Job> LocalJobs::jobs_of(std::size_t table) const {
 }
 
 bool LocalJobs::drop(std::size_t table, std::string_view id, std::int64_t& token) {
+  const std::optional<LocalJob> taken = take(table, id);
+  if (taken) token = taken->claimed.job.claim_token;
+  return taken.has_value();
+}
+
+std::optional<LocalJob> LocalJobs::take(std::size_t table, std::string_view id) {
   for (auto& [queue, jobs] : queues_) {
     const auto at = std::find_if(jobs.begin(), jobs.end(), [&](const LocalJob& job) {
       return job.table == table && job.claimed.job.id == id;
     });
     if (at == jobs.end()) continue;
-    token = at->claimed.job.claim_token;
+    LocalJob taken = std::move(*at);
     jobs.erase(at);
-    return true;
+    return taken;
   }
-  return false;
+  return std::nullopt;
 }
 
 }  // namespace rowcrew

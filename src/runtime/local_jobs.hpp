@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,7 @@ class LocalJobs {
   std::vector<Job> jobs_of(std::size_t table) const;
   /// False: it is not here (any more).
   bool drop(std::size_t table, std::string_view id, std::int64_t& token);
+  std::optional<LocalJob> take(std::size_t table, std::string_view id);
 
  private:
   std::map<std::string, std::deque<LocalJob>, std::less<>> queues_;

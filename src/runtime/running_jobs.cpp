@@ -15,6 +15,11 @@ RunningJobs::Ref RunningJobs::find(const RunningJob& running) const {
   return at != jobs_.end() && at->second.get() == &running ? at->second : nullptr;
 }
 
+RunningJobs::Ref RunningJobs::find(std::size_t table, const std::string& id) const {
+  const auto at = jobs_.find({table, id});
+  return at != jobs_.end() ? at->second : nullptr;
+}
+
 void RunningJobs::stop(RunningJob& running, StopReason reason) {
   if (running.reason != StopReason::none) return;
   running.reason = reason;
