@@ -26,8 +26,9 @@ class Lease(FleetTest):
             self.assertLess(deaths, 10)
         self.assertEqual(self.db.execute("SELECT status, error_code, attempts FROM rowcrew.job_queue WHERE job_type = 'crash'"),
                          [("failed", "poison", 0)])
-        # The first death may have had company; then three alone.
-        self.assertEqual(deaths, 4)
+        # Two deaths may have had company, the first among all and the second under a claim of its own; then three alone.
+        self.assertEqual(deaths, 5)
+        self.assertEqual(self.db.execute("SELECT crashes, lonely_crashes FROM rowcrew.job_queue WHERE job_type = 'crash'"), [(5, 3)])
         self.assertEqual(self.db.execute("SELECT status, count(*) FROM rowcrew.job_queue WHERE job_type = 'sleep' GROUP BY 1"),
                          [("completed", 5)])
 

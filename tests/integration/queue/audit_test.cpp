@@ -38,17 +38,19 @@ TEST_CASE("audit: waiting jobs without a hint are found and filed by their state
     const std::string due = b.insert_one("priority", "2");
     const std::string later = b.insert_one("scheduled_at", "'2999-01-01Z'");
     const std::string retrying = b.insert_one("status, attempts", "'retrying', 1");
-    const std::string suspect = b.insert_one("crashes", "1");
+    const std::string rescued = b.insert_one("crashes", "1");
+    const std::string suspect = b.insert_one("crashes", "2");
     b.insert(1);
     b.query("DELETE FROM {ready} WHERE id = ANY ($1::uuid[])",
-            Params{}.add_array(Ids{due, later, retrying, suspect}));
+            Params{}.add_array(Ids{due, later, retrying, rescued, suspect}));
     b.exec("DELETE FROM {parked}");
-    const Ids lost = sorted({due, later, retrying, suspect});
+    const Ids lost = sorted({due, later, retrying, rescued, suspect});
     CHECK(find_all(b) == lost);
     CHECK(heal(b, lost) == lost);
     CHECK(b.hints(due) == "parked:scheduled");
     CHECK(b.hints(later) == "parked:scheduled");
     CHECK(b.hints(retrying) == "parked:backoff");
+    CHECK(b.hints(rescued) == "parked:rescued");
     CHECK(b.hints(suspect) == "parked:suspect");
     CHECK(b.value("SELECT run_at FROM {parked} WHERE id = $1::uuid", Params{}.add(later)) ==
           "2999-01-01 00:00:00+00");
@@ -128,7 +130,7 @@ TEST_CASE("audit: the pages of a table can be walked in pieces") {
     QueueBench b(table);
     const Ids ids = sorted(b.insert(400));
     b.exec("DELETE FROM {ready}");
-    const std::int64_t pages = b.await(b.jobs.audit_pages());
+    const std::int64_t pages = b.await(b.jobs.audit_pages()).pages;
     REQUIRE(pages > 3);
     Ids found;
     for (std::int64_t page = 0; page < pages; page += 2) {
@@ -156,4 +158,21 @@ TEST_CASE("audit: hints lost in any way heal until none is missing, and every jo
   b.ddl("SELECT rowcrew.set_clock_offset('2 hours')");
   b.await(b.jobs.promote(1'000));
   CHECK(b.claim(node, 500).size() == 250);
+}
+
+TEST_CASE("audit: the extent tells of every change, so that a table at rest need not be walked again") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const auto changes = [&] { return b.await(b.jobs.audit_pages()).changes; };
+    std::int64_t before = changes();
+    for (const char* change : {"INSERT INTO {t} ({type}, queue) VALUES ('t', 'q')", "UPDATE {t} SET priority = 1", "DELETE FROM {t}"}) {
+      CAPTURE(change);
+      b.db.exec(b.named(change));  // a session of its own: it reports what it did when it ends
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+      while (changes() == before && std::chrono::steady_clock::now() < deadline) b.exec("SELECT FROM pg_sleep(0.01)");
+      const std::int64_t after = changes();
+      CHECK(after == before + 1);
+      before = after;
+    }
+  }
 }

@@ -162,16 +162,17 @@ TEST_CASE("claim: a retry counts on from the attempts that were made") {
   CHECK(claimed[0].job.max_attempts == 7);
 }
 
-TEST_CASE(
-    "claim: a suspect is taken from where it waits, one at a time, and its claim says alone") {
+TEST_CASE("claim: a suspect is taken from where it waits, one at a time, and its claim says alone") {
   for (const char* table : kJobTables) {
     QueueBench b(table);
     const NodeIdentity node = b.node();
     const Ids ids = b.insert(2, "crashes", "2");
-    b.insert(1, "crashes, scheduled_at", "1, now() + interval '1 hour'");
+    b.insert(1, "crashes, scheduled_at", "2, now() + interval '1 hour'");
     CHECK(b.claim(node).empty());
-    CHECK(b.await(b.jobs.has_suspect({"q"})));
-    CHECK_FALSE(b.await(b.jobs.has_suspect({"other"})));
+    const auto due = [&](const std::string& queue) { return b.await(b.jobs.has_suspect({queue})); };
+    CHECK(due("q").suspect);
+    CHECK_FALSE(due("q").rescued);
+    CHECK_FALSE(due("other").suspect);
     const auto first = b.claim_suspect(node);
     REQUIRE(first.size() == 1);
     CHECK(first[0].job.crashes == 2);
@@ -180,7 +181,7 @@ TEST_CASE(
     const auto second = b.claim_suspect(node);
     REQUIRE(second.size() == 1);
     CHECK(sorted({first[0].job.id, second[0].job.id}) == sorted(ids));
-    CHECK_FALSE(b.await(b.jobs.has_suspect({"q"})));
+    CHECK_FALSE(due("q").suspect);
     CHECK(b.claim_suspect(node).empty());
   }
 }
@@ -188,7 +189,7 @@ TEST_CASE(
 TEST_CASE("claim: a suspect's stale hint is dropped, one of a job that waits is filed again") {
   QueueBench b;
   const NodeIdentity node = b.node();
-  const std::string id = b.insert_one("crashes", "1");
+  const std::string id = b.insert_one("crashes", "2");
   b.exec("UPDATE {t} SET status = 'cancelled'");
   CHECK(b.claim_suspect(node).empty());
   CHECK(b.hints(id) == "none");

@@ -26,14 +26,14 @@ TEST_CASE("node: registers, beats, is watched, and leaves") {
   CHECK(b.value(
             "SELECT concat_ws('|', epoch, beat, dead, lease_ms, name, host, pid, version, queues) "
             "FROM rowcrew.node") == "5|0|f|30000|name|host|4711|0.1|{mail,photo}");
-  CHECK(b.run(sql::node_beat, identity(node)).integer(0, 0) == 1);
-  CHECK(b.run(sql::node_beat, identity(node)).integer(0, 0) == 2);
+  for (int beat = 1; beat <= 2; ++beat) CHECK(b.run(sql::node_beat, identity(node)).size() == 1);
   const Rows seen = b.run(sql::node_watch);
   REQUIRE(seen.size() == 1);
   CHECK(seen.integer(0, 0) == node.node_id);
   CHECK(seen.integer(0, 1) == 5);
   CHECK(seen.integer(0, 2) == 2);
   CHECK(seen.integer(0, 3) == 30'000);
+  CHECK(seen.text(0, 4) == "{mail,photo}");
   b.run(sql::node_unregister, identity({node.node_id, 6}));
   CHECK(b.count("rowcrew.node") == 1);  // of another life
   b.run(sql::node_unregister, identity(node));

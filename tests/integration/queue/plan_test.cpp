@@ -101,9 +101,10 @@ long claim_cost(QueueBench& b, int count, const std::string& mark = "-infinity")
 }
 
 const Statement* const kHot[] = {
-    &sql::claim,        &sql::claim_unlocked, &sql::claim_suspect, &sql::finish_completed,
-    &sql::finish_ended, &sql::finish_verify,  &sql::park_unserved, &sql::lost_running,
-    &sql::hand_back,    &sql::promote,        &sql::drop_claims,   &sql::has_suspect};
+    &sql::claim,         &sql::claim_unlocked,   &sql::claim_rescued, &sql::claim_suspect,
+    &sql::has_suspect,   &sql::finish_completed, &sql::finish_ended,  &sql::finish_verify,
+    &sql::park_unserved, &sql::lost_running,     &sql::hand_back,     &sql::promote,
+    &sql::drop_claims};
 
 }  // namespace
 
@@ -129,6 +130,12 @@ TEST_CASE("plans: planned on empty tables, no hot statement reads anything whole
         CHECK(plan.find("Hash Join") == std::string::npos);
       }
       const std::string t = table;
+      // The leader looks at the first parked job, and for claims without a node among all of them.
+      const std::string pulse = plan_of(b, sql::pulse);
+      CAPTURE(pulse);
+      CHECK(read_whole(pulse).find(t + " ") == std::string::npos);
+      CHECK(read_whole(pulse).find(t + "_ready") == std::string::npos);
+      CHECK(pulse.find("Seq Scan on " + t + "_parked") == std::string::npos);
       CHECK(read_whole(plan_of(b, sql::next_parked)) ==
             t + "_parked_run_at_idx ");  // its first entry
       CHECK(read_whole(plan_of(b, sql::own_claims)) == t + "_claim ");
@@ -245,11 +252,15 @@ TEST_CASE("plans: a look for suspects and for the next due does not depend on wh
       "FROM generate_series(1, 20000);"
       "UPDATE rowcrew.job_queue_parked SET run_at = now() - interval '1 hour';"  // due, not yet
                                                                                  // promoted
-      "INSERT INTO rowcrew.job_queue (job_type, queue, crashes) SELECT 't', 'q', 1 FROM "
-      "generate_series(1, 3)";
+      "INSERT INTO rowcrew.job_queue (job_type, queue, crashes) SELECT 't', 'q', 1 + n % 2 FROM "
+      "generate_series(1, 6) n";
   CHECK(buffers(explained(b, sql::has_suspect, kCosts, "('{q}')", fill)) < 20);
   b.exec("TRUNCATE {t}");
   CHECK(buffers(explained(b, sql::claim_suspect, kCosts, "(7, 1, 1, '{q}')", fill)) < 100);
+  b.exec("TRUNCATE {t}");
+  CHECK(buffers(explained(b, sql::claim_rescued, kCosts, "('{7,8,9}', 1, 1, '{q}', '{3}')", fill)) < 200);
+  b.exec("TRUNCATE {t}");
+  CHECK(buffers(explained(b, sql::pulse, kCosts, "('{q}')", fill)) < 100);
   b.exec("TRUNCATE {t}");
   CHECK(buffers(explained(b, sql::promote, kCosts, "(100)", fill)) < 100 * 40);
 }

@@ -80,19 +80,18 @@ TEST_CASE("ports: what a port refuses has not ended") {
 TEST_CASE("ports: poison is told when a rescuer finds it") {
   PortBench b("job_queue");
   const std::string id = b.insert_one();
-  const auto die = [&](bool alone) {
-    const NodeIdentity node = b.node();
-    if (alone) {
-      REQUIRE(b.claim_suspect(node).size() == 1);
-    } else {
-      REQUIRE(b.claim(node).size() == 1);
-    }
+  const auto die = [&](const std::vector<ClaimedJob>& with, NodeIdentity node) {
+    REQUIRE(with.size() == 1);
     b.kill(node);
-    b.await(b.jobs.reap(1, {}, b.catalog.ended()));
+    b.await(b.jobs.reap(1, 0, b.catalog.ended()));
   };
-  die(false);
+  NodeIdentity node = b.node();
+  die(b.claim(node), node);
+  node = b.node();
+  die(b.await(b.jobs.claim_rescued({b.new_token()}, node, {QueueBench::want("q", 1)})), node);
   CHECK(b.told(id) == "");
-  die(true);
+  node = b.node();
+  die(b.claim_suspect(node), node);
   CHECK(b.status(id) == "failed");
   CHECK(b.told(id) == "failed");
   CHECK(b.value("SELECT report ->> 'error_code' FROM shop.told") == "poison");

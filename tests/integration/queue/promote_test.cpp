@@ -12,10 +12,12 @@ TEST_CASE("promote: moves what is due, and nothing else") {
     const Ids due = b.insert(3, "scheduled_at, priority", "now() + interval '1 hour', 2");
     b.exec("UPDATE {parked} SET run_at = now()");
     const std::string later = b.insert_one("scheduled_at", "now() + interval '2 hours'");
-    const std::string suspect = b.insert_one("crashes", "1");
+    const std::string rescued = b.insert_one("crashes", "1");
+    const std::string suspect = b.insert_one("crashes", "2");
     CHECK(b.await(b.jobs.promote(100)) == 3);
     for (const std::string& id : due) CHECK(b.hints(id) == "ready");
     CHECK(b.hints(later) == "parked:scheduled");
+    CHECK(b.hints(rescued) == "parked:rescued");
     CHECK(b.hints(suspect) == "parked:suspect");
     CHECK(b.number("SELECT count(*) FROM {ready} WHERE priority = 2 AND queue = 'q' AND "
                    "run_at BETWEEN now() - interval '1 min' AND clock_timestamp()") == 3);
@@ -62,7 +64,8 @@ TEST_CASE("next parked: the wait for the next that is due, never below nothing")
   for (const char* table : kJobTables) {
     QueueBench b(table);
     CHECK_FALSE(b.await(b.jobs.next_parked()));
-    b.insert_one("crashes", "1");  // suspects are claimed from where they are
+    b.insert_one("crashes", "1");  // whom a node's death has met is claimed from where it is
+    b.insert_one("crashes", "2");
     CHECK_FALSE(b.await(b.jobs.next_parked()));
     b.insert_one("scheduled_at", "now() + interval '1 hour'");
     b.insert_one("scheduled_at", "now() + interval '10 min'");

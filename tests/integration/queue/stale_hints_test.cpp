@@ -105,13 +105,15 @@ TEST_CASE("claim: jobs that were put back in line run in their new place") {
   CHECK(sorted(ids_of(b.claim(node, 100))) == sorted(flood));
 }
 
-TEST_CASE("claim: a suspect's stray ready hint goes to where suspects wait") {
+TEST_CASE("claim: a stray ready hint of whom a node's death has met goes to where such jobs wait") {
   QueueBench b;
-  const std::string id = b.insert_one("crashes", "1");
-  b.exec("DELETE FROM {parked}");
-  file_hint(b, id, "run_at, priority, queue", "now(), 5, 'q'");
-  CHECK(b.claim(b.node()).empty());
-  CHECK(b.hints(id) == "parked:suspect");
+  for (const auto& [crashes, hints] : {std::pair{"1", "parked:rescued"}, std::pair{"2", "parked:suspect"}}) {
+    const std::string id = b.insert_one("crashes", crashes);
+    b.exec("DELETE FROM {parked}");
+    file_hint(b, id, "run_at, priority, queue", "now(), 5, 'q'");
+    CHECK(b.claim(b.node()).empty());
+    CHECK(b.hints(id) == hints);
+  }
 }
 
 TEST_CASE("claim: a job with two hints is claimed once") {

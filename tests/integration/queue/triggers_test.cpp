@@ -77,7 +77,9 @@ TEST_CASE("triggers: each row of a mixed insert is filed by its own state") {
         {"'pending', now() + interval '1 hour', 0", "parked:scheduled"},
         {"'retrying', now(), 0", "ready"},
         {"'retrying', now() + interval '1 hour', 0", "parked:backoff"},
-        {"'pending', now(), 1", "parked:suspect"},
+        {"'pending', now(), 1", "parked:rescued"},
+        {"'pending', now(), 2", "parked:suspect"},
+        {"'retrying', now() + interval '1 hour', 1", "parked:rescued"},
         {"'retrying', now() + interval '1 hour', 2", "parked:suspect"},
         {"'completed', now(), 0", "none"},
         {"'failed', now(), 0", "none"},
@@ -101,7 +103,7 @@ TEST_CASE("triggers: each row of a mixed insert is filed by its own state") {
 TEST_CASE("triggers: a parked hint is due when the job is, and a suspect not before it") {
   QueueBench b;
   const std::string later = b.insert_one("scheduled_at", "'2999-01-01 00:00Z'");
-  const std::string suspect = b.insert_one("scheduled_at, crashes", "'2999-01-02 00:00Z', 1");
+  const std::string suspect = b.insert_one("scheduled_at, crashes", "'2999-01-02 00:00Z', 2");
   CHECK(b.value("SELECT run_at FROM {parked} WHERE id = $1::uuid", Params{}.add(later)) ==
         "2999-01-01 00:00:00+00");
   CHECK(b.value("SELECT run_at FROM {parked} WHERE id = $1::uuid", Params{}.add(suspect)) ==
@@ -158,7 +160,8 @@ TEST_CASE("triggers: a change of time, priority or queue files the job anew from
       {"scheduled_at = now() - interval '1 day'", "{ready}", "run_at > now() - interval '1 min'"},
       {"priority = 0", "{ready}", "priority = 0 AND queue = 'q'"},
       {"queue = 'other'", "{ready}", "priority = 5 AND queue = 'other'"},
-      {"crashes = 1", "{parked}", "reason = 'suspect'"},
+      {"crashes = 1", "{parked}", "reason = 'rescued'"},
+      {"crashes = 2", "{parked}", "reason = 'suspect'"},
       {"status = 'retrying'", "{ready}", "true"},
   };
   for (const char* table : kJobTables) {

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "base/system_clock.hpp"
+#include "held_transaction.hpp"
 #include "pg/listener.hpp"
 #include "queue_bench.hpp"
 #include "sql_queries.hpp"
@@ -69,41 +70,78 @@ class Ear {
 
 using Payloads = std::vector<std::string>;
 
+/// The lock that the leader of a fleet holds while it sleeps: only then does anybody notify.
+constexpr const char* kAsleep = "SELECT pg_advisory_xact_lock(7126300141)";
+
 }  // namespace
 
-TEST_CASE("wake: work that may run now is announced, once per transaction and without contents") {
+TEST_CASE("wake: to a fleet that sleeps, work that may run now is announced once per transaction") {
   for (const char* table : kJobTables) {
     QueueBench b(table);
+    const HeldTransaction sleeper(b.db, kAsleep);
     Ear ear(b, "rowcrew_wake");
     b.insert(100);
-    CHECK(ear.heard() == Payloads{""});
+    CHECK(ear.heard() == Payloads{table});
     b.exec("UPDATE {t} SET priority = 1");
-    CHECK(ear.heard() == Payloads{""});
+    CHECK(ear.heard() == Payloads{table});
     b.exec("UPDATE {t} SET status = 'failed'");
     CHECK(ear.heard().empty());
     b.exec("UPDATE {t} SET status = 'pending'");
-    CHECK(ear.heard() == Payloads{""});
+    CHECK(ear.heard() == Payloads{table});
   }
 }
 
-TEST_CASE("wake: what may not run yet wakes nobody until it is promoted") {
+TEST_CASE("wake: while somebody is awake, nobody notifies") {
   for (const char* table : kJobTables) {
     QueueBench b(table);
+    Ear ear(b, "rowcrew_wake");
+    b.insert(3);
+    b.insert(3, "scheduled_at", "now() + interval '1 s'");
+    b.exec("UPDATE {t} SET priority = 1");
+    CHECK(ear.heard().empty());
+  }
+}
+
+TEST_CASE("wake: many producers test the gate beside each other, and it does not look asleep to them") {
+  QueueBench b;
+  const HeldTransaction testing(b.db, "SELECT pg_advisory_xact_lock_shared(7126300141), pg_advisory_xact_lock_shared(7126300142)");
+  Ear ear(b, "rowcrew_wake");
+  b.insert(1);
+  CHECK(ear.heard().empty());
+}
+
+TEST_CASE("wake: a producer that may not notify says so, and stays silent even to sleepers") {
+  QueueBench b;
+  const HeldTransaction sleeper(b.db, kAsleep);
+  Ear ear(b, "rowcrew_wake");
+  b.db.exec("SET rowcrew.notify = off; INSERT INTO rowcrew.job_queue (job_type) VALUES ('t')");
+  CHECK(ear.heard().empty());
+  CHECK(b.count("{ready}") == 1);
+}
+
+TEST_CASE("wake: what may not run for long wakes nobody until it is promoted, what may soon does") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const HeldTransaction sleeper(b.db, kAsleep);
     Ear ear(b, "rowcrew_wake");
     b.insert(3, "scheduled_at", "now() + interval '1 hour'");
     b.insert(3, "status", "'completed'");
     CHECK(ear.heard().empty());
     CHECK(b.await(b.jobs.promote(10)) == 0);
-    CHECK(ear.heard().empty());  // a pass that moved nothing
+    ear.heard();  // a pass that moved nothing may cost a sleeper one look
     b.exec("UPDATE {parked} SET run_at = now()");
     CHECK(b.await(b.jobs.promote(10)) == 3);
-    CHECK(ear.heard() == Payloads{""});
+    CHECK(ear.heard() == Payloads{table});
+    // The sleeper looks by itself before the hour is over, but not before half a minute is.
+    b.insert(2, "scheduled_at", "now() + interval '20 s'");
+    CHECK(ear.heard() == Payloads{"parked"});
   }
 }
 
 TEST_CASE("wake: claiming and finishing wake nobody, giving back does") {
   QueueBench b;
   const NodeIdentity node = b.node();
+  const HeldTransaction sleeper(b.db, kAsleep);
   Ear ear(b, "rowcrew_wake");
   b.insert(3);
   ear.heard();
@@ -116,7 +154,7 @@ TEST_CASE("wake: claiming and finishing wake nobody, giving back does") {
   back.job = claimed[2].job;
   back.ending = released(back.job);
   b.await(b.jobs.finish_ended(std::vector<EndedJob>{back}, node.node_id, {}));
-  CHECK(ear.heard() == Payloads{""});
+  CHECK(ear.heard() == Payloads{"job_queue"});
 }
 
 TEST_CASE("wake: a command to nodes is announced, and log lines are passed on") {

@@ -1,0 +1,242 @@
+// The connection of the event thread: what travels together happens together or not at all.
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/system/system_error.hpp>
+#include <filesystem>
+
+#include "base/system_clock.hpp"
+#include "pg/lane.hpp"
+#include "pg_fixture.hpp"
+
+using namespace std::chrono_literals;
+using namespace rowcrew;
+using namespace rowcrew::testing;
+namespace asio = boost::asio;
+
+namespace {
+
+using Calls = std::vector<Call>;
+
+struct LaneFixture {
+  explicit LaneFixture(PoolOptions options = scratch().options()) : lane(std::move(options), io.get_executor(), clock) {
+    scratch().exec("CREATE TABLE IF NOT EXISTS public.told (x int PRIMARY KEY); TRUNCATE public.told");
+  }
+
+  std::vector<Rows> exec(Calls calls) { return testing::run(io, lane.exec(std::move(calls))); }
+  std::string value(std::string_view text, Params params = {}) {
+    return std::string(exec({Call(sql(text), std::move(params))}).at(0).text(0, 0));
+  }
+  static Call tell(int x) { return {sql("INSERT INTO public.told VALUES ($1::int)"), Params{}.add(x)}; }
+  static std::string told() { return scratch().value("SELECT coalesce(string_agg(x::text, ' ' ORDER BY x), '') FROM public.told"); }
+
+  asio::io_context io{1};
+  SystemClock clock;
+  Lane lane;
+};
+
+PoolOptions through(const PgProxy& proxy) {
+  PoolOptions options = scratch().options();
+  options.url = proxy.url();
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("lane: calls of one round trip commit together, each with an answer in its place") {
+  LaneFixture f;
+  const Call who(sql("SELECT txid_current()::text, (SELECT count(*) FROM public.told)"), {});
+  const auto rows = f.exec({who, LaneFixture::tell(1), who, LaneFixture::tell(2), who});
+  REQUIRE(rows.size() == 5);
+  CHECK(rows[1].affected() == 1);
+  CHECK(rows[0].text(0, 0) == rows[4].text(0, 0));
+  // Each sees what those before it did.
+  CHECK(rows[0].integer(0, 1) == 0);
+  CHECK(rows[2].integer(0, 1) == 1);
+  CHECK(rows[4].integer(0, 1) == 2);
+  CHECK(LaneFixture::told() == "1 2");
+  CHECK(f.value("SELECT txid_current()::text") != rows[0].text(0, 0));
+}
+
+TEST_CASE("lane: values pass through unchanged, null and empty ones told apart") {
+  LaneFixture f;
+  const auto rows = f.exec({Call(sql("SELECT $1::text, $2::text, $3::text, NULL::int"),
+                                 Params{}.add(std::nullopt).add("").add("a\"'\\\n€"))});
+  REQUIRE(rows.at(0).size() == 1);
+  CHECK(rows[0].is_null(0, 0));
+  CHECK_FALSE(rows[0].is_null(0, 1));
+  CHECK(rows[0].text(0, 1) == "");
+  CHECK(rows[0].text(0, 2) == "a\"'\\\n€");
+  CHECK(rows[0].is_null(0, 3));
+}
+
+TEST_CASE("lane: the first call that fails is named and undoes all, and the connection goes on") {
+  LaneFixture f;
+  const std::string pid = f.value("SELECT pg_backend_pid()");
+  f.exec({LaneFixture::tell(1)});
+  const Call never(sql("SELECT 'never reached' FROM nowhere"), {});
+  const DbError error = db_error_of([&] { f.exec({LaneFixture::tell(2), LaneFixture::tell(1), never}); });
+  CHECK(error.sqlstate() == "23505");
+  CHECK(std::string(error.what()).starts_with("INSERT INTO public.told"));
+  CHECK_FALSE(error.connection_lost());
+  CHECK_FALSE(error.outcome_unknown());
+  CHECK(LaneFixture::told() == "1");
+  f.exec({LaneFixture::tell(2)});
+  CHECK(LaneFixture::told() == "1 2");
+  CHECK(f.value("SELECT pg_backend_pid()") == pid);
+}
+
+TEST_CASE("lane: a statement that was prepared in a round trip that failed need not be prepared again") {
+  LaneFixture f;
+  const Call fresh(sql("SELECT 'prepared beside a failure'"), {});
+  const Call broken(sql("SELECT * FROM nowhere"), {});
+  for (int i = 0; i < 2; ++i) {
+    CHECK(db_error_of([&] { f.exec({fresh, broken}); }).sqlstate() == "42P01");
+    CHECK(f.exec({fresh}).at(0).text(0, 0) == "prepared beside a failure");
+  }
+  // What stands behind a failure was not prepared, and is later.
+  const Call behind(sql("SELECT 'prepared behind a failure'"), {});
+  CHECK(db_error_of([&] { f.exec({broken, behind}); }).sqlstate() == "42P01");
+  CHECK(f.exec({behind}).at(0).text(0, 0) == "prepared behind a failure");
+}
+
+TEST_CASE("lane: what only the commit refuses is an error too, and has not happened") {
+  LaneFixture f;
+  scratch().exec("CREATE TABLE IF NOT EXISTS public.deferred (x int UNIQUE DEFERRABLE INITIALLY DEFERRED); TRUNCATE public.deferred");
+  const Call insert(sql("INSERT INTO public.deferred VALUES (1)"), {});
+  const DbError error = db_error_of([&] { f.exec({insert, LaneFixture::tell(7), insert}); });
+  CHECK(error.sqlstate() == "23505");
+  CHECK_FALSE(error.outcome_unknown());
+  CHECK(LaneFixture::told() == "");
+  CHECK(f.value("SELECT 1") == "1");
+}
+
+TEST_CASE("lane: a parameter with a NUL byte is refused before anything is sent") {
+  LaneFixture f;
+  const std::string pid = f.value("SELECT pg_backend_pid()");
+  const std::string before = scratch().value("SELECT query_start::text FROM pg_stat_activity WHERE pid = $1::int", Params{}.add(pid));
+  Call text(sql("SELECT $1::text, $2::text"), Params{}.add("fine").add(std::string("a\0b", 3)));
+  const DbError error = db_error_of([&] { f.exec({LaneFixture::tell(1), text}); });
+  CHECK(error.sqlstate() == "22021");
+  CHECK(std::string(error.what()).find("$2") != std::string::npos);
+  CHECK(LaneFixture::told() == "");
+  CHECK(scratch().value("SELECT query_start::text FROM pg_stat_activity WHERE pid = $1::int", Params{}.add(pid)) == before);
+  CHECK(f.value("SELECT pg_backend_pid()") == pid);
+}
+
+TEST_CASE("lane: a connection that is lost without an answer leaves the outcome unknown; the next round trip connects again") {
+  PgProxy proxy(scratch().url());
+  LaneFixture f(through(proxy));
+  f.exec({LaneFixture::tell(1)});
+  CHECK(f.lane.connected());
+  bool happened = false;
+  SUBCASE("it never reached the server") { proxy.cut_at_request(); }
+  SUBCASE("it happened, and the answer was lost") {
+    proxy.cut_at_answer();
+    happened = true;
+  }
+  const DbError error = db_error_of([&] { f.exec({LaneFixture::tell(2), LaneFixture::tell(3)}); });
+  CHECK(error.connection_lost());
+  CHECK(error.outcome_unknown());
+  CHECK(error.error_class() == ErrorClass::transient);
+  CHECK_FALSE(f.lane.connected());
+  CHECK(LaneFixture::told() == (happened ? "1 2 3" : "1"));
+  f.exec({LaneFixture::tell(4)});
+  CHECK(f.lane.connected());
+  CHECK(proxy.accepted() == 2);
+}
+
+TEST_CASE("lane: a backend that is ended while it works tells why") {
+  LaneFixture f;
+  const DbError error = db_error_of([&] { f.exec({LaneFixture::tell(1), Call(sql("SELECT pg_terminate_backend(pg_backend_pid())"), {})}); });
+  CHECK(error.error_class() == ErrorClass::transient);
+  CHECK(LaneFixture::told() == "");
+  CHECK(f.value("SELECT 1") == "1");
+}
+
+TEST_CASE("lane: a session that has lost its prepared statements is replaced") {
+  LaneFixture f;
+  const std::string pid = f.value("SELECT pg_backend_pid()");
+  f.exec({Call(sql("DEALLOCATE ALL"), {})});
+  CHECK(db_error_of([&] { f.value("SELECT pg_backend_pid()"); }).sqlstate() == "26000");
+  CHECK(f.value("SELECT pg_backend_pid()") != pid);
+}
+
+TEST_CASE("lane: more than a socket takes at once goes through in both directions together") {
+  LaneFixture f;
+  const std::string much(6'000'000, 'x');
+  Calls calls;
+  for (int i = 0; i < 8; ++i) {
+    calls.emplace_back(sql("SELECT $1::text || $2::text"), Params{}.add(much).add(i));
+  }
+  const auto rows = f.exec(std::move(calls));
+  REQUIRE(rows.size() == 8);
+  for (int i = 0; i < 8; ++i) {
+    const auto text = rows[static_cast<std::size_t>(i)].text(0, 0);
+    CHECK(text.size() == much.size() + 1);
+    CHECK(text.back() == static_cast<char>('0' + i));
+  }
+  CHECK(f.value("SELECT 1") == "1");
+}
+
+TEST_CASE("lane: being cancelled closes the connection, and the next round trip opens another") {
+  LaneFixture f;
+  const std::string pid = f.value("SELECT pg_backend_pid()");
+  asio::cancellation_signal cancel;
+  std::exception_ptr thrown;
+  bool ended = false;
+  asio::co_spawn(f.io, f.lane.exec({LaneFixture::tell(1), Call(sql("SELECT pg_sleep(60)"), {})}),
+                 asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr e, const std::vector<Rows>&) {
+                   thrown = e;
+                   ended = true;
+                 }));
+  f.io.restart();
+  f.io.poll();
+  await_true("EXISTS (SELECT FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep' AND pid = " + pid + ")");
+  cancel.emit(asio::cancellation_type::terminal);
+  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  while (!ended && std::chrono::steady_clock::now() < deadline) f.io.run_one_for(20ms);
+  REQUIRE(ended);
+  CHECK_THROWS_AS(std::rethrow_exception(thrown), boost::system::system_error);
+  CHECK_FALSE(f.lane.connected());
+  scratch().query("SELECT pg_terminate_backend($1::int, 5000)", Params{}.add(pid));
+  CHECK(LaneFixture::told() == "");
+  CHECK(f.value("SELECT pg_backend_pid()") != pid);
+}
+
+TEST_CASE("lane: without a server nothing was sent, and nothing is in doubt") {
+  PoolOptions options = scratch().options();
+  const auto nowhere = std::filesystem::temp_directory_path() / "rowcrew-no-such-socket";
+  options.url = "host=" + nowhere.string() + " password=s3cret";
+  LaneFixture f(options);
+  const DbError error = db_error_of([&] { f.exec({LaneFixture::tell(1)}); });
+  CHECK(error.connection_lost());
+  CHECK_FALSE(error.outcome_unknown());
+  CHECK(std::string(error.what()).find("s3cret") == std::string::npos);
+  CHECK_FALSE(f.lane.connected());
+}
+
+TEST_CASE("lane: a server that hangs is given up on after statement_timeout") {
+  PgProxy proxy(scratch().url());
+  PoolOptions options = through(proxy);
+  options.statement_timeout = 100ms;
+  LaneFixture f(options);
+  CHECK(f.value("SELECT 1") == "1");
+  proxy.freeze();
+  const DbError error = db_error_of([&] { f.value("SELECT 1"); });
+  CHECK(error.outcome_unknown());
+  CHECK(std::string(error.what()).find("no answer in time") != std::string::npos);
+  CHECK_FALSE(f.lane.connected());
+}
+
+TEST_CASE("lane: the settings of a session are those of the pool") {
+  LaneFixture f;
+  CHECK(f.value("SHOW lock_timeout") == "400ms");
+  CHECK(f.value("SHOW search_path") == "\"\"");
+  PoolOptions options = scratch().options();
+  options.statement_timeout = 50ms;
+  LaneFixture hasty(options);
+  const DbError error = db_error_of([&] { hasty.value("SELECT pg_sleep(60)"); });
+  CHECK(error.sqlstate() == "57014");
+  CHECK_FALSE(error.outcome_unknown());
+  CHECK(hasty.lane.connected());
+}

@@ -1,0 +1,99 @@
+// The sleeper gate: nobody who saw the fleet awake is missed, and nobody waits for anybody.
+#include "base/system_clock.hpp"
+#include "held_transaction.hpp"
+#include "pg/lane.hpp"
+#include "queue_bench.hpp"
+#include "sql_queries.hpp"
+
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+/// A node's connection for the gate: its session holds the locks.
+struct Keeper {
+  explicit Keeper(QueueBench& b) : bench(b), lane(b.db.options(), b.io.get_executor(), clock) {}
+  bool ask(const Statement& statement) {
+    std::vector<Call> calls;
+    calls.emplace_back(statement, Params{});
+    return bench.await(lane.exec(std::move(calls))).at(0).boolean(0, 0);
+  }
+  QueueBench& bench;
+  SystemClock clock;
+  Lane lane;
+};
+
+constexpr const char* kEnqueue = "INSERT INTO rowcrew.job_queue (job_type, queue) VALUES ('t', 'q')";
+
+}  // namespace
+
+TEST_CASE("gate: one node leads, and another when its session has ended") {
+  QueueBench b;
+  auto first = std::make_unique<Keeper>(b);
+  Keeper second(b);
+  CHECK(first->ask(sql::gate_lead));
+  CHECK_FALSE(second.ask(sql::gate_lead));
+  first.reset();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  bool led = false;
+  while (!led && std::chrono::steady_clock::now() < deadline) led = second.ask(sql::gate_lead);
+  CHECK(led);
+}
+
+TEST_CASE("gate: a heartbeat tells whether a node leads, and whether a job is long due") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  const auto beat = [&] {
+    const Rows rows = b.run(sql::node_beat, Params{}.add(node.node_id).add(node.epoch));
+    REQUIRE(rows.size() == 1);
+    return std::pair(rows.boolean(0, 0), rows.boolean(0, 1));
+  };
+  CHECK(beat() == std::pair(false, false));
+  Keeper leader(b);
+  leader.ask(sql::gate_lead);
+  CHECK(beat() == std::pair(true, false));
+  leader.ask(sql::gate_sleep);
+  CHECK(beat() == std::pair(true, false));
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    const std::string ready = std::string("rowcrew.") + table + "_ready";
+    b.exec("INSERT INTO " + ready + " (run_at, id, priority, queue) VALUES (now(), gen_random_uuid(), 7, 'q')");
+    CHECK(beat() == std::pair(true, false));
+    b.exec("UPDATE " + ready + " SET run_at = now() - interval '3 s', queue = 'of nobody'");
+    CHECK(beat() == std::pair(true, false));
+    b.exec("UPDATE " + ready + " SET queue = 'q'");
+    CHECK(beat() == std::pair(true, true));
+    b.exec("DELETE FROM " + ready);
+  }
+}
+
+TEST_CASE("gate: is drained when all who found the fleet awake have ended, long as that may be") {
+  QueueBench b;
+  Keeper leader(b);
+  CHECK(leader.ask(sql::gate_drained));
+  HeldTransaction producer(b.db, kEnqueue);  // found nobody asleep: will not notify
+  CHECK(leader.ask(sql::gate_sleep));
+  CHECK_FALSE(leader.ask(sql::gate_drained));
+  CHECK(b.claim(b.node()).empty());  // not to be seen yet, and this is why the leader must not trust what it sees
+  producer.commit();
+  CHECK(leader.ask(sql::gate_drained));
+  CHECK(b.claim(b.node()).size() == 1);
+  CHECK(leader.ask(sql::gate_wake));
+}
+
+TEST_CASE("gate: a producer in the middle of its transaction keeps neither sleepers nor producers waiting") {
+  QueueBench b;
+  Keeper leader(b);
+  const HeldTransaction awake(b.db, kEnqueue);
+  CHECK(leader.ask(sql::gate_sleep));
+  const HeldTransaction asleep(b.db, kEnqueue);  // waits for nobody either, or lock_timeout would end this
+  CHECK(leader.ask(sql::gate_wake));
+  CHECK(leader.ask(sql::gate_sleep));
+  b.exec(kEnqueue);
+  CHECK(leader.ask(sql::gate_wake));
+}
+
+TEST_CASE("gate: what the leader cannot take is announced to the others") {
+  QueueBench b;
+  CHECK_NOTHROW(b.run(sql::gate_fan_out, Params{}.add("job_queue")));
+}

@@ -1,0 +1,64 @@
+#include "queue/prefetch.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace std::chrono_literals;
+
+namespace rowcrew {
+namespace {
+
+Prefetch settled(MonoClock::duration run, MonoClock::duration round_trip, std::size_t most = 500) {
+  Prefetch prefetch(Prefetch::Options{most});
+  for (int i = 0; i < 200; ++i) {
+    prefetch.ran(run);
+    prefetch.answered(round_trip);
+  }
+  return prefetch;
+}
+
+TEST_CASE("prefetch: nothing is claimed ahead before a job has run and a claim was answered") {
+  Prefetch prefetch(Prefetch::Options{});
+  CHECK(prefetch.depth(100) == 0);
+  prefetch.ran(1ms);
+  CHECK(prefetch.depth(100) == 0);
+  prefetch.answered(1ms);
+  CHECK(prefetch.depth(100) == 200);
+  Prefetch other(Prefetch::Options{});
+  other.answered(1ms);
+  CHECK(other.depth(100) == 0);
+}
+
+TEST_CASE("prefetch: as many as end during two round trips, however long those take") {
+  CHECK(settled(10ms, 1ms).depth(100) == 20);
+  CHECK(settled(10ms, 5ms).depth(100) == 100);
+  CHECK(settled(1ms, 1ms).depth(10) == 20);
+}
+
+TEST_CASE("prefetch: long jobs are left to other nodes until a slot is free") {
+  CHECK(settled(1min, 1ms).depth(100) == 0);
+  CHECK(settled(1s, 10ms).depth(4) == 0);
+  // A sixteenth of the slots' worth, or twice that: from an eighth on it counts.
+  CHECK(settled(32ms, 1ms).depth(160) == 0);
+  CHECK(settled(15ms, 1ms).depth(160) == 21);
+}
+
+TEST_CASE("prefetch: never more than the most, and nothing at all with none") {
+  CHECK(settled(1us, 100ms).depth(1'000) == 500);
+  CHECK(settled(0ns, 100ms).depth(1) == 500);
+  CHECK(settled(1ms, 1ms, 7).depth(100) == 7);
+  CHECK(settled(1ms, 1ms, 0).depth(100) == 0);
+}
+
+TEST_CASE("prefetch: one long run counts at once, many short ones are needed to forget it") {
+  Prefetch prefetch = settled(1ms, 1ms);
+  REQUIRE(prefetch.depth(100) >= 199);
+  prefetch.ran(2s);
+  CHECK(prefetch.depth(100) == 0);
+  prefetch.ran(1ms);
+  CHECK(prefetch.depth(100) == 0);
+  for (int i = 0; i < 300; ++i) prefetch.ran(1ms);
+  CHECK(prefetch.depth(100) >= 150);
+}
+
+}  // namespace
+}  // namespace rowcrew
