@@ -43,11 +43,13 @@ WITH d AS MATERIALIZED (
     AND EXISTS (SELECT FROM rowcrew.event_subscription s
                 WHERE 'job.failed' = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)))
 ), held AS MATERIALIZED (
-  SELECT DISTINCT c.token FROM c, unnest(c.ids) AS x (id) JOIN {table} q ON q.id = ANY (ARRAY[x.id])
-  WHERE q.claim_token = c.token AND q.status = 'processing' AND NOT EXISTS (SELECT FROM j WHERE j.id = q.id)
+  -- OFFSET keeps this a look per job: joined, it may be planned as a walk over all jobs.
+  SELECT DISTINCT c.token FROM c, unnest(c.ids) AS x (id), LATERAL (
+    SELECT FROM {table} q WHERE q.id = x.id AND q.claim_token = c.token AND q.status = 'processing' OFFSET 0) h
+  WHERE NOT EXISTS (SELECT FROM j WHERE j.id = x.id)
 ), r AS (
   DELETE FROM {claim} k USING c
-  WHERE k.token = c.token AND NOT EXISTS (SELECT FROM held WHERE held.token = c.token)
+  WHERE k.token = ANY (ARRAY[c.token]) AND NOT EXISTS (SELECT FROM held WHERE held.token = c.token)
 )
 SELECT c.token, f.id, f.job_type, f.status, f.app, f.attempts, f.max_attempts, f.error_code, f.error_message
 FROM c LEFT JOIN f ON f.token = c.token

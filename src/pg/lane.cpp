@@ -118,11 +118,12 @@ void Lane::State::send(const std::vector<Call>& calls, PipelineAnswer& answer) {
   PGconn* pg = connection.get();
   std::vector<Values> all;  // refused before anything is sent
   for (const Call& call : calls) all.push_back(pointers(call));
+  std::unordered_set<std::string> coming;
   for (std::size_t i = 0; i < calls.size(); ++i) {
     const Call& call = calls[i];
     const Values& values = all[i];
     const std::string name = prepared_name(call.statement.name);
-    if (!prepared.contains(name)) {
+    if (!prepared.contains(name) && coming.insert(name).second) {
       answer.expect_prepare(call.statement.name, name);
       if (PQsendPrepare(pg, name.c_str(), std::string(call.statement.text).c_str(), 0, nullptr) == 0) lost(false);
     }

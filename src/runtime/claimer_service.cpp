@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 constexpr auto kUnservedDelay = 30s;
 constexpr auto kLongestLocalWait = 1s;
 constexpr std::size_t kMostRescued = 200;
+constexpr std::chrono::milliseconds kLookAgain = 1s;  // after a failure, also at rest
 }  // namespace
 
 asio::awaitable<void> Claimer::run() {
@@ -63,6 +64,7 @@ asio::awaitable<void> Claimer::look_for_suspects() {
     }
   } catch (const Error& e) {
     state_.log.debug(event::kClaimFailed, {}, e.what());
+    next_suspect_look_ = std::min(next_suspect_look_, now + kLookAgain);
     co_return;
   }
   suspects_.looked(now, waits, state_.random.unit());
@@ -106,10 +108,8 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
   for (const std::int64_t token : tokens) state.ledger.unknown(token);
   for (const ClaimedJob& job : claimed) state.ledger.claimed(job.job.claim_token, 1);
   rescued_due_[table] = !failed && claimed.size() >= room;  // else the next look says
-  if (!claimed.empty()) {
-    tables_[table].found_nothing = false;
-    next_suspect_look_ = std::min(next_suspect_look_, state_.clock.mono() + 50ms);
-  }
+  if (!claimed.empty()) tables_[table].found_nothing = false;
+  next_suspect_look_ = std::min(next_suspect_look_, state_.clock.mono() + (claimed.empty() ? kLookAgain : 50ms));
   accept(table, node.epoch, std::move(claimed));
 }
 

@@ -82,15 +82,17 @@ asio::awaitable<void> Gatekeeper::run() {
   }
 }
 
-asio::awaitable<bool> Gatekeeper::ask(const Statement& statement) {
+asio::awaitable<bool> Gatekeeper::ask(const Statement& statement, Params params) {
   std::vector<Call> calls;
-  calls.emplace_back(statement, Params());
+  calls.emplace_back(statement, std::move(params));
   const std::vector<Rows> answers = co_await wire_->exec(std::move(calls));
   co_return answers.front().boolean(0, 0);
 }
 
 asio::awaitable<void> Gatekeeper::lead() {
-  const bool got = co_await ask(sql::gate_lead);
+  Params whose;
+  whose.add(state_.identity.node_id);
+  const bool got = co_await ask(sql::gate_lead, std::move(whose));
   if (!got) {
     co_await wake_.wait_until(state_.clock.mono() + 2s);
     co_return;

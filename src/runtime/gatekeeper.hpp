@@ -46,7 +46,7 @@ class Gatekeeper final : public Service {
   boost::asio::awaitable<void> fall_asleep();
   boost::asio::awaitable<void> sleep();
   boost::asio::awaitable<void> wake_up();
-  boost::asio::awaitable<bool> ask(const Statement& statement);
+  boost::asio::awaitable<bool> ask(const Statement& statement, Params params = {});
   boost::asio::awaitable<bool> pulse();
   boost::asio::awaitable<void> fan_out();
   void abdicate();
