@@ -85,6 +85,11 @@ GRANT EXECUTE ON FUNCTION rowcrew.retention_page(text, boolean, text, uuid) TO r
 GRANT SELECT, INSERT, UPDATE ON rowcrew.email_notifications TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.email_ended(uuid, jsonb), rowcrew.email_message_id(text, text) TO rowcrew_worker;
 
+-- Adopted tables: nodes read how to serve them and hold them; rights on the tables themselves are their owners' to give.
+GRANT SELECT ON rowcrew.adopted_table TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.hold_adopted(text, bigint, text), rowcrew.adopted_fault(text), rowcrew.adopted_column(oid, text),
+      rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_worker;
+
 -- Ingest: two calls, nothing else.
 GRANT EXECUTE ON FUNCTION rowcrew.ingest_key(text),
       rowcrew.ingest_enqueue(text, text, jsonb, text, text, integer, bigint, text) TO rowcrew_ingest;
@@ -111,5 +116,5 @@ GRANT INSERT, UPDATE, DELETE ON rowcrew.preset TO rowcrew_operator;
 GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_queue_claim,
       rowcrew.processing_jobs_ready, rowcrew.processing_jobs_parked, rowcrew.processing_jobs_claim,
       rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.tick,
-      rowcrew.job_attempt, rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
+      rowcrew.job_attempt, rowcrew.retention_policy, rowcrew.preset, rowcrew.adopted_table, rowcrew.adopted_conflict TO rowcrew_viewer;
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now() TO rowcrew_viewer;
