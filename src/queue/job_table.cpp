@@ -81,23 +81,41 @@ struct IdsAndTokens {
   }
 };
 
-/// "{00000000-…,…}" as PostgreSQL prints a uuid or text array without special elements.
+/// A text array as PostgreSQL prints it, without NULLs: "{a,\"b,c\"}".
 Ids split_array(std::string_view literal) {
   Ids out;
-  if (literal.size() < 2) return out;
+  if (literal.size() <= 2) return out;
   literal = literal.substr(1, literal.size() - 2);
-  while (!literal.empty()) {
-    const auto comma = literal.find(',');
-    out.emplace_back(literal.substr(0, comma));
-    if (comma == std::string_view::npos) break;
-    literal.remove_prefix(comma + 1);
+  out.emplace_back();
+  bool quoted = false;
+  for (std::size_t at = 0; at < literal.size(); ++at) {
+    const char c = literal[at];
+    if (c == '"') {
+      quoted = !quoted;
+    } else if (c == '\\' && at + 1 < literal.size()) {
+      out.back() += literal[++at];
+    } else if (c == ',' && !quoted) {
+      out.emplace_back();
+    } else {
+      out.back() += c;
+    }
   }
   return out;
 }
 
 }  // namespace
 
-JobTable::JobTable(Db& db, TableMap map) : db_(db), name_(map.name), statements_(std::move(map.values), map.name) {}
+JobTable::JobTable(Db& db, TableMap map) : db_(db), name_(map.name), statements_({}, "") { describe(std::move(map)); }
+
+void JobTable::describe(TableMap map) {
+  std::map<std::string_view, Statement, std::less<>> instead;
+  constexpr std::string_view kFolder = "adopted/";
+  for (const Statement& source : sql::kAll) {
+    if (map.adopted && source.name.starts_with(kFolder)) instead.emplace(source.name.substr(kFolder.size()), source);
+  }
+  std::string suffix = map.adopted ? map.name + "@" + std::to_string(map.epoch) : map.name;
+  statements_.replace(std::move(map.values), std::move(suffix), std::move(instead));
+}
 
 JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::run_claim(const Statement& statement, Params params, std::int64_t token, TakenHints* taken) {
   auto work = [statement, params = std::move(params), token, table = name_](Tx& tx) {
@@ -184,8 +202,9 @@ void call_port(Tx& tx, const Statement& port, const std::string& job_id, const s
   }
 }
 
-EndedJob ended_of(const ReapedJob& reaped) {
+EndedJob ended_of(const ReapedJob& reaped, const std::string& table) {
   EndedJob ended;
+  ended.job.table = table;
   ended.job.id = reaped.id;
   ended.job.attempt = reaped.attempts;
   ended.job.max_attempts = reaped.max_attempts;
@@ -210,6 +229,7 @@ ReapedClaim read_reaped(const Rows& rows) {
     job.max_attempts = static_cast<int>(rows.integer(i, 6));
     job.code = rows.text(i, 7);
     job.message = rows.text(i, 8);
+    job.port_id = rows.columns() > 9 ? rows.text(i, 9) : rows.text(i, 1);
     reaped.jobs.push_back(std::move(job));
   }
   return reaped;
@@ -237,9 +257,10 @@ JobTable::Awaitable<Ids> JobTable::finish_reported(const EndedJob& ended, Statem
   auto work = [finish = statements_.render(completed ? sql::finish_completed : sql::finish_ended),
                params = completed ? completed_params(one, drop) : ended_params(one, node_id, drop),
                port, id = ended.job.id, report = ended_report(ended)](Tx& tx) {
-    Ids written = first_column(tx.exec(finish, params));
-    if (!written.empty()) call_port(tx, port, id, report);
-    return written;
+    const Rows rows = tx.exec(finish, params);
+    // The id of an adopted table's job may be no uuid; ports know it by the one made of it.
+    if (!rows.empty()) call_port(tx, port, rows.columns() > 1 ? std::string(rows.text(0, 1)) : id, report);
+    return first_column(rows);
   };
   co_return co_await db_.run(TxMode::transaction, std::move(work));
 }
@@ -300,12 +321,12 @@ JobTable::Awaitable<std::vector<std::pair<std::string, std::string>>> JobTable::
 JobTable::Awaitable<ReapedClaim> JobTable::reap(int max_crashes, std::vector<std::int64_t> skip, std::shared_ptr<const EndedPorts> ports) {
   Params params;
   params.add(max_crashes).add_array(skip);
-  auto work = [statement = statements_.render(sql::reap), params = std::move(params), ports = std::move(ports)](Tx& tx) {
+  auto work = [statement = statements_.render(sql::reap), params = std::move(params), ports = std::move(ports), table = name_](Tx& tx) {
     ReapedClaim reaped = read_reaped(tx.exec(statement, params));
     for (const ReapedJob& job : reaped.jobs) {
       if (!ports || job.status != "failed") continue;
       const auto port = ports->find(job.job_type, job.app);
-      if (port) call_port(tx, *port, job.id, ended_report(ended_of(job)));
+      if (port) call_port(tx, *port, job.port_id, ended_report(ended_of(job, table)));
     }
     return reaped;
   };

@@ -79,6 +79,7 @@ struct ReapedJob {
   int max_attempts = 1;
   std::string code;
   std::string message;
+  std::string port_id;  ///< by which ports know the job: its id, or the uuid made of it
 };
 
 /// A port refused what it was told. The transaction is undone: the job has not ended.
@@ -100,6 +101,8 @@ class JobTable {
 
   JobTable(Db& db, TableMap map);
   const std::string& name() const { return name_; }
+  /// The table is described anew, by the same name: what is sent from now on goes by `map`.
+  void describe(TableMap map);
 
   /// `taken`, when given, is filled in and must outlive the call.
   Awaitable<std::vector<ClaimedJob>> claim(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants,

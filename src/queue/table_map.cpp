@@ -1,5 +1,7 @@
 #include "queue/table_map.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <rowcrew/error.hpp>
 
 #include "pg/statement_template.hpp"
@@ -35,6 +37,20 @@ TableMap table_map(std::string_view name) {
         ", processing_time_ms = least(extract(epoch FROM rowcrew.clock_now() - q.started_at) * 1000, 2147483647)::int";
   } else {
     throw BugError("table_map", "job table \"" + own + "\" has no column map");
+  }
+  return map;
+}
+
+TableMap adopted_table_map(std::string_view name, std::int64_t epoch, std::string_view values) {
+  TableMap map;
+  map.name = name;
+  map.adopted = true;
+  map.epoch = epoch;
+  const nlohmann::json parsed = nlohmann::json::parse(values, nullptr, false);
+  if (!parsed.is_object()) throw BugError("table_map", "adopted table \"" + map.name + "\": its template is no object");
+  for (const auto& [key, value] : parsed.items()) {
+    if (!value.is_string()) throw BugError("table_map", "adopted table \"" + map.name + "\": \"" + key + "\" is no text");
+    map.values[key] = value.get<std::string>();
   }
   return map;
 }
