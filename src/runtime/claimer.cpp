@@ -23,7 +23,7 @@ Claimer::Claimer(NodeState& state, Executor& executor, Completer& completer)
           }(),
           state.config.queue_names()),
       suspects_(SuspectPacer::Options{}),
-      marks_(state.tables.size(), Watermarks(Watermarks::Options{})),
+      marks_(kMostTables, Watermarks(Watermarks::Options{})),
       wake_(state.executor, state.clock) {}
 
 void Claimer::wake() {
@@ -116,6 +116,7 @@ asio::awaitable<void> Claimer::claim_tables() {
   found_nothing_ = true;
   for (std::size_t i = 0; i < state_.tables.size() && state_.may_claim(); ++i) {
     const std::size_t table = (first_table_ + i) % state_.tables.size();
+    if (!state_.tables[table]->serving()) continue;
     const bool sweep = idle || marks_[table].sweep_due(state_.clock.mono());
     try {
       co_await claim_table(table, sweep, answers);
@@ -240,6 +241,7 @@ asio::awaitable<void> Claimer::look_for_suspects() {
   bool waits = false;
   try {
     for (const auto& table : state_.tables) {
+      if (!table->serving()) continue;
       const bool here = co_await table->table.has_suspect(open_queues());
       waits = waits || here;
     }
@@ -255,6 +257,7 @@ asio::awaitable<void> Claimer::run_suspect() {
   bool failed = false;
   for (std::size_t table = 0; table < state_.tables.size() && !suspect_running_ && !failed; ++table) {
     TableState& state = *state_.tables[table];
+    if (!state.serving()) continue;
     const std::int64_t token = state_.new_token();
     const std::int64_t epoch = state_.identity.epoch;
     state.ledger.sending(token);

@@ -30,7 +30,7 @@ std::string_view event_of(Ending::Kind kind) {
 }  // namespace
 
 Completer::Completer(NodeState& state)
-    : state_(state), buffers_(state.tables.size()), wake_(state.executor, state.clock), written_(state.executor, state.clock) {}
+    : state_(state), buffers_(kMostTables), wake_(state.executor, state.clock), written_(state.executor, state.clock) {}
 
 void Completer::add(std::size_t table, EndedJob ended) {
   Item item;
@@ -87,7 +87,9 @@ asio::awaitable<void> Completer::run() {
   }
   for (;;) {
     bool worked = false;
-    for (std::size_t table = 0; table < buffers_.size(); ++table) {
+    for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+      if (state_.tables[table]->gone) give_up(table);
+      if (state_.tables[table]->broken()) continue;  // kept until it is mended
       const bool flushed = co_await flush_table(table);
       worked = worked || flushed;
     }
@@ -187,6 +189,10 @@ void Completer::replace_ending(std::size_t table, Item item, const DbError& erro
 
 void Completer::put_back(std::size_t table, std::deque<Item>& queue, Batch batch, const DbError& error, bool by_port) {
   Buffer& buffer = buffers_[table];
+  if (state_.tables[table]->broken()) {
+    for (auto item = batch.rbegin(); item != batch.rend(); ++item) queue.push_front(std::move(*item));
+    return;
+  }
   const bool refused = !error.connection_lost();
   if (refused && batch.size() == 1 && error.error_class() != ErrorClass::transient) {
     replace_ending(table, std::move(batch.front()), error, by_port);
@@ -265,6 +271,16 @@ void Completer::report_lost(std::size_t table, const EndedJob& ended) {
                         Statistics::Count::claim_lost);
   state_.log.warning(event::kJobClaimLost, {{"job", ended.job.id}, {"job_type", ended.job.job_type}},
                      "the row is no longer under this claim; the result was refused and dropped");
+}
+
+/// The table is not ours to write any more: its companions are gone, and with them every claim.
+void Completer::give_up(std::size_t table) {
+  Buffer& buffer = buffers_[table];
+  for (std::deque<Item>* queue : {&buffer.completed, &buffer.ended, &buffer.reported}) {
+    for (const Item& item : *queue) report_lost(table, item.ended);
+    queue->clear();
+  }
+  state_.tables[table]->ledger.abandon();
 }
 
 asio::awaitable<void> Completer::drop_empty_claims(std::size_t table) {

@@ -57,6 +57,7 @@ class Completer final : public Service {
   boost::asio::awaitable<void> settle(std::size_t table, Batch batch, std::vector<std::string> written,
                                       std::vector<std::int64_t> dropped);
   void put_back(std::size_t table, std::deque<Item>& queue, Batch batch, const DbError& error, bool by_port);
+  void give_up(std::size_t table);
   void replace_ending(std::size_t table, Item item, const DbError& error, bool by_port);
   void report(std::size_t table, const EndedJob& ended);
   void report_lost(std::size_t table, const EndedJob& ended);

@@ -6,6 +6,7 @@
 
 #include "base/service.hpp"
 #include "queue/lease_watch.hpp"
+#include "runtime/adopted_tables.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
 
@@ -34,6 +35,7 @@ class Heartbeat final : public Service {
   void declared_dead();
 
   NodeState& state_;
+  AdoptedTables adopted_;
   std::string version_;
   Events events_;
   LeaseWatch watch_;

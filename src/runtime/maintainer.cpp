@@ -15,7 +15,7 @@ constexpr int kForgetPage = 1'000;
 }  // namespace
 
 Maintainer::Maintainer(NodeState& state, std::function<void()> healed)
-    : state_(state), healed_(std::move(healed)), next_page_(state.tables.size(), 0), suspicious_(state.tables.size()) {}
+    : state_(state), healed_(std::move(healed)), next_page_(kMostTables, 0), suspicious_(kMostTables) {}
 
 asio::awaitable<void> Maintainer::run() {
   Mono next_forget{};
@@ -28,7 +28,9 @@ asio::awaitable<void> Maintainer::run() {
     if (!state_.may_claim()) continue;
     try {
       const Mono began = state_.clock.mono();
-      for (std::size_t table = 0; table < state_.tables.size(); ++table) co_await audit(table);
+      for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+        if (state_.tables[table]->serving()) co_await audit(table);
+      }
       audit_took_ = state_.clock.mono() - began;
       if (state_.clock.mono() >= next_forget) {
         next_forget = state_.clock.mono() + 1h;

@@ -13,7 +13,9 @@ Reaper::Reaper(NodeState& state, std::function<void()> rescued)
 asio::awaitable<void> Reaper::run() {
   for (;;) {
     if (state_.holds_lease() && !state_.stopping) {
-      for (const auto& table : state_.tables) co_await reap_table(table->table);
+      for (const auto& table : state_.tables) {
+        if (!table->broken()) co_await reap_table(table->table);
+      }
     }
     // Also without a death seen here: a claim may commit after its node was reaped.
     const auto pause = state_.config.lease * (0.3 + 0.2 * state_.random.unit());

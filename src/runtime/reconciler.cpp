@@ -15,7 +15,9 @@ asio::awaitable<void> Reconciler::run() {
   for (;;) {
     if (state_.holds_lease()) {
       try {
-        for (std::size_t table = 0; table < state_.tables.size(); ++table) co_await reconcile(table);
+        for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+          if (!state_.tables[table]->broken()) co_await reconcile(table);
+        }
       } catch (const Error& e) {
         state_.log.debug(event::kClaimReconciled, {{"code", e.code()}}, e.what());
       }
