@@ -7,7 +7,7 @@ namespace rowcrew::cli {
 std::vector<Command> commands() {
   return {migrate_command(), takeover_command(), enqueue_command(),
           status_command(),  tail_command(),     key_command(),
-          listen_command()};
+          listen_command(),  adopt_command(), unadopt_command()};
 }
 
 }  // namespace rowcrew::cli

@@ -5,6 +5,7 @@
 
 namespace rowcrew::cli {
 
+Command adopt_command();
 Command enqueue_command();
 Command key_command();
 Command listen_command();
@@ -12,5 +13,6 @@ Command migrate_command();
 Command status_command();
 Command tail_command();
 Command takeover_command();
+Command unadopt_command();
 
 }  // namespace rowcrew::cli
