@@ -20,7 +20,7 @@ namespace {
 constexpr std::string_view kAdoptText =
     "Takes an application's job table into service, as the map describes it. Prints what it finds\n"
     "first; what is created lies in schema rowcrew, but for triggers on the table. Needs the rights\n"
-    "of rowcrew_owner, and SELECT and TRIGGER on the table.";
+    "of rowcrew_owner, and to read the table and put triggers on it.";
 constexpr std::string_view kUnadoptText =
     "Gives an adopted table back: waits for its running jobs, then removes the triggers and everything\n"
     "that was kept about it.";
