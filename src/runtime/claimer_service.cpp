@@ -53,7 +53,7 @@ asio::awaitable<void> Claimer::step() {
 asio::awaitable<void> Claimer::look_for_suspects() {
   const Mono now = state_.clock.mono();
   last_suspect_look_ = now;
-  const std::chrono::milliseconds every = resting_ ? std::chrono::milliseconds(1h) : state_.config.poll_every;
+  const std::chrono::milliseconds every = resting_ ? std::chrono::milliseconds(10s) : state_.config.poll_every;
   next_suspect_look_ = now + std::chrono::duration_cast<MonoClock::duration>(every * (0.5 + state_.random.unit()));
   bool waits = false;
   try {

@@ -26,7 +26,7 @@ void Promoter::expect(std::chrono::milliseconds delay) {
 asio::awaitable<void> Promoter::run() {
   for (;;) {
     // The leader is told of what is parked; without one every node looks for itself.
-    next_ = state_.clock.mono() + (state_.leader_present ? std::chrono::milliseconds(1h) : std::chrono::milliseconds(kLongestNap));
+    next_ = state_.clock.mono() + (state_.leader_present ? std::chrono::milliseconds(10s) : std::chrono::milliseconds(kLongestNap));
     if (state_.may_claim() && (state_.leads() || !passed_)) {
       try {
         const Mono due = co_await promote_due();
