@@ -105,8 +105,10 @@ std::size_t Claimer::room_of(const std::string& queue, const Queue& state) const
   const std::size_t depth = state.prefetch.depth(state.slots);
   const std::size_t coming = local_.size(queue) + state.asked;
   if (coming >= free + depth) return 0;
-  if (coming >= free && coming > depth / 2) return 0;
-  return std::min(free + depth - coming, kMostPerClaim);
+  const std::size_t missing = free + depth - coming;
+  if (coming >= free && missing < (free + depth) / 2) return 0;
+  // Half of it: another lane may be on its way with the other half.
+  return std::min({missing, std::max(free, (free + depth + 1) / 2), kMostPerClaim});
 }
 
 std::size_t Claimer::room(std::size_t) const {
