@@ -74,12 +74,16 @@ BEGIN
     DECLARE
       v_now timestamptz := rowcrew.clock_now();
       v_due bigint;
+      v_all bigint;
     BEGIN
-      INSERT INTO %2$s (run_at, id, priority, queue)
-        SELECT v_now, id, priority, queue FROM fresh
-        WHERE status IN ('pending', 'retrying') AND scheduled_at <= v_now AND crashes = 0;
-      GET DIAGNOSTICS v_due = ROW_COUNT;
-      IF v_due < (SELECT count(*) FROM fresh) THEN
+      SELECT count(*) FILTER (WHERE status IN ('pending', 'retrying') AND scheduled_at <= v_now AND crashes = 0), count(*)
+        INTO v_due, v_all FROM fresh;
+      IF v_due > 0 THEN  -- an insert of no row would wake the fleet as well
+        INSERT INTO %2$s (run_at, id, priority, queue)
+          SELECT v_now, id, priority, queue FROM fresh
+          WHERE status IN ('pending', 'retrying') AND scheduled_at <= v_now AND crashes = 0;
+      END IF;
+      IF v_due < v_all THEN
         INSERT INTO %3$s (run_at, id, priority, queue, reason)
           SELECT greatest(scheduled_at, v_now), id, priority, queue, rowcrew.parked_reason(status, crashes)
           FROM fresh
@@ -148,6 +152,34 @@ CREATE FUNCTION rowcrew.parked_reason(p_status text, p_crashes integer) RETURNS 
   SELECT CASE WHEN p_crashes > 1 THEN 'suspect' WHEN p_crashes = 1 THEN 'rescued'
               WHEN p_status = 'pending' THEN 'scheduled' ELSE 'backoff' END
 $$;
+
+-- What claims and completions do in rare cases only, as functions that are called in those cases: as
+-- part of the statement it would be set up, and its triggers fire, on every execution. That was a
+-- third of what a small one costs.
+
+-- Hints that were taken and gave no job: those of jobs that wait for later, or elsewhere, are filed
+-- again from the truth. Returns how many hints were taken per queue.
+CREATE FUNCTION rowcrew.file_again(p_table text, p_taken uuid[], p_queues text[], p_claimed uuid[])
+RETURNS TABLE (queue text, taken bigint) LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format($q$
+    INSERT INTO rowcrew.%2$I (run_at, id, priority, queue, reason)
+    SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue, rowcrew.parked_reason(q.status, q.crashes)
+    FROM (SELECT unnest($1) EXCEPT SELECT unnest($2)) AS stale (id)
+    JOIN rowcrew.%1$I q ON q.id = ANY (ARRAY[stale.id])
+    WHERE q.status IN ('pending', 'retrying')$q$, p_table, p_table || '_parked') USING p_taken, p_claimed;
+  RETURN QUERY SELECT t.name, count(*) FROM unnest(p_queues) AS t (name) GROUP BY t.name;
+END $$;
+
+-- Reports to whoever has subscribed. Returns nothing.
+CREATE FUNCTION rowcrew.note_events(p_event text, p_table text, p_ids uuid[], p_types text[])
+RETURNS SETOF uuid LANGUAGE plpgsql ROWS 1 AS $$
+BEGIN
+  INSERT INTO rowcrew.job_event (event, job_table, job_id, job_type)
+  SELECT p_event, p_table, f.id, f.job_type FROM unnest(p_ids, p_types) AS f (id, job_type)
+  WHERE EXISTS (SELECT FROM rowcrew.event_subscription s
+                WHERE p_event = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)));
+END $$;
 
 -- Whether a job of these queues has been due for two seconds. A fleet that is not full takes it sooner.
 CREATE FUNCTION rowcrew.overdue(p_queues text[]) RETURNS boolean LANGUAGE sql STABLE AS $$

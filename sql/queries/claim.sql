@@ -32,17 +32,9 @@ WITH w AS MATERIALIZED (
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, ids)
   SELECT $1::bigint, $2::bigint, $3::bigint, array_agg(id) FROM u HAVING count(*) > 0
-), s AS MATERIALIZED (
-  SELECT (SELECT count(*) FROM c) > (SELECT count(*) FROM u) AS stale
-), m AS (
-  INSERT INTO {parked} (run_at, id, priority, queue, reason)
-  SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue, rowcrew.parked_reason(q.status, q.crashes)
-  FROM (SELECT id FROM c EXCEPT SELECT id FROM u) stale
-  JOIN {table} q ON q.id = ANY (ARRAY[stale.id])
-  WHERE (SELECT stale FROM s) AND q.status IN ('pending', 'retrying')
 )
 SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app FROM u
 UNION ALL
-SELECT NULL, NULL, queue, NULL, NULL, NULL, NULL, count(*), NULL, NULL FROM c
-WHERE (SELECT stale FROM s)
-GROUP BY queue
+SELECT NULL, NULL, t.queue, NULL, NULL, NULL, NULL, t.taken, NULL, NULL
+FROM rowcrew.file_again({table_name}, ARRAY(SELECT id FROM c), ARRAY(SELECT queue FROM c), ARRAY(SELECT id FROM u)) t
+WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)  -- decided before the function is called

@@ -9,13 +9,10 @@ WITH f AS (
   FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS u (id, token, result)
   WHERE q.id = ANY (ARRAY[u.id]) AND q.claim_token = u.token AND q.status = 'processing'
   RETURNING q.id, {job_type} AS job_type
-), e AS (
-  INSERT INTO rowcrew.job_event (event, job_table, job_id, job_type)
-  SELECT 'job.completed', {table_name}, f.id, f.job_type FROM f
-  WHERE (SELECT EXISTS (SELECT FROM rowcrew.event_subscription))  -- once, not per job
-    AND EXISTS (SELECT FROM rowcrew.event_subscription s
-                WHERE 'job.completed' = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)))
 ), d AS (
   DELETE FROM {claim} WHERE token = ANY ($4::bigint[])
 )
 SELECT id FROM f
+UNION ALL
+SELECT none FROM rowcrew.note_events('job.completed', {table_name}, ARRAY(SELECT id FROM f), ARRAY(SELECT job_type FROM f)) none
+WHERE EXISTS (SELECT FROM rowcrew.event_subscription)  -- decided before the function is called

@@ -21,33 +21,43 @@ void ClaimPacer::now_or_after_error(Mono now) {
 
 void ClaimPacer::woken(Mono now) {
   backlog_.insert(queues_.begin(), queues_.end());
-  announced_ = true;
+  announced_ = ++moment_;
   now_or_after_error(now);
 }
 
 void ClaimPacer::slot_freed(std::string_view queue, Mono now) {
   if (!backlog_.contains(queue)) return;
-  freed_.emplace(queue);
+  freed_.insert_or_assign(std::string(queue), ++moment_);
   now_or_after_error(now);
 }
 
-void ClaimPacer::claimed(Mono now, std::span<const Answer> answers, double unit) {
+ClaimPacer::Moment ClaimPacer::started() {
+  if (!flowing_) due_ = Mono::max();
+  return ++moment_;
+}
+
+void ClaimPacer::claimed(Moment sent, Mono now, std::span<const Answer> answers, double unit) {
   failures_ = 0;
   not_before_ = Mono{};
-  bool full = false;
+  flowing_ = false;
+  bool again = announced_ > sent;
+  std::set<std::string_view> short_of;
   for (const Answer& answer : answers) {
-    if (answer.got < answer.asked) {
-      // It held no more: a slot that a job of this very claim has freed already changes nothing.
-      if (!announced_) backlog_.erase(answer.queue);
-      freed_.erase(answer.queue);
-    } else if (answer.asked > 0) {
+    if (answer.asked > 0 && answer.got >= answer.asked) {
       backlog_.insert(answer.queue);
-      full = true;
+      Moment& full = full_[answer.queue];
+      full = std::max(full, sent);
+      flowing_ = true;
+    } else if (full_[answer.queue] > sent) {
+      again = true;  // a later claim found more
+    } else if (answer.asked > 0) {
+      // It held no more: a slot that a job of this very claim has freed already changes nothing.
+      if (announced_ <= sent) backlog_.erase(answer.queue);
+      short_of.insert(answer.queue);
     }
   }
-  const bool again = full || announced_ || !freed_.empty();
-  due_ = again ? now : now + jittered(options_.poll_every, unit);
-  started();
+  for (const auto& [queue, freed] : freed_) again = again || (freed > sent && !short_of.contains(queue));
+  due_ = again || flowing_ ? now : now + jittered(options_.poll_every, unit);
 }
 
 void ClaimPacer::failed(Mono now, double unit) {

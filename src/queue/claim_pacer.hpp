@@ -1,8 +1,11 @@
 // When to look for work next: pure. A notification or a freed slot says now, an empty answer says
-// later, a failure says later still.
+// later, a failure says later still. Several claims may be under way at once, and each answer speaks
+// only of what was there when its claim was sent.
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
@@ -25,6 +28,8 @@ class ClaimPacer {
     std::size_t asked;
     std::size_t got;
   };
+  /// Orders claims among what was announced.
+  using Moment = std::uint64_t;
 
   ClaimPacer(Options options, std::vector<std::string> queues);
 
@@ -33,13 +38,11 @@ class ClaimPacer {
   /// A slot of this queue has become free: worth a claim only if work may be left for it.
   void slot_freed(std::string_view queue, Mono now);
   /// A claim is on its way. What is announced from here on it may have missed: its answer is then
-  /// no reason to rest.
-  void started() {
-    announced_ = false;
-    freed_.clear();
-  }
+  /// no reason to rest. Give the moment back with the answer. No second claim is due beside it
+  /// unless the last answer was full, or more is announced.
+  Moment started();
   /// `unit` in [0, 1) spreads the polls of the fleet.
-  void claimed(Mono now, std::span<const Answer> answers, double unit);
+  void claimed(Moment sent, Mono now, std::span<const Answer> answers, double unit);
   void failed(Mono now, double unit);
 
   /// How long to rest after a claim that found less than it asked for.
@@ -51,6 +54,8 @@ class ClaimPacer {
   bool idle() const { return backlog_.empty(); }
 
  private:
+  using Moments = std::map<std::string, Moment, std::less<>>;
+
   void now_or_after_error(Mono now);
 
   Options options_;
@@ -58,8 +63,11 @@ class ClaimPacer {
   std::set<std::string, std::less<>> backlog_;  ///< queues that may hold more
   Mono due_{};
   Mono not_before_{};  ///< after a failure
-  bool announced_ = false;                     ///< since started()
-  std::set<std::string, std::less<>> freed_;    ///< queues that got a slot back since started()
+  Moment moment_ = 0;
+  Moment announced_ = 0;  ///< the last time
+  Moments freed_;         ///< when a queue last got a slot back
+  Moments full_;          ///< when the latest claim was sent that a queue filled
+  bool flowing_ = false;  ///< the last answer was full
   int failures_ = 0;
 };
 

@@ -66,7 +66,7 @@ void Claimer::look_everywhere() {
 }
 
 bool Claimer::drained() const {
-  return std::all_of(tables_.begin(), tables_.end(), [](const Table& t) { return t.found_nothing && t.pacer.idle(); }) &&
+  return quiet() && std::all_of(tables_.begin(), tables_.end(), [](const Table& t) { return t.found_nothing; }) &&
          !suspects_.waiting() && state_.running.empty() && local_.size() == 0 && completer_.pending() == 0 && unserved_.empty();
 }
 
@@ -150,7 +150,7 @@ std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table) {
   plan->node = state_.identity;
   plan->sent = now;
   for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked += want.count;
-  of.pacer.started();
+  plan->moment = of.pacer.started();
   state_.tables[table]->ledger.sending(plan->token);
   return plan;
 }
@@ -177,7 +177,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, std::vector<ClaimedJob> 
   for (const ClaimedJob& job : claimed) table.marks.note(job.job.queue, job.priority, job.hint_run_at_us);
   table.marks.settle();
   table.found_nothing = claimed.empty() && taken.empty();
-  table.pacer.claimed(now, answers, state_.random.unit());
+  table.pacer.claimed(plan->moment, now, answers, state_.random.unit());
   found_something_ = found_something_ || !claimed.empty();
   accept(plan->table, plan->node.epoch, std::move(claimed));
   if (short_ && table.pacer.idle()) short_();

@@ -30,6 +30,7 @@ struct ClaimPlan {
   std::vector<ClaimWant> wants;
   bool sweep = false;  ///< without marks
   Mono sent{};
+  ClaimPacer::Moment moment = 0;
 };
 
 class Claimer final : public Service {

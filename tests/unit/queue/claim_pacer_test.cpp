@@ -14,12 +14,11 @@ struct Paced {
 
   /// One claim of everything, answered `took` later.
   void claim(Mono now, std::size_t mail, std::size_t photo, MonoClock::duration took = {}) {
-    pacer.started();
-    answer(now + took, mail, photo);
+    answer(pacer.started(), now + took, mail, photo);
   }
-  void answer(Mono now, std::size_t mail, std::size_t photo) {
+  void answer(ClaimPacer::Moment sent, Mono now, std::size_t mail, std::size_t photo) {
     const std::vector<ClaimPacer::Answer> answers{{"mail", 10, mail}, {"photo", 4, photo}};
-    pacer.claimed(now, answers, 0.5);
+    pacer.claimed(sent, now, answers, 0.5);
   }
   ClaimPacer pacer;
 };
@@ -35,8 +34,8 @@ TEST_CASE(
   const std::vector<ClaimPacer::Answer> nothing{{"mail", 10, 0}, {"photo", 4, 0}};
   for (const auto& [unit, rest] : {std::pair{0.0, 1'000ms}, {0.5, 1'500ms}, {0.999, 1'999ms}}) {
     Paced p;
-    p.pacer.started();
-    p.pacer.claimed(kStart, nothing, unit);
+    const auto sent = p.pacer.started();
+    p.pacer.claimed(sent, kStart, nothing, unit);
     CHECK(p.pacer.due() == kStart + rest);
     CHECK(p.pacer.idle());
   }
@@ -64,9 +63,9 @@ TEST_CASE("claim pacer: a notification ends the rest") {
 
 TEST_CASE("claim pacer: a notification that comes while a claim is under way is not lost") {
   Paced p;
-  p.pacer.started();
+  const auto sent = p.pacer.started();
   p.pacer.woken(kStart + 1ms);  // the claim's snapshot may be older than the job announced
-  p.answer(kStart + 5ms, 0, 0);
+  p.answer(sent, kStart + 5ms, 0, 0);
   CHECK(p.pacer.due() == kStart + 5ms);
   CHECK_FALSE(p.pacer.idle());
   p.claim(kStart + 5ms, 0, 0, 2ms);
@@ -86,8 +85,8 @@ TEST_CASE("claim pacer: a freed slot is worth a claim only where work may be lef
   Paced p;
   p.claim(kStart, 10, 0);  // mail was full, photo empty
   const std::vector<ClaimPacer::Answer> photo_only{{"photo", 4, 1}};
-  p.pacer.started();
-  p.pacer.claimed(kStart, photo_only, 0.5);  // no slot of mail was free to ask for
+  const auto sent = p.pacer.started();
+  p.pacer.claimed(sent, kStart, photo_only, 0.5);  // no slot of mail was free to ask for
   CHECK(p.pacer.due() == kStart + 1'500ms);
   CHECK_FALSE(p.pacer.idle());
   p.pacer.slot_freed("photo", kStart + 10ms);
@@ -101,17 +100,17 @@ TEST_CASE("claim pacer: a slot freed while a claim of others is under way is not
   Paced p;
   p.claim(kStart, 10, 0);
   const std::vector<ClaimPacer::Answer> photo_only{{"photo", 4, 1}};
-  p.pacer.started();
+  const auto sent = p.pacer.started();
   p.pacer.slot_freed("mail", kStart + 1ms);
-  p.pacer.claimed(kStart + 2ms, photo_only, 0.5);
+  p.pacer.claimed(sent, kStart + 2ms, photo_only, 0.5);
   CHECK(p.pacer.due() == kStart + 2ms);
 }
 
 TEST_CASE("claim pacer: a job that ends before its claim is answered for asks for no second one") {
   Paced p;
-  p.pacer.started();
+  const auto sent = p.pacer.started();
   p.pacer.slot_freed("mail", kStart + 1ms);  // that of a job that took no time
-  p.answer(kStart + 2ms, 1, 0);
+  p.answer(sent, kStart + 2ms, 1, 0);
   CHECK(p.pacer.due() == kStart + 2ms + 1'500ms);
   CHECK(p.pacer.idle());
 }
@@ -119,9 +118,44 @@ TEST_CASE("claim pacer: a job that ends before its claim is answered for asks fo
 TEST_CASE("claim pacer: a queue that was not asked for keeps its backlog") {
   Paced p;
   const std::vector<ClaimPacer::Answer> no_slots{{"mail", 0, 0}, {"photo", 0, 0}};
-  p.pacer.started();
-  p.pacer.claimed(kStart, no_slots, 0.5);
+  const auto sent = p.pacer.started();
+  p.pacer.claimed(sent, kStart, no_slots, 0.5);
   CHECK(p.pacer.due() == kStart + 1'500ms);
+  CHECK_FALSE(p.pacer.idle());
+}
+
+TEST_CASE("claim pacer: what is announced asks for one claim, not for one on each connection") {
+  Paced p;
+  p.claim(kStart, 0, 0);
+  p.pacer.woken(kStart + 1ms);
+  const auto sent = p.pacer.started();
+  CHECK(p.pacer.due() == Mono::max());
+  p.pacer.woken(kStart + 2ms);  // what is announced meanwhile may be claimed meanwhile
+  CHECK(p.pacer.due() == kStart + 2ms);
+  p.answer(sent, kStart + 3ms, 10, 0);
+  p.pacer.started();
+  CHECK(p.pacer.due() == kStart + 3ms);  // where the last answer was full, another beside it
+}
+
+TEST_CASE("claim pacer: an announcement that one of two claims answered is not lost to the other") {
+  Paced p;
+  const auto first = p.pacer.started();
+  const auto second = p.pacer.started();
+  p.pacer.woken(kStart + 1ms);
+  p.answer(first, kStart + 2ms, 10, 0);
+  p.answer(second, kStart + 3ms, 0, 0);  // sent before the announcement, too
+  CHECK(p.pacer.due() == kStart + 3ms);
+  CHECK_FALSE(p.pacer.idle());
+}
+
+TEST_CASE("claim pacer: an old empty answer does not forget what a later claim found") {
+  Paced p;
+  const auto first = p.pacer.started();
+  const auto second = p.pacer.started();
+  p.answer(second, kStart + 1ms, 10, 0);
+  p.answer(first, kStart + 2ms, 0, 0);
+  CHECK(p.pacer.due() == kStart + 2ms);
+  p.pacer.slot_freed("mail", kStart + 3ms);
   CHECK_FALSE(p.pacer.idle());
 }
 
