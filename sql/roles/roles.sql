@@ -52,8 +52,8 @@ GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at
 GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key, app),
       SELECT (id) ON rowcrew.processing_jobs TO rowcrew_app;
 GRANT SELECT ON rowcrew.my_jobs, rowcrew.my_processing_jobs, rowcrew.preset TO rowcrew_app;
-GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text),
-      rowcrew.uuid7(), rowcrew.clock(), rowcrew.clock_now() TO rowcrew_app;
+GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text),
+      rowcrew.enqueue_many(jsonb), rowcrew.uuid7(), rowcrew.clock(), rowcrew.clock_now() TO rowcrew_app;
 
 -- Nodes: claim, finish, keep hints. They neither create nor drop anything.
 GRANT SELECT, INSERT, UPDATE, DELETE ON
@@ -72,6 +72,9 @@ GRANT EXECUTE ON FUNCTION rowcrew.parked_reason(text, integer), rowcrew.overdue(
   TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(), rowcrew.here(),
       rowcrew.system_identifier(), rowcrew.ensure_partitions(integer) TO rowcrew_worker;
+-- Follow-up jobs, by handlers and by the functions that sql jobs call.
+GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text),
+      rowcrew.enqueue_many(jsonb) TO rowcrew_worker;
 
 -- The defaults of the ports, and what apps call from theirs.
 GRANT EXECUTE ON FUNCTION rowcrew.drive_folder(text), rowcrew.drive_files_found(text, jsonb), rowcrew.email_allowed(text, text),
@@ -107,8 +110,8 @@ GRANT INSERT ON rowcrew.node_command, rowcrew.audit_logs TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.event_subscription,
       rowcrew.api_key TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.retention_policy TO rowcrew_operator;
-GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text),
-      rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7() TO rowcrew_operator;
+GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text),
+      rowcrew.enqueue_many(jsonb), rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7() TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.preset TO rowcrew_operator;
 
 -- Viewers: the state of the fleet, no payloads and no keys.
