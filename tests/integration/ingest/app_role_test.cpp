@@ -19,12 +19,13 @@ TEST_CASE("the application enqueues by INSERT and by function and reads its own 
       "INSERT INTO rowcrew.job_queue (job_type, payload) VALUES ('mail', '{\"to\": 1}') RETURNING "
       "id");
   const std::string by_call = app.value("SELECT rowcrew.enqueue('mail', '{}')");
+  app.query("SELECT * FROM rowcrew.enqueue_many('[{\"job_type\": \"mail\"}, {\"job_type\": \"mail\"}]')");
   app.query("INSERT INTO rowcrew.processing_jobs (type, prompt) VALUES ('image', 'a cat')");
-  CHECK(app.value("SELECT count(*) FROM rowcrew.my_jobs") == "2");
+  CHECK(app.value("SELECT count(*) FROM rowcrew.my_jobs") == "4");
   CHECK(app.value("SELECT status FROM rowcrew.my_jobs WHERE id = '" + id + "'") == "pending");
   CHECK(app.value("SELECT status FROM rowcrew.my_jobs WHERE id = '" + by_call + "'") == "pending");
   CHECK(app.value("SELECT prompt FROM rowcrew.my_processing_jobs") == "a cat");
-  CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue_ready") == "2");
+  CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue_ready") == "4");
 }
 
 TEST_CASE("one application does not see another's jobs") {
@@ -63,7 +64,8 @@ TEST_CASE("no job can be changed or removed, neither its own nor another's") {
         "SELECT FROM rowcrew.job_queue FOR UPDATE", "TABLE rowcrew.job_queue_ready",
         "INSERT INTO rowcrew.job_queue_ready SELECT", "TABLE rowcrew.api_key",
         "TABLE rowcrew.job_unique", "SELECT rowcrew.ingest_key('x')", "SELECT rowcrew.takeover()",
-        "SELECT rowcrew.set_clock_offset('1h')"}) {
+        "SELECT rowcrew.set_clock_offset('1h')",
+        "SELECT rowcrew.enqueue_keyed('x', 'mail', '{}', NULL, 5, now(), 5, 'k', NULL, 'replace')"}) {
     CAPTURE(attempt);
     CHECK(app.failure(attempt) == kDenied);
   }

@@ -136,7 +136,7 @@ TEST_CASE("what the ingest role tries beyond its two calls is refused") {
        {"TABLE rowcrew.job_queue", "TABLE rowcrew.my_jobs", "TABLE rowcrew.api_key",
         "TABLE rowcrew.meta", "INSERT INTO rowcrew.job_queue (job_type) VALUES ('x')",
         "UPDATE rowcrew.api_key SET name = name", "DELETE FROM rowcrew.job_unique",
-        "TRUNCATE rowcrew.job_queue", "SELECT rowcrew.enqueue('x')", "SELECT rowcrew.clock()",
+        "TRUNCATE rowcrew.job_queue", "SELECT rowcrew.enqueue('x')", "SELECT rowcrew.enqueue_many('[]')", "SELECT rowcrew.clock()",
         "SELECT rowcrew.takeover()", "SELECT rowcrew.ensure_partitions(1)",
         "CREATE TABLE rowcrew.mine ()", "CREATE TABLE public.mine ()", "CREATE SCHEMA mine",
         "SET ROLE rowcrew_owner"}) {
