@@ -12,6 +12,11 @@ class Handler {
  public:
   virtual ~Handler() = default;
 
+  /// Called once, when the node has reached the database and before it claims anything. A place to compare
+  /// the configuration with the database: what leaves as ConfigError stops the node (exit 78), a transient
+  /// error is tried again.
+  virtual boost::asio::awaitable<void> prepare() { co_return; }
+
   /// Runs one execution on the event thread: await, never block. Several executions of one handler
   /// are in flight at once.
   ///

@@ -24,17 +24,38 @@ struct Job {
   std::string app;  ///< whose ports: a name in rowcrew.app; empty: the only one, or the defaults
 };
 
+class JobTransactions;
+
+/// How long a node may go on with what it has claimed. Event thread only.
+class LeaseView {
+ public:
+  virtual ~LeaseView() = default;
+  /// When the runtime stops this node's handlers unless the lease is renewed before: it moves.
+  virtual Mono lease_until() const = 0;
+};
+
 /// Handed to a handler for the time of one execution. Event thread only. It outlives the
 /// handler's coroutine.
 class JobContext {
  public:
-  JobContext(const Job& job, Log& log, Mono deadline) : job_(job), log_(log), deadline_(deadline) {}
+  /// What a node hands out beside the job: where its lease stands, and transactions that end jobs.
+  struct Node {
+    const LeaseView& lease;
+    JobTransactions& transactions;
+  };
+  JobContext(const Job& job, Log& log, Mono deadline, Mono started = {}, const Node* node = nullptr)
+      : job_(job), log_(log), deadline_(deadline), started_(started), node_(node) {}
 
   const Job& job() const { return job_; }
   /// Carries job, job_type, attempt and queue in every line.
   Log& log() { return log_; }
   /// When the runtime cancels this execution. Pass what is left of it to every outgoing call.
   Mono deadline() const { return deadline_; }
+  Mono started() const { return started_; }
+  /// When the runtime stops this execution because the node's lease ends, unless it is renewed.
+  Mono lease_until() const { return node_ == nullptr ? Mono::max() : node_->lease.lease_until(); }
+  /// For handlers whose work is in the database: job_transactions.hpp. Throws BugError without a node.
+  JobTransactions& transactions() const;
   /// The payload as a JSON object. Throws PermanentError("bad_payload") if it is anything else.
   nlohmann::json payload() const;
   /// "<table>:<id>", stable over retries: send it with every effect outside the database.
@@ -44,6 +65,8 @@ class JobContext {
   const Job& job_;
   Log& log_;
   Mono deadline_;
+  Mono started_;
+  const Node* node_;
 };
 
 }  // namespace rowcrew

@@ -53,6 +53,19 @@ struct Cancelled {
   std::string reason;
 };
 
-using Outcome = std::variant<Completed, Retry, Snooze, Failed, Cancelled>;
+/// There is nothing to write: a transaction of the handler has ended the job, or found that its claim
+/// was lost. Comes from JobTransactions (job_transactions.hpp) alone.
+class Settled {
+ public:
+  /// False: the row is under another claim by now, and nothing of the transaction has happened.
+  bool ours() const { return ours_; }
+
+ private:
+  friend class JobTransactions;
+  explicit Settled(bool ours) : ours_(ours) {}
+  bool ours_;
+};
+
+using Outcome = std::variant<Completed, Retry, Snooze, Failed, Cancelled, Settled>;
 
 }  // namespace rowcrew

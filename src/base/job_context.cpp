@@ -17,4 +17,9 @@ nlohmann::json JobContext::payload() const {
   return parsed;
 }
 
+JobTransactions& JobContext::transactions() const {
+  if (node_ == nullptr) throw BugError("no_node", "job: no node runs it, expected one that has transactions");
+  return node_->transactions;
+}
+
 }  // namespace rowcrew

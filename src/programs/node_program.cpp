@@ -15,6 +15,7 @@
 #include "net/make_mailer.hpp"
 #include "pg/pool_settings.hpp"
 #include "proc/posix_child_runner.hpp"
+#include "queue/fenced_transactions.hpp"
 #include "queue/lease_keeper.hpp"
 #include "workers/registry.hpp"
 #include "schema/schema.hpp"
@@ -33,8 +34,12 @@ LogOptions read_log_options(const Settings& root, const std::string& node) {
   return options;
 }
 
-/// Connections of handlers are apart from the engine's, so that neither can starve the other.
-PoolOptions handler_pool(PoolOptions options, const Settings& root) {
+/// Connections of handlers are apart from the engine's, so that neither can starve the other. Their
+/// statements end before the lease can: while the node beats, this much of it is always left.
+PoolOptions handler_pool(PoolOptions options, const Settings& root, const NodeConfig& config) {
+  const LeaseTimes lease = LeaseTimes::of(config.lease);
+  options.statement_timeout = std::min(
+      options.statement_timeout, std::chrono::duration_cast<std::chrono::milliseconds>(lease.stop_after - lease.beat_every * 3 / 2));
   options.threads = static_cast<unsigned>(root.section("database").integer("handler_threads", 2, 1, 64));
   options.application_name += "/handlers";
   return options;
@@ -53,7 +58,7 @@ int run_configured(const NodeProgram& program) {
   if (program.adjust) program.adjust(config);
   const LogOptions log_options = read_log_options(root, config.name);
   const PoolOptions connection = read_pool_options(root, "rowcrewd/" + config.name);
-  const PoolOptions handler_connection = handler_pool(connection, root);
+  const PoolOptions handler_connection = handler_pool(connection, root, config);
   EgressGuard guard(config.egress_allow);
 
   const auto log = make_log(log_options);
@@ -65,6 +70,7 @@ int run_configured(const NodeProgram& program) {
   PosixChildRunner children(io.get_executor(), config.shim, clock, *log, child_grace(config));
   Pool handlers_pool(handler_connection, *log);
   PortCatalog ports;
+  FencedTransactions transactions(handlers_pool, ports, clock, config.tables, handler_connection);
   const auto mail = make_mailer(io.get_executor(), root.section("mail"), EgressGuard(config.egress_allow));
   Settings kinds = root.section("kinds");
   Deps deps{handlers_pool, ports, http, *mail, children, clock, random, *log, kinds};
@@ -77,7 +83,7 @@ int run_configured(const NodeProgram& program) {
     return kExitOk;
   }
   Pool pool(connection, *log);
-  NodeParts parts{io, config, connection, pool, registry, ports, clock, random, *log, ROWCREW_VERSION, schema::version()};
+  NodeParts parts{io, config, connection, pool, registry, ports, transactions, clock, random, *log, ROWCREW_VERSION, schema::version()};
   Node node(std::move(parts));
   return node.run(program.mode);
 }

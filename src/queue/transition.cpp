@@ -37,6 +37,7 @@ struct Decider {
     e.result = c.result;
     return e;
   }
+  Ending operator()(const Settled&) const { return (*this)(Completed()); }
   Ending operator()(const Retry& r) const {
     Ending e;
     e.code = storable(r.code);

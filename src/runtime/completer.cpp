@@ -39,7 +39,8 @@ void Completer::add(std::size_t table, EndedJob ended) {
 }
 
 std::optional<Statement> Completer::port_of(const Item& item) const {
-  if (item.port_refused || !is_reported(item.ended.ending.kind)) return std::nullopt;
+  // A port that refused in a transaction of the handler is not asked about its refusal either.
+  if (item.port_refused || item.ended.ending.code == kPortFailed || !is_reported(item.ended.ending.kind)) return std::nullopt;
   return state_.ports.ended()->find(item.ended.job.job_type, item.ended.job.app);
 }
 
@@ -53,6 +54,15 @@ void Completer::file(std::size_t table, Item item) {
   const bool completed = item.ended.ending.kind == Ending::Kind::completed;
   (completed ? buffer.completed : buffer.ended).push_back(std::move(item));
   if (batch_waits_) batch_waits_();
+}
+
+void Completer::settled(std::size_t table, const EndedJob& ended, bool ours) {
+  if (ours) {
+    report(table, ended);
+  } else {
+    report_lost(table, ended);
+  }
+  forget(table, ended.job);
 }
 
 void Completer::forget(std::size_t table, const Job& job) {
@@ -233,8 +243,8 @@ void Completer::replace_ending(std::size_t table, Item item, const DbError& erro
   state_.log.error(by_port ? event::kPortFailed : event::kClaimFailed,
                    {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
   Outcome outcome = Failed("unwritable_result", error.what());
-  if (by_port && error.error_class() == ErrorClass::bug) outcome = Retry("port_failed", error.what());
-  if (by_port && error.error_class() == ErrorClass::permanent) outcome = Failed("port_failed", error.what());
+  if (by_port && error.error_class() == ErrorClass::bug) outcome = Retry(kPortFailed, error.what());
+  if (by_port && error.error_class() == ErrorClass::permanent) outcome = Failed(kPortFailed, error.what());
   item.ended.ending = decide(job, outcome, state_.job_types.policy(job.job_type).retry, state_.random.unit());
   item.port_refused = by_port;
   file(table, std::move(item));

@@ -41,6 +41,8 @@ class Completer final : public Service {
   boost::asio::awaitable<void> run() override;
 
   void add(std::size_t table, EndedJob ended);
+  /// A transaction of the handler has written this end, or found that the claim was lost.
+  void settled(std::size_t table, const EndedJob& ended, bool ours);
   /// The job ended without anything to write.
   void forget(std::size_t table, const Job& job);
   std::size_t pending() const;

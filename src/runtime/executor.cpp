@@ -76,7 +76,8 @@ asio::awaitable<void> Executor::run(RunningJobs::Ref running) {
 asio::awaitable<std::optional<Outcome>> Executor::run_handler(RunningJob& running, Log& log, JobTypePolicy policy) {
   Handler* handler = state_.registry.find(running.job.job_type);
   if (handler == nullptr) co_return Outcome(Retry("unserved", "no handler for this job type"));
-  JobContext context(running.job, log, running.started + policy.timeout);
+  const JobContext::Node node{state_, state_.transactions};
+  JobContext context(running.job, log, running.started + policy.timeout, running.started, &node);
   std::exception_ptr error;
   try {
     ROWCREW_FAULT_POINT("handler.running");
@@ -135,7 +136,11 @@ void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, c
   }
   ended.job = std::move(running.job);
   ended.job.payload.clear();
-  completer_.add(running.table, std::move(ended));
+  if (const auto* settled = outcome ? std::get_if<Settled>(&*outcome) : nullptr) {
+    completer_.settled(running.table, ended, settled->ours());
+  } else {
+    completer_.add(running.table, std::move(ended));
+  }
   slot_freed_(queue, ran);
 }
 

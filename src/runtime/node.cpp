@@ -47,6 +47,7 @@ struct Node::State {
   asio::awaitable<void> live(NodeMode mode);
   asio::awaitable<bool> wait_for_installation();
   asio::awaitable<std::optional<std::string>> load_ports();
+  asio::awaitable<void> prepare_handlers();
   asio::awaitable<void> wait_for_stop(NodeMode mode);
   asio::awaitable<void> stop();
   asio::awaitable<void> unregister(Mono until);
@@ -123,7 +124,9 @@ asio::awaitable<bool> Node::State::wait_for_installation() {
     try {
       found = co_await read_installation(parts.pool);
       if (!refusal(*found, parts.schema_version)) broken = co_await load_ports();
+      if (!refusal(*found, parts.schema_version) && !broken) co_await prepare_handlers();
     } catch (const Error& e) {
+      found.reset();
       if (e.error_class() != ErrorClass::transient) broken = e.what();
     }
     if (found || broken) {
@@ -146,6 +149,10 @@ asio::awaitable<std::optional<std::string>> Node::State::load_ports() {
   const std::vector<std::string> faults = parts.ports.load(rows);
   if (faults.empty()) co_return std::nullopt;
   co_return faults.front();
+}
+
+asio::awaitable<void> Node::State::prepare_handlers() {
+  for (const std::string& job_type : parts.registry.job_types()) co_await parts.registry.find(job_type)->prepare();
 }
 
 asio::awaitable<void> Node::State::wait_for_stop(NodeMode mode) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include <rowcrew/clock.hpp>
+#include <rowcrew/job_transactions.hpp>
 #include <rowcrew/random.hpp>
 #include <rowcrew/registry.hpp>
 
@@ -28,6 +29,7 @@ struct NodeParts {
   Pool& pool;                     ///< the engine's own connections; handlers have others
   Registry& registry;
   PortCatalog& ports;
+  JobTransactions& transactions;
   Clock& clock;
   Random& random;
   ProcessLog& log;

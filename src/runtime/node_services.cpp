@@ -51,7 +51,8 @@ std::unique_ptr<Wire> make_gate(const NodeParts& parts) {
 }  // namespace
 
 NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_ended)
-    : state(parts.io.get_executor(), parts.config, parts.pool, parts.registry, parts.ports, parts.clock, parts.random, parts.log),
+    : state(parts.io.get_executor(), parts.config, parts.pool, parts.registry, parts.ports,
+            parts.transactions, parts.clock, parts.random, parts.log),
       completer(state),
       executor(state, completer, [this](std::string_view queue, MonoClock::duration ran) { claimer.slot_freed(queue, ran); }),
       claimer(state, executor, completer),

@@ -11,6 +11,7 @@
 
 #include <rowcrew/clock.hpp>
 #include <rowcrew/db.hpp>
+#include <rowcrew/job_transactions.hpp>
 #include <rowcrew/log.hpp>
 #include <rowcrew/random.hpp>
 #include <rowcrew/registry.hpp>
@@ -33,11 +34,11 @@ struct TableState {
   ClaimLedger ledger;
 };
 
-struct NodeState {
+struct NodeState final : LeaseView {
   NodeState(boost::asio::any_io_executor ex, const NodeConfig& node_config, Db& database, Registry& handlers,
-            PortCatalog& catalog, Clock& the_clock, Random& the_random, Log& the_log)
-      : executor(std::move(ex)), config(node_config), db(database), registry(handlers), ports(catalog), clock(the_clock),
-        random(the_random), log(the_log), slots(node_config.queues) {
+            PortCatalog& catalog, JobTransactions& job_transactions, Clock& the_clock, Random& the_random, Log& the_log)
+      : executor(std::move(ex)), config(node_config), db(database), registry(handlers), ports(catalog),
+        transactions(job_transactions), clock(the_clock), random(the_random), log(the_log), slots(node_config.queues) {
     for (const std::string& name : config.tables) tables.push_back(std::make_unique<TableState>(db, name));
   }
 
@@ -46,6 +47,7 @@ struct NodeState {
   Db& db;
   Registry& registry;
   PortCatalog& ports;
+  JobTransactions& transactions;
   Clock& clock;
   Random& random;
   Log& log;
@@ -69,6 +71,7 @@ struct NodeState {
 
   /// Whether what one node must do for all is this node's: its leader's, or without one everybody's.
   bool leads() const { return leader || !leader_present; }
+  Mono lease_until() const override { return identity.node_id != 0 && lease ? lease->stop_at() : Mono::min(); }
   bool holds_lease() const { return identity.node_id != 0 && lease && lease->holds(clock.mono()); }
   bool may_claim() const { return !stopping && holds_lease(); }
   /// 63 random bits, never 0: a token of another node or of before a failover cannot come again.

@@ -36,6 +36,8 @@ TEST_CASE("statements: each one prepares against the schema, for both job tables
       values["port:" + std::string(ports.text(i, 0))] = "rowcrew." + std::string(ports.text(i, 0));
     }
     values["ended"] = "rowcrew.probe_ended";
+    values["call"] = "NULL";
+    values["args"] = "NULL::jsonb";
     StatementSet set(values, table);
     for (const Statement& source : sql::kAll) {
       const std::string_view name = source.name;

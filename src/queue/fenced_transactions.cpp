@@ -1,0 +1,300 @@
+#include "queue/fenced_transactions.hpp"
+
+#include <algorithm>
+#include <boost/asio/this_coro.hpp>
+#include <fmt/format.h>
+
+#include <rowcrew/error.hpp>
+#include <rowcrew/fault.hpp>
+
+#include "base/event.hpp"
+#include "queue/ended_report.hpp"
+#include "queue/limited_tx.hpp"
+#include "sql_queries.hpp"
+
+namespace rowcrew {
+namespace asio = boost::asio;
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+template <class T>
+using Awaitable = JobTransactions::Awaitable<T>;
+
+/// Leaves the closure of a transaction whose only job is no longer ours.
+struct ClaimGone {};
+
+/// A port's refusal on its way out of the database thread.
+struct PortRefused {
+  DbError error;
+  std::size_t job;
+};
+
+std::string call_of(const SqlFunction& function) {
+  const std::string call = quote_qualified(function.schema, function.name) + (function.takes_id ? "(g.id, g.args)" : "(g.args)");
+  return function.returns_result ? call + "::text" : call;
+}
+
+}  // namespace
+
+/// The statements of one job table. Texts live as long as this.
+struct FencedTransactions::Table {
+  explicit Table(const std::string& table_name) : map(table_map(table_name)), common(with("NULL", "NULL"), table_name) {}
+
+  std::map<std::string, std::string, std::less<>> with(const std::string& call, const std::string& args) const {
+    auto values = map.values;
+    values["call"] = call;
+    values["args"] = args;
+    return values;
+  }
+  const Statement& end(const SqlFunction& function) {
+    const std::string call = call_of(function);
+    auto& set = calls[call];
+    if (!set) {
+      set = std::make_unique<StatementSet>(with(call, "coalesce(" + map.values.at("payload") + " -> 'args', '{}')"),
+                                           map.name + ":" + call);
+    }
+    return set->render(sql::tx_end);
+  }
+
+  TableMap map;
+  StatementSet common;
+  std::map<std::string, std::unique_ptr<StatementSet>> calls;
+};
+
+/// What one transaction is about: copied to the database thread.
+struct FencedTransactions::Plan {
+  Ids ids;  ///< sorted
+  std::vector<std::int64_t> tokens;
+  std::vector<JobContext*> jobs;  ///< in the order of ids; for the event thread
+  std::vector<EndedJob> ended;    ///< what ports are told; empty when none hears of any
+  std::vector<std::optional<Statement>> ports;
+  Mono until;
+  Statement end;
+  Statement keep;
+  Statement verify;
+  bool returns_result = false;
+
+  Params keys() const {
+    Params params;
+    params.add_array(ids).add_array(tokens);
+    return params;
+  }
+  /// `results` in the order of `written`.
+  void keep_results(Tx& tx, const Ids& written, const Ids& results) const {
+    Ids kept;
+    Ids texts;
+    std::vector<std::int64_t> kept_tokens;
+    for (std::size_t i = 0; i < written.size(); ++i) {
+      if (results[i].empty()) continue;
+      kept.push_back(written[i]);
+      kept_tokens.push_back(tokens[index_of(written[i])]);
+      texts.push_back(results[i]);
+    }
+    if (kept.empty()) return;
+    tx.exec(keep, Params{}.add_array(kept).add_array(kept_tokens).add_array(texts));
+  }
+  void tell_ports(Tx& tx, const Ids& written, const Ids& results, const Clock& clock) const {
+    if (ports.empty()) return;
+    for (std::size_t i = 0; i < written.size(); ++i) {
+      const std::size_t at = index_of(written[i]);
+      if (!ports[at]) continue;
+      EndedJob told = ended[at];
+      told.ending.result = results[i];
+      told.duration_ms = std::chrono::duration_cast<milliseconds>(clock.mono() - jobs[at]->started()).count();
+      try {
+        tx.exec(*ports[at], Params{}.add(told.job.id).add(ended_report(told)));
+      } catch (const DbError& error) {
+        if (error.connection_lost() || error.error_class() == ErrorClass::transient) throw;
+        throw PortRefused{error, at};
+      }
+    }
+  }
+  std::size_t index_of(const std::string& id) const {
+    return static_cast<std::size_t>(std::lower_bound(ids.begin(), ids.end(), id) - ids.begin());
+  }
+};
+
+FencedTransactions::FencedTransactions(Db& db, PortCatalog& ports, Clock& clock, const std::vector<std::string>& tables,
+                                       const PoolOptions& connections)
+    : db_(db), ports_(ports), clock_(clock), statement_timeout_(connections.statement_timeout), turns_(connections.threads) {
+  for (const std::string& name : tables) tables_.emplace(name, std::make_unique<Table>(name));
+}
+
+FencedTransactions::~FencedTransactions() = default;
+
+FencedTransactions::Table& FencedTransactions::table_of(const Job& job) {
+  const auto found = tables_.find(job.table);
+  if (found == tables_.end()) {
+    throw BugError("job_table", fmt::format("transaction: job table \"{}\", expected one that this node serves", job.table));
+  }
+  return *found->second;
+}
+
+FencedTransactions::Plan FencedTransactions::plan_for(Table& table, std::vector<JobContext*> jobs, Mono until) const {
+  std::sort(jobs.begin(), jobs.end(), [](const JobContext* a, const JobContext* b) { return a->job().id < b->job().id; });
+  Plan plan;
+  plan.jobs = std::move(jobs);
+  plan.until = until;
+  plan.keep = table.common.render(sql::tx_keep_results);
+  plan.verify = table.common.render(sql::tx_ended);
+  bool ported = false;
+  for (const JobContext* context : plan.jobs) {
+    const Job& job = context->job();
+    plan.ids.push_back(job.id);
+    plan.tokens.push_back(job.claim_token);
+    plan.until = std::min({plan.until, context->deadline(), context->lease_until()});
+    plan.ports.push_back(ports_.ended()->find(job.job_type, job.app));
+    ported = ported || plan.ports.back().has_value();
+  }
+  if (!ported) {
+    plan.ports.clear();
+    return plan;
+  }
+  for (const JobContext* context : plan.jobs) {
+    EndedJob ended;
+    ended.job = context->job();
+    ended.job.payload.clear();
+    ended.ending.status = "completed";
+    plan.ended.push_back(std::move(ended));
+  }
+  return plan;
+}
+
+Awaitable<Settled> FencedTransactions::complete_with(JobContext& context, std::function<std::string(Tx&)> work) {
+  Table& table = table_of(context.job());
+  const Turns::Turn turn = co_await turns_.take();
+  Plan plan = plan_for(table, {&context}, Mono::max());
+  plan.end = table.common.render(sql::tx_end);
+  const Ids written = co_await transaction(plan, std::move(work));
+  ROWCREW_FAULT_POINT("tx.committed");
+  co_return settled(!written.empty());
+}
+
+Awaitable<std::vector<Settled>> FencedTransactions::call(SqlFunction function, std::vector<JobContext*> jobs, milliseconds within) {
+  Table& table = table_of(jobs.at(0)->job());
+  const Turns::Turn turn = co_await turns_.take();
+  Plan plan = plan_for(table, jobs, clock_.mono() + within);
+  plan.end = table.end(function);
+  plan.returns_result = function.returns_result;
+  // The connection's own statement_timeout must do, or there has to be a transaction to set one in.
+  const bool one = !function.returns_result && plan.ports.empty() && plan.until - clock_.mono() >= statement_timeout_;
+  Ids written;
+  if (one) {
+    written = co_await one_statement(plan);
+  } else {
+    written = co_await transaction(plan, nullptr);
+  }
+  ROWCREW_FAULT_POINT("tx.committed");
+  std::sort(written.begin(), written.end());
+  std::vector<Settled> each;
+  for (const JobContext* context : jobs) {
+    each.push_back(settled(std::binary_search(written.begin(), written.end(), context->job().id)));
+  }
+  co_return each;
+}
+
+Awaitable<FencedTransactions::Ids> FencedTransactions::one_statement(const Plan& plan) {
+  auto work = [end = plan.end, keys = plan.keys(), until = plan.until, limit = statement_timeout_, &clock = clock_](Tx& tx) {
+    std::optional<Ids> written;
+    if (until - clock.mono() < limit) return written;  // it waited too long for its thread
+    ROWCREW_FAULT_POINT("tx.sending");
+    const Rows rows = tx.exec(end, keys);
+    written.emplace();
+    for (std::size_t i = 0; i < rows.size(); ++i) written->emplace_back(rows.text(i, 0));
+    return written;
+  };
+  std::optional<DbError> unknown;
+  std::optional<Ids> written;
+  try {
+    written = co_await db_.run(TxMode::autocommit, std::move(work));
+  } catch (const DbError& error) {
+    if (!error.outcome_unknown()) throw;
+    unknown = error;
+  }
+  if (unknown) co_return co_await which_ended(plan, *unknown);
+  if (written) co_return std::move(*written);
+  co_return co_await transaction(plan, nullptr);
+}
+
+Awaitable<FencedTransactions::Ids> FencedTransactions::transaction(const Plan& plan, std::function<std::string(Tx&)> work) {
+  auto closure = [plan = &plan, work = std::move(work), ceiling = statement_timeout_, &clock = clock_](Tx& tx) {
+    LimitedTx limited(tx, clock, plan->until, ceiling);
+    ROWCREW_FAULT_POINT("tx.sending");
+    const Rows rows = limited.exec(plan->end, plan->keys());
+    if (rows.empty()) throw ClaimGone{};
+    Ids written;
+    Ids results;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      written.emplace_back(rows.text(i, 0));
+      results.emplace_back(plan->returns_result ? rows.text(i, 1) : std::string_view());
+    }
+    ROWCREW_FAULT_POINT("tx.fenced");
+    if (work) results.at(0) = work(limited);
+    plan->keep_results(limited, written, results);
+    plan->tell_ports(limited, written, results, clock);
+    limited.check();
+    ROWCREW_FAULT_POINT("tx.worked");
+    return written;
+  };
+  std::optional<DbError> unknown;
+  std::optional<PortRefused> refused;
+  try {
+    co_return co_await db_.run(TxMode::transaction, std::move(closure));
+  } catch (const ClaimGone&) {
+    co_return Ids{};
+  } catch (const PortRefused& port) {
+    refused = port;
+  } catch (const DbError& error) {
+    if (!error.outcome_unknown()) throw;
+    unknown = error;
+  }
+  if (unknown) co_return co_await which_ended(plan, *unknown);
+  plan.jobs[refused->job]->log().error(event::kPortFailed, {{"code", refused->error.code()}}, refused->error.what());
+  if (refused->error.error_class() == ErrorClass::bug) throw BugError(kPortFailed, refused->error.what());
+  throw PermanentError(kPortFailed, refused->error.what());
+}
+
+/// The commit may have happened, and whoever asks for this job to stop must not keep us from learning.
+Awaitable<FencedTransactions::Ids> FencedTransactions::which_ended(const Plan& plan, DbError unknown) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  std::exception_ptr failed;
+  Ids ended;
+  try {
+    ended = co_await ask_which_ended(plan, unknown);
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  co_await asio::this_coro::throw_if_cancelled(true);
+  if (failed) std::rethrow_exception(failed);
+  co_return ended;
+}
+
+/// Asks until the database has answered or the lease is over: then it is for others to find out, and the
+/// fence keeps every later write of ours away. A transaction that never reached the server might still get
+/// there; the execution that we make of this error meets the same fence, so that one of the two is refused.
+Awaitable<FencedTransactions::Ids> FencedTransactions::ask_which_ended(const Plan& plan, const DbError& unknown) {
+  const DbError undone(unknown.error_class(), unknown.sqlstate(), unknown.what(), unknown.connection_lost(), false);
+  milliseconds pause = 20ms;
+  for (;;) {
+    std::optional<Rows> rows;
+    try {
+      rows = co_await db_.query(plan.verify, plan.keys());
+    } catch (const Error& error) {
+      if (error.error_class() != ErrorClass::transient) throw;
+    }
+    if (rows) {
+      Ids ended;
+      for (std::size_t i = 0; i < rows->size(); ++i) {
+        if (rows->text(i, 1) == "completed") ended.emplace_back(rows->text(i, 0));
+      }
+      if (ended.empty() && !rows->empty()) throw undone;
+      co_return ended;
+    }
+    if (clock_.mono() >= plan.jobs.front()->lease_until()) throw unknown;
+    co_await clock_.sleep_until(clock_.mono() + pause);
+    pause = std::min<milliseconds>(pause * 2, 500ms);
+  }
+}
+
+}  // namespace rowcrew

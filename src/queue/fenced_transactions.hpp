@@ -1,0 +1,55 @@
+// Transactions that end jobs: JobTransactions on the handlers' connections.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <rowcrew/clock.hpp>
+#include <rowcrew/db_error.hpp>
+#include <rowcrew/job_transactions.hpp>
+
+#include "pg/pool.hpp"
+#include "pg/statement_template.hpp"
+#include "queue/port_catalog.hpp"
+#include "queue/table_map.hpp"
+#include "queue/turns.hpp"
+
+namespace rowcrew {
+
+class FencedTransactions final : public JobTransactions {
+ public:
+  /// `connections`: those of `db`; no more transactions than it has threads are under way, the others wait
+  /// their turn, for as long as their jobs may. Everything else given must outlive this.
+  FencedTransactions(Db& db, PortCatalog& ports, Clock& clock, const std::vector<std::string>& tables,
+                     const PoolOptions& connections);
+  ~FencedTransactions() override;
+
+  Awaitable<std::vector<Settled>> call(SqlFunction function, std::vector<JobContext*> jobs,
+                                       std::chrono::milliseconds within) override;
+
+ protected:
+  Awaitable<Settled> complete_with(JobContext& context, std::function<std::string(Tx&)> work) override;
+
+ private:
+  struct Table;
+  struct Plan;
+  using Ids = std::vector<std::string>;
+
+  Table& table_of(const Job& job);
+  Plan plan_for(Table& table, std::vector<JobContext*> jobs, Mono until) const;
+  Awaitable<Ids> one_statement(const Plan& plan);
+  Awaitable<Ids> transaction(const Plan& plan, std::function<std::string(Tx&)> work);
+  Awaitable<Ids> which_ended(const Plan& plan, DbError unknown);
+  Awaitable<Ids> ask_which_ended(const Plan& plan, const DbError& unknown);
+
+  Db& db_;
+  PortCatalog& ports_;
+  Clock& clock_;
+  std::chrono::milliseconds statement_timeout_;
+  Turns turns_;
+  std::map<std::string, std::unique_ptr<Table>, std::less<>> tables_;
+};
+
+}  // namespace rowcrew

@@ -1,0 +1,281 @@
+// Work that commits with the end of its job, or not at all.
+#include <rowcrew/enqueue.hpp>
+
+#include "sql_queries.hpp"
+#include "transactions_bench.hpp"
+
+using namespace rowcrew;
+using namespace rowcrew::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+auto effect_of(const std::string& id, std::string result = "") {
+  return [id, result](Tx& tx) {
+    tx.exec(kEffect, Params{}.add(id).add("{}"));
+    return result;
+  };
+}
+
+/// Everything that tells of an end, but for ids and times.
+std::string traces(QueueBench& b, const std::string& id) {
+  return b.value(
+      "SELECT concat_ws('|', q.status, q.attempts, q.crashes, q.error_code, q.error_message, q.completed_at IS NOT NULL, "
+      "q.claim_token IS NOT NULL, q.worker_id IS NOT NULL, "
+      "(SELECT string_agg(concat_ws(',', e.event, e.job_table, e.job_type, e.data), ';') FROM rowcrew.job_event e WHERE e.job_id = q.id), "
+      "(SELECT count(*) FROM rowcrew.job_attempt a WHERE a.job_id = q.id), "
+      "(SELECT count(*) FROM rowcrew.job_unique u WHERE u.job_id = q.id)) FROM {t} q WHERE q.id = $1::uuid",
+      Params{}.add(id));
+}
+
+}  // namespace
+
+TEST_CASE("transactions: the work and the end of its job are one") {
+  for (const char* table : kJobTables) {
+    TransactionsBench b(table);
+    const std::string id = b.insert_one();
+    const auto jobs = b.claim(b.node());
+    const std::string column = table == std::string("job_queue") ? "result" : "outputs";
+    CHECK(b.complete(b.context(jobs.at(0)), effect_of(id, R"({"n": 1})")));
+    CHECK(b.status(id) == "completed");
+    CHECK(b.value("SELECT " + column + " ->> 'n' FROM {t}") == "1");
+    CHECK(b.count("shop.effect") == 1);
+  }
+}
+
+TEST_CASE("transactions: an end leaves the same traces whoever writes it") {
+  for (const char* table : kJobTables) {
+    TransactionsBench b(table);
+    b.exec("INSERT INTO rowcrew.event_subscription VALUES ('test', '{job.completed}', '{t}')");
+    const Ids ids = b.insert(3, "error_code, error_message, unique_key", "'old', 'error', 'key' || n");
+    auto jobs = b.claim(b.node());
+    REQUIRE(jobs.size() == 3);
+    std::sort(jobs.begin(), jobs.end(), [](const auto& a, const auto& c) { return a.job.id < c.job.id; });
+    b.complete({jobs[0]}, false);
+    CHECK(b.complete(b.context(jobs[1]), [](Tx&) {}));
+    CHECK(b.call(function("buy", true, false), {&b.context(jobs[2])}).at(0).ours());
+    CHECK(traces(b, sorted(ids)[0]).starts_with("completed|1|0|t|t|t|job.completed,"));
+    CHECK(traces(b, sorted(ids)[1]) == traces(b, sorted(ids)[0]));
+    CHECK(traces(b, sorted(ids)[2]) == traces(b, sorted(ids)[0]));
+  }
+}
+
+TEST_CASE("transactions: of a job whose claim was lost nothing happens, and the work does not run") {
+  TransactionsBench b;
+  const Ids ids = b.insert(2);
+  const NodeIdentity dead = b.node();
+  const auto jobs = b.claim(dead);
+  b.kill(dead);
+  REQUIRE(b.await(b.jobs.reap(3, {})).jobs.size() == 2);
+  bool ran = false;
+  CHECK_FALSE(b.complete(b.context(jobs[0]), [&ran](Tx&) { ran = true; }));
+  CHECK_FALSE(ran);
+  CHECK_FALSE(b.call(function("buy", true, false), {&b.context(jobs[1])}).at(0).ours());
+  CHECK(b.count("shop.effect") == 0);
+  CHECK(b.count("{t} WHERE status = 'retrying'") == 2);
+}
+
+TEST_CASE("transactions: of several jobs those are done whose claim stands") {
+  TransactionsBench b;
+  const Ids ids = sorted(b.insert(4));
+  auto jobs = b.claim(b.node());
+  b.query("UPDATE {t} SET status = 'cancelled' WHERE id = $1::uuid", Params{}.add(ids[2]));
+  const auto contexts = b.contexts_of(jobs);
+  const auto settled = b.call(function("buy", true, false), contexts);
+  REQUIRE(settled.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) CHECK(settled[i].ours() == (contexts[i]->job().id != ids[2]));
+  CHECK(b.count("shop.effect") == 3);
+  CHECK(b.status(ids[2]) == "cancelled");
+}
+
+TEST_CASE("transactions: what the work throws undoes the end") {
+  TransactionsBench b;
+  const std::string id = b.insert_one();
+  const auto jobs = b.claim(b.node());
+  auto work = [id](Tx& tx) {
+    tx.exec(kEffect, Params{}.add(id).add("{}"));
+    throw PermanentError("sold_out", "nothing left");
+  };
+  CHECK_THROWS_AS(b.complete(b.context(jobs[0]), work), PermanentError);
+  CHECK(b.status(id) == "processing");
+  CHECK(b.count("shop.effect") == 0);
+}
+
+TEST_CASE("transactions: while the work runs, a rescuer steps over the job") {
+  TransactionsBench b;
+  const std::string id = b.insert_one();
+  const NodeIdentity dead = b.node();
+  const auto jobs = b.claim(dead);
+  b.kill(dead);
+  boost::asio::io_context other;
+  std::size_t rescued = 99;
+  auto work = [&, effect = effect_of(id)](Tx& tx) {
+    rescued = testing::run(other, b.jobs.reap(3, {})).jobs.size();
+    return effect(tx);
+  };
+  CHECK(b.complete(b.context(jobs[0]), work));
+  CHECK(rescued == 0);
+  CHECK(b.status(id) == "completed");
+  CHECK(b.value("SELECT crashes FROM {t}") == "0");
+}
+
+TEST_CASE("transactions: each statement's timeout is below what is left of lease and deadline") {
+  TransactionsBench b;
+  const auto jobs = [&] { b.insert(3); return b.claim(b.node()); }();
+  static constexpr Statement kTimeout{"test_timeout", "SELECT extract(epoch FROM current_setting('statement_timeout')::interval) * 1000 < $1::bigint"};
+  bool below = false;
+  const auto ask = [&below](Tx& tx) { below = tx.exec(kTimeout, Params{}.add(4'000)).boolean(0, 0); };
+  CHECK(b.complete(b.context(jobs[0]), ask));
+  CHECK_FALSE(below);  // the connection's own
+  CHECK(b.complete(b.context(jobs[1], 4s), ask));
+  CHECK(below);
+  b.lease.until = b.clock.mono() + 4s;
+  below = false;
+  CHECK(b.complete(b.context(jobs[2]), ask));
+  CHECK(below);
+}
+
+TEST_CASE("transactions: a function that would outlive the lease is ended by the server before") {
+  TransactionsBench b;
+  b.ddl("CREATE FUNCTION shop.sleep(jsonb) RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(60)'");
+  const std::string id = b.insert_one();
+  const auto jobs = b.claim(b.node());
+  b.lease.until = b.clock.mono() + 800ms;
+  std::string state;
+  try {
+    b.call(function("sleep", false, false), {&b.context(jobs[0])});
+  } catch (const DbError& error) {
+    state = error.sqlstate();
+  }
+  CHECK(b.clock.mono() < b.lease.until);
+  CHECK(state == "57014");
+  CHECK(b.status(id) == "processing");
+}
+
+TEST_CASE("transactions: when nothing is left of the lease, none begins") {
+  TransactionsBench b;
+  const std::string id = b.insert_one();
+  const auto jobs = b.claim(b.node());
+  b.lease.until = b.clock.mono() - 1ms;
+  CHECK_THROWS_WITH_AS(b.complete(b.context(jobs[0]), effect_of(id)), doctest::Contains("nothing is left"), TransientError);
+  CHECK(b.status(id) == "processing");
+}
+
+TEST_CASE("transactions: work that took the lease's last moment is undone") {
+  TransactionsBench b;
+  const std::string id = b.insert_one();
+  const auto jobs = b.claim(b.node());
+  b.lease.until = b.clock.mono() + 300ms;
+  auto work = [&b, effect = effect_of(id)](Tx& tx) {
+    effect(tx);
+    while (b.clock.mono() < b.lease.until) continue;
+  };
+  CHECK_THROWS_AS(b.complete(b.context(jobs[0]), work), TransientError);
+  CHECK(b.count("shop.effect") == 0);
+}
+
+TEST_CASE("transactions: follow-up jobs are enqueued with the commit, or not at all") {
+  TransactionsBench b;
+  b.insert(2, "unique_key", "'key' || n");
+  const auto jobs = b.claim(b.node());
+  for (const bool fails : {true, false}) {
+    Enqueued again;
+    auto work = [&, key = b.value("SELECT unique_key FROM {t} WHERE id = $1::uuid", Params{}.add(jobs[0].job.id))](Tx& tx) {
+      NewJob next("mail", R"({"amount": 12345678901234567890.10})");
+      next.priority = 1;
+      next.delay = 1h;
+      enqueue(tx, next);
+      NewJob self("t");
+      self.unique_key = key;  // the job that ends here has it no more
+      again = enqueue(tx, self);
+      if (fails) throw PermanentError("no", "no");
+    };
+    if (fails) {
+      CHECK_THROWS_AS(b.complete(b.context(jobs[0]), work), PermanentError);
+      CHECK(b.count("{t}") == 2);
+    } else {
+      CHECK(b.complete(b.context(jobs[0]), work));
+    }
+    CHECK(again.result == Enqueued::Result::created);
+  }
+  CHECK(b.value("SELECT payload ->> 'amount' FROM {t} WHERE job_type = 'mail' AND priority = 1") == "12345678901234567890.10");
+  CHECK(b.hints(b.value("SELECT id::text FROM {t} WHERE job_type = 'mail'")) == "parked:scheduled");
+  CHECK(b.count("{t}") == 4);
+}
+
+TEST_CASE("transactions: a function gets the stored arguments, to the last digit") {
+  TransactionsBench b;
+  const std::string id = b.insert_one("payload", R"('{"entry": "x", "args": {"n": 92233720368547758079999.0100}}')");
+  const std::string none = b.insert_one("payload", R"('{"entry": "x"}')");
+  const auto jobs = b.claim(b.node());
+  b.call(function("buy", true, false), b.contexts_of(jobs));
+  CHECK(b.buy_args(id) == R"({"n": 92233720368547758079999.0100})");
+  CHECK(b.buy_args(none) == "{}");
+}
+
+TEST_CASE("transactions: what a function returns is the job's result, null is none") {
+  TransactionsBench b;
+  b.insert(3, "payload", R"(jsonb_build_object('args', CASE WHEN n < 3 THEN jsonb_build_object('answer', n) ELSE '{}' END))");
+  b.call(function("pick", true, true), b.contexts_of(b.claim(b.node())));
+  CHECK(b.value("SELECT string_agg(coalesce(result::text, 'none'), ' ' ORDER BY result::text) FROM {t}") == "1 2 none");
+  const std::string id = b.insert_one("payload", R"('{"args": {"n": 41}}')");
+  b.call(function("count", false, true), b.contexts_of(b.claim(b.node())));
+  CHECK(b.value("SELECT result ->> 'n' FROM {t} WHERE id = $1::uuid", Params{}.add(id)) == "42");
+}
+
+TEST_CASE("transactions: one that fails undoes all of its batch") {
+  TransactionsBench b;
+  b.insert(5, "payload", R"(CASE n WHEN 3 THEN '{"args": {"raise": "23514"}}'::jsonb ELSE '{}' END)");
+  const auto jobs = b.claim(b.node());
+  CHECK_THROWS_AS(b.call(function("pick", true, true), b.contexts_of(jobs)), DbError);
+  CHECK(b.count("{t} WHERE status = 'processing'") == 5);
+  CHECK(b.count("shop.effect") == 0);
+}
+
+TEST_CASE("transactions: a deferred constraint is checked with the batch") {
+  TransactionsBench b;
+  b.ddl("CREATE TABLE shop.slot (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);"
+        "CREATE FUNCTION shop.take(jsonb) RETURNS void LANGUAGE sql AS 'INSERT INTO shop.slot VALUES (1)'");
+  b.insert(2);
+  const auto jobs = b.claim(b.node());
+  std::string state;
+  bool unknown = true;
+  try {
+    b.call(function("take", false, false), b.contexts_of(jobs));
+  } catch (const DbError& error) {
+    state = error.sqlstate();
+    unknown = error.outcome_unknown();
+  }
+  CHECK(state == "23505");
+  CHECK_FALSE(unknown);
+  CHECK(b.count("{t} WHERE status = 'processing'") == 2);
+  CHECK(b.call(function("take", false, false), {&b.context(jobs[0])}).at(0).ours());
+}
+
+TEST_CASE("transactions: the port of an app is told, and what it refuses has not happened") {
+  TransactionsBench b;
+  b.ddl("CREATE TABLE shop.told (id uuid, report jsonb);"
+        "CREATE FUNCTION shop.t_ended(job uuid, ended jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+        "  INSERT INTO shop.told VALUES (job, ended);"
+        "  IF ended -> 'result' = '13' THEN RAISE EXCEPTION 'unlucky' USING ERRCODE = '23514'; END IF; END $$;"
+        "INSERT INTO rowcrew.app (name, schema_name) VALUES ('shop', 'shop')");
+  CHECK(b.ports.load(b.run(sql::node_ports)).empty());
+  b.insert(2);
+  const auto jobs = b.claim(b.node());
+  CHECK(b.complete(b.context(jobs[0]), effect_of(jobs[0].job.id, "12")));
+  CHECK(b.value("SELECT concat_ws('|', report ->> 'status', report ->> 'attempt', report -> 'result', report ->> 'duration_ms' IS NOT NULL) "
+                "FROM shop.told WHERE id = $1::uuid", Params{}.add(jobs[0].job.id)) == "completed|1|12|t");
+  std::string code;
+  try {
+    b.complete(b.context(jobs[1]), effect_of(jobs[1].job.id, "13"));
+  } catch (const PermanentError& error) {
+    code = error.code();
+  }
+  CHECK(code == "port_failed");
+  CHECK(b.status(jobs[1].job.id) == "processing");
+  CHECK(b.count("shop.effect") == 1);
+  CHECK(b.count("shop.told") == 1);
+  // A function's job is told of as well.
+  CHECK(b.call(function("pick", true, true), {&b.context(jobs[1])}).at(0).ours());
+  CHECK(b.count("shop.told") == 2);
+}
