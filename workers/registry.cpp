@@ -12,6 +12,7 @@
   KIND(webhook)             \
   KIND(drive_poll)          \
   KIND(retention)           \
+  KIND(sql)                 \
   KIND(usage_reset)
 
 namespace rowcrew {

@@ -63,7 +63,7 @@ class KindBench {
   Outcome run(Handler& handler, const std::string& payload,
               std::chrono::milliseconds left = std::chrono::hours(1)) {
     job.payload = payload;
-    JobContext context(job, log, clock.mono() + left);
+    JobContext context(job, log, clock.mono() + left, clock.mono(), node);
     Outcome outcome = Cancelled("did not run");
     auto body = [&]() -> boost::asio::awaitable<void> { outcome = co_await handler.run(context); };
     testing::run(io, body());
@@ -83,6 +83,7 @@ class KindBench {
   Settings kinds = root.section("kinds");
   Deps deps{db, ports, http, mail, children, clock, random, log, kinds};
   Job job;
+  const JobContext::Node* node = nullptr;  ///< for kinds that end their jobs in transactions
 };
 
 }  // namespace rowcrew::testing
