@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include <rowcrew/clock.hpp>
+#include <rowcrew/enqueue.hpp>
 #include <rowcrew/handler.hpp>
+#include <rowcrew/job_transactions.hpp>
 
 namespace rowcrew::testing {
 namespace {
@@ -68,6 +70,17 @@ awaitable<Outcome> snooze(JobContext& context, Clock&) {
   co_return Outcome(Completed());
 }
 
+constexpr Statement kEffect{"test_effect", "SELECT shop.buy($1::uuid, $2::jsonb)"};
+
+awaitable<Outcome> effect(JobContext& context, Clock&) {
+  auto work = [id = context.job().id, payload = context.job().payload](Tx& tx) {
+    tx.exec(kEffect, Params{}.add(id).add(payload));
+    return "{\"next\": \"" + enqueue(tx, NewJob("noop")).id + "\"}";
+  };
+  const Settled settled = co_await context.transactions().complete(context, std::move(work));
+  co_return Outcome(settled);
+}
+
 }  // namespace
 
 void register_test_handlers(Registry& registry, Deps& deps) {
@@ -82,6 +95,7 @@ void register_test_handlers(Registry& registry, Deps& deps) {
   add("stubborn", stubborn);
   add("crash", crash);
   add("snooze", snooze);
+  add("effect", effect);
 }
 
 }  // namespace rowcrew::testing
