@@ -10,13 +10,10 @@ WITH f AS (
   FROM unnest($1::uuid[], $2::bigint[]) AS u (id, token)
   WHERE q.id = ANY (ARRAY[u.id]) AND q.claim_token = u.token AND q.status = 'processing'
   RETURNING q.id, {job_type} AS job_type, {args} AS args
-), e AS (
-  INSERT INTO rowcrew.job_event (event, job_table, job_id, job_type)
-  SELECT 'job.completed', {table_name}, f.id, f.job_type FROM f
-  WHERE (SELECT EXISTS (SELECT FROM rowcrew.event_subscription))  -- once, not per job
-    AND EXISTS (SELECT FROM rowcrew.event_subscription s
-                WHERE 'job.completed' = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)))
+), e AS MATERIALIZED (
+  SELECT FROM rowcrew.note_events('job.completed', {table_name}, ARRAY(SELECT id FROM f), ARRAY(SELECT job_type FROM f))
+  WHERE EXISTS (SELECT FROM rowcrew.event_subscription)  -- decided before the function is called
 ), g AS MATERIALIZED (
-  SELECT f.id, f.args FROM f ORDER BY f.id
+  SELECT f.id, f.args FROM f WHERE (SELECT count(*) FROM e) = 0 ORDER BY f.id  -- none is returned: counting calls it
 )
 SELECT g.id, {call} FROM g
