@@ -44,6 +44,16 @@ systemd                               systemd-analyze
 LIST
 }
 
+# What only `scripts/test --model` needs.
+packages_model() {
+  cat <<'LIST'
+spin                                  models
+gcc                                   compiler
+cpp                                   preprocessor
+libc6-dev                             headers
+LIST
+}
+
 # On top of the run set: what only `cpack -G DEB` needs.
 packages_deb() {
   cat <<'LIST'
