@@ -1,5 +1,5 @@
 // Runs one child program in its own process group under a shim that kills the group when this
-// process dies, stops or closes its end of a pipe.
+// process dies, closes its end of a pipe, or outlives its lease, be it stopped or stuck.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -49,7 +49,8 @@ class ChildRunner {
   ///
   /// Throws PermanentError ("child_not_found": no such program, "child_not_executable",
   /// "child_bad_request": argv, environment or directory cannot be used); TransientError
-  /// ("child_spawn": no process or descriptor could be had, "child_lost": the shim was killed);
+  /// ("child_spawn": no process or descriptor could be had, "child_lost": the shim was killed,
+  /// "child_lease_over": this process did not renew its lease, and the shim ended the group);
   /// boost::system::system_error (operation_aborted) when cancelled: the group got SIGTERM, after
   /// `grace` SIGKILL, and has been reaped.
   virtual boost::asio::awaitable<ChildResult> run(ChildRequest request) = 0;

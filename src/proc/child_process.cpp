@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "proc/control_word.hpp"
+
 namespace rowcrew {
 namespace asio = boost::asio;
 namespace {
@@ -107,11 +109,15 @@ asio::awaitable<bool> ChildProcess::ended() {
   co_return !error;
 }
 
-void ChildProcess::ask_to_stop() {
-  const char byte = 't';
-  // Fails only when the shim has ended already.
-  if (::write(shim_.control.get(), &byte, 1) < 0) return;
+void ChildProcess::tell(std::int64_t word) const {
+  // Fails only when the shim has ended already, or has been stopped for so long that its pipe is
+  // full: then it ends its group as soon as it goes on.
+  if (::write(shim_.control.get(), &word, sizeof word) < 0) return;
 }
+
+void ChildProcess::hold_until(Mono lease_until) { tell(boottime_ms(lease_until)); }
+
+void ChildProcess::ask_to_stop() { tell(kPleaseEnd); }
 
 void ChildProcess::give_up_after(std::chrono::milliseconds span) {
   last_resort_.expires_after(span);

@@ -38,6 +38,8 @@ class ChildProcess : public std::enable_shared_from_this<ChildProcess> {
   void start();
   /// True when the shim has ended; false when the wait was cancelled: wait again.
   boost::asio::awaitable<bool> ended();
+  /// Moves the moment at which the shim ends the group by itself.
+  void hold_until(Mono lease_until);
   /// SIGTERM to the group, SIGKILL after the grace. Repeating it changes nothing.
   void ask_to_stop();
   /// The shim keeps every deadline by itself. Should it be stuck or stopped, it is killed after
@@ -50,6 +52,7 @@ class ChildProcess : public std::enable_shared_from_this<ChildProcess> {
   Output& errors() { return errors_; }
 
  private:
+  void tell(std::int64_t word) const;
   void feed();
   void read(Output& from);
 

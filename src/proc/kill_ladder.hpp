@@ -23,6 +23,14 @@ class KillLadder {
     return kill();
   }
 
+  /// The daemon's lease is over and the daemon has done nothing about it: it is stopped or stuck,
+  /// and another may start the job soon.
+  Step lease_over() {
+    if (phase_ != Phase::running) return Step::none;
+    lease_over_ = true;
+    return terminate();
+  }
+
   /// The daemon wants the child to end.
   Step asked() { return phase_ == Phase::running ? terminate() : Step::none; }
 
@@ -35,6 +43,7 @@ class KillLadder {
   Step program_ended() { return phase_ == Phase::running ? kill() : Step::none; }
 
   bool timed_out() const { return timed_out_; }
+  bool outlived_lease() const { return lease_over_; }
   bool killing() const { return phase_ == Phase::killing; }
 
  private:
@@ -52,6 +61,7 @@ class KillLadder {
 
   Phase phase_ = Phase::running;
   bool timed_out_ = false;
+  bool lease_over_ = false;
 };
 
 }  // namespace rowcrew

@@ -8,6 +8,8 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 #include <filesystem>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include <rowcrew/error.hpp>
@@ -87,11 +89,14 @@ struct PosixChildRunner::State {
                                    {"exit", report.exit_code.value_or(0)},
                                    {"signal", report.signal.value_or(0)},
                                    {"timed_out", report.timed_out ? 1 : 0},
+                                   {"outlived_lease", report.outlived_lease ? 1 : 0},
                                    {"cancelled", cancelled ? 1 : 0},
                                    {"took_ms", took}});
   }
 
   asio::any_io_executor executor;
+  std::optional<Mono> lease_until;
+  std::set<ChildProcess*> running;  ///< those that follow the lease
   std::string shim;
   Clock& clock;
   Log& log;
@@ -107,14 +112,36 @@ PosixChildRunner::PosixChildRunner(asio::any_io_executor executor, std::string s
 
 PosixChildRunner::~PosixChildRunner() = default;
 
+/// A child's stay among those that follow the lease; ends with the coroutine's frame.
+class PosixChildRunner::Following {
+ public:
+  Following(State& state, ChildProcess& child) : state_(state), child_(child) {
+    state_.running.insert(&child_);
+  }
+  Following(const Following&) = delete;
+  Following& operator=(const Following&) = delete;
+  ~Following() { state_.running.erase(&child_); }
+
+ private:
+  State& state_;
+  ChildProcess& child_;
+};
+
+void PosixChildRunner::hold_until(Mono lease_until) {
+  state_->lease_until = lease_until;
+  for (ChildProcess* child : state_->running) child->hold_until(lease_until);
+}
+
 asio::awaitable<ChildResult> PosixChildRunner::run(ChildRequest request) {
   const auto state = state_;
   check_request(request);
   request.grace = std::min(request.grace, state->max_grace);
   const Mono started = state->clock.mono();
   const auto child =
-      std::make_shared<ChildProcess>(state->executor, spawn_shim(state->shim, request),
+      std::make_shared<ChildProcess>(state->executor,
+                                     spawn_shim(state->shim, request, state->lease_until),
                                      std::move(request.input), request.max_output_bytes);
+  const Following following(*state, *child);
   child->start();
   child->give_up_after(clipped(request.timeout) + clipped(request.grace) + kShimMargin);
 
@@ -136,6 +163,9 @@ asio::awaitable<ChildResult> PosixChildRunner::run(ChildRequest request) {
   state->log_end(request.argv[0], report, started, cancelled);
   if (cancelled) throw boost::system::system_error(asio::error::operation_aborted, "child");
   throw_if_not_run(report, request.argv[0], request.directory);
+  if (report.outlived_lease) {
+    throw TransientError("child_lease_over", "child " + request.argv[0] + ": outlived the lease");
+  }
   if (!report.complete()) {
     throw TransientError("child_lost", "child " + request.argv[0] + ": its shim was killed");
   }

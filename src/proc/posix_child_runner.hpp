@@ -3,8 +3,8 @@
 // The shim (rowcrew-shim, installed beside the programs) is the child's process group leader's
 // parent-side guardian: it starts the program in a new process group, with the limits set, and
 // kills that group when its control pipe closes, which happens whenever this process dies,
-// whatever killed it. It also kills the group at the deadline by itself, so that a stopped
-// (SIGSTOP) or hung daemon does not leave children running past their lease.
+// whatever killed it. It also ends the group by itself at the child's deadline, and when the lease
+// that it was told of is over, so that a stopped (SIGSTOP) or stuck daemon leaves no child running.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -28,8 +28,14 @@ class PosixChildRunner final : public ChildRunner {
   ~PosixChildRunner() override;
   boost::asio::awaitable<ChildResult> run(ChildRequest request) override;
 
+  /// The children that run and those to come are ended by their shims at `lease_until` (SIGTERM,
+  /// after the grace SIGKILL) unless this is called again before. Until the first call there is no
+  /// lease to outlive. Event thread only.
+  void hold_until(Mono lease_until);
+
  private:
   struct State;
+  class Following;
   std::shared_ptr<State> state_;
 };
 

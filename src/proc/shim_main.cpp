@@ -1,12 +1,17 @@
 // rowcrew-shim: the guardian between the daemon and one child program.
 //
-//   rowcrew-shim TIMEOUT_MS GRACE_MS MAX_MEMORY MAX_CPU_S DIRECTORY PROGRAM [ARGUMENT...]
+//   rowcrew-shim TIMEOUT_MS GRACE_MS LEASE_MS MAX_MEMORY MAX_CPU_S DIRECTORY PROGRAM [ARGUMENT...]
 //
-// Descriptors 0, 1 and 2 are the program's. 3 is the control pipe: a byte on it means "SIGTERM to
-// the group, after the grace SIGKILL"; its end means that the daemon is dead, hence SIGKILL at
-// once. 4 is the status pipe, one "word number" per line: "pid 71", then "exit 3", "signal 9" or,
-// when the program never ran, the step that failed with its errno ("chdir 2", "limit 1", "exec 2",
-// "spawn 11"); "timeout 0" comes before the last line when the deadline ended it.
+// LEASE_MS is a moment of CLOCK_BOOTTIME, 0 for none: unless the daemon names a later one in time,
+// its lease is over then, and the group gets SIGTERM and after the grace SIGKILL. So a child ends in
+// time even when its daemon is stopped (SIGSTOP) or stuck.
+//
+// Descriptors 0, 1 and 2 are the program's. 3 is the control pipe: words of eight bytes
+// (control_word.hpp), "please end" or a later LEASE_MS; its end means that the daemon is dead, hence
+// SIGKILL at once. 4 is the status pipe, one "word number" per line: "pid 71", then "exit 3",
+// "signal 9" or, when the program never ran, the step that failed with its errno ("chdir 2",
+// "limit 1", "exec 2", "spawn 11"); "timeout 0" comes before the last line when the deadline ended
+// it, "lease 0" when the lease did.
 //
 // It exits when no descendant is left. Being a subreaper, it inherits whatever the program leaves
 // behind, also what escaped to a group or session of its own. It inherits the program's environment
@@ -28,6 +33,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "proc/control_word.hpp"
 #include "proc/kill_ladder.hpp"
 
 namespace {
@@ -44,6 +50,7 @@ constexpr int kExitNotRun = 127;
 struct Order {
   std::int64_t timeout_ms = 0;
   std::int64_t grace_ms = 0;
+  std::int64_t lease_ms = 0;
   std::uint64_t max_memory = 0;
   std::uint64_t max_cpu_s = 0;
   const char* directory = nullptr;
@@ -65,11 +72,12 @@ bool parse(const char* text, T& number) {
 }
 
 bool parse_order(int argc, char** argv, Order& order) {
-  if (argc < 7) return false;
-  order.directory = argv[5];
-  order.argv = argv + 6;
+  if (argc < 8) return false;
+  order.directory = argv[6];
+  order.argv = argv + 7;
   return parse(argv[1], order.timeout_ms) && parse(argv[2], order.grace_ms) &&
-         parse(argv[3], order.max_memory) && parse(argv[4], order.max_cpu_s);
+         parse(argv[3], order.lease_ms) && parse(argv[4], order.max_memory) &&
+         parse(argv[5], order.max_cpu_s);
 }
 
 // Lowers a limit; one that is lower already stays.
@@ -120,6 +128,7 @@ class Guardian {
 
  private:
   void arm(std::int64_t ms) const;
+  void arm_lease(std::int64_t boottime_ms) const;
   void obey(KillLadder::Step step);
   void read_control();
   bool reap();
@@ -134,6 +143,7 @@ class Guardian {
   int status_ = 0;
   int control_ = kControl;  // -1 once it ended
   int timer_ = -1;
+  int lease_ = -1;
   int children_ = -1;
 };
 
@@ -150,8 +160,11 @@ bool Guardian::start() {
   children_ = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
   // Boot time goes on in suspend, as the lease does.
   timer_ = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (children_ < 0 || timer_ < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return false;
+  lease_ = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (children_ < 0 || timer_ < 0 || lease_ < 0) return false;
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return false;
   arm(order_.timeout_ms);
+  arm_lease(order_.lease_ms);
 
   const pid_t shim = getpid();
   program_ = fork();
@@ -164,8 +177,9 @@ bool Guardian::start() {
 
 void Guardian::watch() {
   for (;;) {
-    pollfd fds[] = {{control_, POLLIN, 0}, {timer_, POLLIN, 0}, {children_, POLLIN, 0}};
-    poll(fds, 3, ladder_.killing() ? kKillAgainMs : -1);
+    pollfd fds[] = {
+        {control_, POLLIN, 0}, {timer_, POLLIN, 0}, {children_, POLLIN, 0}, {lease_, POLLIN, 0}};
+    poll(fds, 4, ladder_.killing() ? kKillAgainMs : -1);
     signalfd_siginfo ignored;
     while (read(children_, &ignored, sizeof ignored) > 0) {
     }
@@ -174,6 +188,8 @@ void Guardian::watch() {
     if (fds[0].revents != 0) read_control();
     std::uint64_t fired = 0;
     if (read(timer_, &fired, sizeof fired) > 0) obey(ladder_.timer());
+    // After the control pipe, which may have moved it on.
+    if (read(lease_, &fired, sizeof fired) > 0) obey(ladder_.lease_over());
     if (ladder_.killing()) kill_everything();
   }
   report_end();
@@ -185,6 +201,13 @@ void Guardian::arm(std::int64_t ms) const {
   when.it_value.tv_sec = static_cast<time_t>(ms / 1000);
   when.it_value.tv_nsec = static_cast<long>(ms % 1000) * 1000000;
   timerfd_settime(timer_, 0, &when, nullptr);
+}
+
+void Guardian::arm_lease(std::int64_t boottime_ms) const {
+  itimerspec when{};  // zero disarms it: no lease
+  when.it_value.tv_sec = static_cast<time_t>(boottime_ms / 1000);
+  when.it_value.tv_nsec = static_cast<long>(boottime_ms % 1000) * 1000000;
+  timerfd_settime(lease_, TFD_TIMER_ABSTIME, &when, nullptr);
 }
 
 void Guardian::obey(KillLadder::Step step) {
@@ -202,12 +225,15 @@ void Guardian::obey(KillLadder::Step step) {
 }
 
 void Guardian::read_control() {
-  char byte = 0;
-  if (read(control_, &byte, 1) > 0) {
-    obey(ladder_.asked());
-  } else {
+  std::int64_t word = 0;
+  // Words are written whole, so they are read whole.
+  if (read(control_, &word, sizeof word) != sizeof word) {
     control_ = -1;
     obey(ladder_.orphaned());
+  } else if (word == rowcrew::kPleaseEnd) {
+    obey(ladder_.asked());
+  } else {
+    arm_lease(word);
   }
 }
 
@@ -261,6 +287,7 @@ void Guardian::kill_everything() const {
 
 void Guardian::report_end() const {
   if (ladder_.timed_out()) report("timeout", 0);
+  if (ladder_.outlived_lease()) report("lease", 0);
   if (WIFSIGNALED(status_)) {
     report("signal", WTERMSIG(status_));
   } else {

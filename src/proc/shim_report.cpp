@@ -25,6 +25,8 @@ void take_line(ShimReport& report, std::string_view line) {
     report.signal = number;
   } else if (word == "timeout") {
     report.timed_out = true;
+  } else if (word == "lease") {
+    report.outlived_lease = true;
   } else if (word == "chdir" || word == "limit" || word == "exec" || word == "spawn") {
     report.failed_step = word;
     report.failure = number;

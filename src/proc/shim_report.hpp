@@ -12,6 +12,7 @@ struct ShimReport {
   std::optional<int> exit_code;
   std::optional<int> signal;
   bool timed_out = false;
+  bool outlived_lease = false;  ///< the daemon's lease was over before the program was
   std::string failed_step;  ///< "chdir", "limit", "exec", "spawn", or empty: the program ran
   int failure = 0;          ///< errno of that step
 

@@ -89,13 +89,15 @@ class SpawnAttributes {
   posix_spawn_file_actions_t actions_;
 };
 
-std::vector<std::string> shim_arguments(const ChildRequest& request) {
+std::vector<std::string> shim_arguments(const ChildRequest& request,
+                                        std::optional<Mono> lease_until) {
   const auto ms = [](std::chrono::milliseconds span) {
     return std::to_string(std::clamp(span, 0ms, kLongest).count());
   };
   std::vector<std::string> argv = {"rowcrew-shim",
                                    ms(request.timeout),
                                    ms(request.grace),
+                                   std::to_string(lease_until ? boottime_ms(*lease_until) : 0),
                                    std::to_string(request.max_memory_bytes),
                                    std::to_string(std::max(request.max_cpu, 0s).count()),
                                    request.directory};
@@ -111,8 +113,9 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return list;
 }
 
-pid_t start(const std::string& shim, const ChildRequest& request, const SpawnAttributes& how) {
-  std::vector<std::string> arguments = shim_arguments(request);
+pid_t start(const std::string& shim, const ChildRequest& request, std::optional<Mono> lease_until,
+            const SpawnAttributes& how) {
+  std::vector<std::string> arguments = shim_arguments(request, lease_until);
   std::vector<std::string> variables;
   for (const auto& [name, value] : request.env) variables.push_back(name + "=" + value);
   pid_t pid = 0;
@@ -166,7 +169,13 @@ void check_request(const ChildRequest& request) {
   }
 }
 
-ShimProcess spawn_shim(const std::string& shim, const ChildRequest& request) {
+std::int64_t boottime_ms(Mono moment) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(moment.time_since_epoch());
+  return std::max<std::int64_t>(ms.count(), 1);  // zero means something else
+}
+
+ShimProcess spawn_shim(const std::string& shim, const ChildRequest& request,
+                       std::optional<Mono> lease_until) {
   Pipe input = make_pipe();
   Pipe output = make_pipe();
   Pipe errors = make_pipe();
@@ -189,7 +198,7 @@ ShimProcess spawn_shim(const std::string& shim, const ChildRequest& request) {
   started.errors = std::move(errors.read);
   started.control = std::move(control.write);
   started.status = std::move(status.read);
-  started.pid.value = start(shim, request, how);
+  started.pid.value = start(shim, request, lease_until, how);
   for (UniqueFd* end : {&input.read, &output.write, &errors.write, &control.read, &status.write}) {
     end->reset();  // before the next line, which may need one of them
   }

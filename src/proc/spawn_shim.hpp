@@ -3,9 +3,12 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include <rowcrew/child_runner.hpp>
+#include <rowcrew/clock.hpp>
 #include "proc/unique_fd.hpp"
 
 namespace rowcrew {
@@ -33,7 +36,7 @@ struct ShimProcess {
   UniqueFd input;    ///< the program's stdin
   UniqueFd output;   ///< the program's stdout
   UniqueFd errors;   ///< the program's stderr
-  UniqueFd control;  ///< a byte: please end; closed: kill
+  UniqueFd control;  ///< control_word.hpp; closed: kill
   UniqueFd status;   ///< shim_report.hpp
 };
 
@@ -43,6 +46,13 @@ void check_request(const ChildRequest& request);
 
 /// Blocks for the exec of the shim only (vfork semantics: the size of this process does not
 /// matter). Throws TransientError("child_spawn"), PermanentError("child_bad_request").
-ShimProcess spawn_shim(const std::string& shim, const ChildRequest& request);
+///
+/// `lease_until`: when the group is asked to end unless a later moment is fed to the control pipe
+/// first (control_word.hpp); nullopt: no lease.
+ShimProcess spawn_shim(const std::string& shim, const ChildRequest& request,
+                       std::optional<Mono> lease_until);
+
+/// A moment as the shim counts it.
+std::int64_t boottime_ms(Mono moment);
 
 }  // namespace rowcrew

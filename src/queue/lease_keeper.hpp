@@ -49,6 +49,9 @@ class LeaseKeeper {
   /// Whether a write or a start may still rest on the lease.
   bool holds(Mono now) const { return now < held_since_ + times_.stop_after; }
   Mono stop_at() const { return held_since_ + times_.stop_after; }
+  /// When guardians of child programs act by themselves, should this process be stopped or stuck:
+  /// half of the stall that is allowed after stop_at(), and with their grace still within the lease.
+  Mono children_end_at() const { return stop_at() + times_.stall / 2; }
   const LeaseTimes& times() const { return times_; }
 
  private:

@@ -64,6 +64,7 @@ asio::awaitable<void> Heartbeat::register_node() {
   state_.identity.node_id = rows.integer(0, 0);
   state_.identity.epoch = epoch;
   state_.lease.emplace(times, sent);
+  events_.held(state_.lease->children_end_at());
   state_.log.info(event::kNodeReady, {{"node_id", state_.identity.node_id}}, "registered");
   co_await reread_settings();
   events_.may_claim();
@@ -81,6 +82,7 @@ asio::awaitable<void> Heartbeat::beat() {
     co_return;
   }
   state_.lease->acknowledged(sent);
+  events_.held(state_.lease->children_end_at());
   state_.leader_present = rows.boolean(0, 0);
   if (rows.boolean(0, 1)) events_.overdue();
   events_.beaten();

@@ -17,6 +17,7 @@ class Heartbeat final : public Service {
   struct Events {
     std::function<void()> may_claim;   ///< registered, or the lease has come back
     std::function<void()> lease_over;  ///< every handler was asked to stop
+    std::function<void(Mono)> held;    ///< until when children may run on this lease
     std::function<void()> node_dead;   ///< some node was declared dead: its claims wait to be reaped
     std::function<void()> overdue;     ///< jobs of this node's queues have been due for a while
     std::function<void()> beaten;      ///< a heartbeat has told what there is to know

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,7 @@ struct NodeParts {
   Clock& clock;
   Random& random;
   ProcessLog& log;
+  std::function<void(Mono)> lease_held;  ///< after every heartbeat: until when children may run
   std::string version;
   int schema_version;  ///< what the program was built for
 };

@@ -58,7 +58,7 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       claimer(state, executor, completer),
       exchanger(state, claimer, completer, make_wires(parts)),
       heartbeat(state, parts.version,
-                Heartbeat::Events{[this] { claimer.look_everywhere(); gatekeeper.may_lead(); }, [this] { lease_over(); },
+                Heartbeat::Events{[this] { claimer.look_everywhere(); gatekeeper.may_lead(); }, [this] { lease_over(); }, parts.lease_held,
                                   [this] { reaper.wake(); }, [this] { claimer.wake(); },
                                   [this] { gatekeeper.beaten(); }}),
       lease_guard(state, [this] { lease_over(); }),

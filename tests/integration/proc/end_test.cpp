@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
+#include <optional>
 
 #include "integration/proc/children.hpp"
 
@@ -220,11 +221,13 @@ TEST_CASE("child: dropping the event loop takes running children with it") {
 }
 
 // A process of its own that runs `request` until it is killed.
-pid_t start_host(Children& children, const ChildRequest& request) {
+pid_t start_host(Children& children, const ChildRequest& request,
+                 std::optional<Mono::duration> lease = {}) {
   const pid_t host = ::fork();
   if (host == 0) {
     boost::asio::io_context io;
     PosixChildRunner runner(io.get_executor(), "", children.clock, children.log, kAnyGrace);
+    if (lease) runner.hold_until(children.clock.mono() + *lease);
     boost::asio::co_spawn(io, runner.run(request), [](std::exception_ptr, ChildResult) {});
     io.run();
     ::_exit(0);
@@ -270,6 +273,54 @@ TEST_CASE("child: a program dies with its guardian even while its host is stoppe
   CHECK(children.holds_soon([&] { return children.processes().empty(); }));
   ::kill(host, SIGKILL);
   ::waitpid(host, nullptr, 0);
+}
+
+TEST_CASE("child: when its host is stopped past its lease, the lease ends the group") {
+  Children children;
+  ChildRequest request = children.shell(kStubborn);
+  request.timeout = 1000s;
+  request.grace = 100ms;
+  const pid_t host = start_host(children, request, 2s);
+  REQUIRE(children.holds_soon([&] { return children.exists("ready"); }));
+  ::kill(host, SIGSTOP);
+  CHECK(!children.processes().empty());
+  CHECK(children.holds_soon([&] { return children.processes().empty(); }));
+  int status = 0;
+  CHECK(::waitpid(host, &status, WNOHANG) == 0);  // still there: nobody but the shim acted
+  ::kill(host, SIGKILL);
+  ::waitpid(host, nullptr, 0);
+}
+
+TEST_CASE("child: a lease that is renewed in time ends nothing, one that is not ends the child") {
+  Children children;
+  children.runner.hold_until(children.clock.mono() + 3s);
+  ChildRequest request = children.shell("trap exit TERM; : > ready; while :; do sleep 0.01; done");
+  request.grace = 20s;
+  Mono renewed_until{};
+  const auto past_the_first = [&] {
+    if (renewed_until == Mono{} && children.exists("ready")) {
+      renewed_until = children.clock.mono() + 4s;
+      children.runner.hold_until(renewed_until);
+    }
+    return renewed_until != Mono{};
+  };
+  const Ending ending = run_beside(children, std::move(request), past_the_first, [](auto&) {});
+  CHECK(children.clock.mono() >= renewed_until);
+  try {
+    if (ending.error) std::rethrow_exception(ending.error);
+    FAIL("the child ended by itself");
+  } catch (const TransientError& error) {
+    CHECK(error.code() == "child_lease_over");
+  }
+  CHECK(children.processes().empty());
+}
+
+TEST_CASE("child: one that starts after the lease is ended at once") {
+  Children children;
+  children.runner.hold_until(children.clock.mono() - 1s);
+  ChildRequest request = children.shell("exec sleep 1000");
+  CHECK(children.code_of(std::move(request)) == "child_lease_over");
+  CHECK(children.processes().empty());
 }
 
 TEST_CASE("child: a runner without its shim is a configuration error") {

@@ -31,6 +31,21 @@ TEST_CASE("kill ladder: asking again neither repeats SIGTERM nor prolongs the gr
   CHECK(ladder.asked() == Step::none);
 }
 
+TEST_CASE("kill ladder: when the daemon's lease is over a program is told to end, then killed") {
+  KillLadder ladder;
+  CHECK(ladder.lease_over() == Step::terminate);
+  CHECK(ladder.outlived_lease());
+  CHECK(ladder.timer() == Step::kill);
+  CHECK_FALSE(ladder.timed_out());
+}
+
+TEST_CASE("kill ladder: a lease that ends later than the program was told to changes nothing") {
+  KillLadder ladder;
+  ladder.asked();
+  CHECK(ladder.lease_over() == Step::none);
+  CHECK_FALSE(ladder.outlived_lease());
+}
+
 TEST_CASE("kill ladder: when the daemon is gone there is no grace") {
   KillLadder ladder;
   SUBCASE("while running") {}

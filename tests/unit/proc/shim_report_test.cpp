@@ -26,6 +26,7 @@ TEST_CASE("shim report: the end of a program is read from its last lines") {
   CHECK_FALSE(exited.signal);
   CHECK_FALSE(exited.timed_out);
 
+  CHECK(parse_shim_report("pid 71\nlease 0\nsignal 15\n").outlived_lease);
   const ShimReport killed = parse_shim_report("pid 71\ntimeout 0\nsignal 9\n");
   CHECK(killed.complete());
   CHECK(killed.signal == 9);

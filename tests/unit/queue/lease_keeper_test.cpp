@@ -46,6 +46,17 @@ TEST_CASE("lease times: at 30 s they are the shares that the header names") {
   CHECK(t.stop_after == 21'940ms);
 }
 
+TEST_CASE("lease keeper: guardians of children act after the node, and their grace ends within the lease") {
+  for (const Span lease : leases()) {
+    CAPTURE(lease.count());
+    LeaseKeeper keeper(LeaseTimes::of(lease), kStart);
+    keeper.acknowledged(kStart + 1s);
+    const LeaseTimes& t = keeper.times();
+    CHECK(keeper.children_end_at() > keeper.stop_at());
+    CHECK(keeper.children_end_at() + t.grace <= kStart + 1s + t.stop_after + t.grace + t.stall);
+  }
+}
+
 TEST_CASE("lease times: three beats may be lost in a row, the fourth is still in time") {
   for (const Span lease : leases()) {
     CAPTURE(lease.count());
