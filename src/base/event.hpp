@@ -15,6 +15,7 @@ inline constexpr E kNodeStopping = "node.stopping";
 inline constexpr E kNodeStopped = "node.stopped";
 inline constexpr E kServiceRestarted = "service.restarted";
 inline constexpr E kServiceFailed = "service.failed";
+inline constexpr E kLimitLow = "limit.low";
 
 // Database
 inline constexpr E kDbUnreachable = "db.unreachable";

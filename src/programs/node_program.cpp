@@ -7,8 +7,10 @@
 #include <iostream>
 
 #include "base/config.hpp"
+#include "base/event.hpp"
 #include "base/exit_code.hpp"
 #include "base/log_setup.hpp"
+#include "base/process_limits.hpp"
 #include "base/sd_notify.hpp"
 #include "base/system_clock.hpp"
 #include "net/curl_http_client.hpp"
@@ -51,6 +53,15 @@ std::chrono::milliseconds child_grace(const NodeConfig& config) {
   return std::min(of_lease * 4 / 5, config.stop_within / 5);
 }
 
+/// Before the HTTP client reads them.
+void check_limits(const NodeConfig& config, const PoolOptions& engine, const PoolOptions& handlers, Log& log) {
+  ProcessNeeds needs{engine.threads + handlers.threads + config.lanes + 1, 0};  // and the listener
+  for (const auto& [queue, slots] : config.queues) needs.transfers += slots;
+  for (const std::string& shortage : shortages(widened_limits(), needs)) {
+    log.warning(event::kLimitLow, {}, shortage);
+  }
+}
+
 int run_configured(const NodeProgram& program) {
   ConfigSources sources{program.config_file, rowcrew_environment(), program.flags};
   const Settings root = load_config(sources);
@@ -62,6 +73,7 @@ int run_configured(const NodeProgram& program) {
   EgressGuard guard(config.egress_allow);
 
   const auto log = make_log(log_options);
+  check_limits(config, connection, handler_connection, *log);
   boost::asio::io_context io(1);
   SystemClock clock;
   SystemRandom random;
@@ -83,7 +95,9 @@ int run_configured(const NodeProgram& program) {
     return kExitOk;
   }
   Pool pool(connection, *log);
-  NodeParts parts{io, config, connection, pool, registry, ports, transactions, clock, random, *log, ROWCREW_VERSION, schema::version()};
+  const auto lease_held = [&children](Mono until) { children.hold_until(until); };
+  NodeParts parts{io,    config, connection, pool,       registry,        ports,            transactions,
+                  clock, random, *log,       lease_held, ROWCREW_VERSION, schema::version()};
   Node node(std::move(parts));
   return node.run(program.mode);
 }
