@@ -11,8 +11,11 @@
 namespace rowcrew {
 namespace {
 
-// Ten thousand transfers may be in flight, each with its buffers.
-constexpr long kBufferBytes = 16 << 10;
+// Ten thousand transfers may be in flight, each with a buffer of this size, from its first byte sent
+// to its last received.
+constexpr long kReadBytes = 2 << 10;
+// libcurl's least; only TLS and long bodies take it.
+constexpr long kWriteBytes = 16 << 10;
 constexpr std::size_t kMaxHeadBytes = std::size_t{64} << 10;
 constexpr std::chrono::milliseconds kConnectTimeout{10'000};
 
@@ -117,8 +120,8 @@ void CurlTransfer::set_limits() {
   set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(kConnectTimeout.count()));
   set(CURLOPT_TCP_KEEPALIVE, 1L);  // a provider may think for minutes behind a NAT
-  set(CURLOPT_BUFFERSIZE, kBufferBytes);
-  set(CURLOPT_UPLOAD_BUFFERSIZE, kBufferBytes);
+  set(CURLOPT_BUFFERSIZE, kReadBytes);
+  set(CURLOPT_UPLOAD_BUFFERSIZE, kWriteBytes);
   // Ends what announces too much at once; on_body() counts what really comes. An answer to HEAD
   // announces what it does not send, and 0 would mean no limit.
   if (request_.method != "HEAD" && request_.max_response_bytes > 0) {
