@@ -5,7 +5,7 @@
  *                                  drained), or A held exclusively by somebody: NOTIFY at commit
  *   leader (holds session lock L): lock A, then drain B (exclusive for a moment, once a second until
  *                                  it was free once), then probe everything in a new statement,
- *                                  then wait; when woken: unlock A, claim
+ *                                  then wait; when woken: claim, and sleep on or unlock A
  *
  * A commit makes rows visible first, then releases locks, then sends its notifications; each is a
  * step of its own here. The fallback timer is left out: what only it would find counts as lost.
@@ -193,6 +193,7 @@ drain:
   :: snapshot != 0 -> snapshot = 0; a_held = false; claim_all(); goto awake
   :: else
   fi;
+again:
   asleep = true;
   if
   :: notified -> skip
@@ -201,8 +202,10 @@ drain:
        assert(visible == 0); asleep = false; a_held = false; l_held = false } goto dead
   fi;
   atomic { notified = false; asleep = false }
-  a_held = false;
-  goto awake;
+  if
+  :: a_held = false; goto awake
+  :: claim_all(); goto again /* with A held and B drained, whoever writes notifies */
+  fi;
 drain_or_wake:
   if
   :: atomic { notified -> notified = false; a_held = false } goto awake

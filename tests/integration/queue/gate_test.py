@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """The sleeper gate on a real server: who notifies, what keeps the sleeper awake, and that no wake-up is lost.
 
-The sleeper here does in SQL what a node's leader does; tests/model/gate.pml searches the interleavings
-that a server cannot be made to show.
+The sleeper here says to the server what a node's leader says (sql/queries/gate); tests/model/gate.pml
+searches the interleavings that a server cannot be made to show.
 """
 import concurrent.futures
 import contextlib
@@ -17,10 +17,11 @@ import unittest
 import psycopg2
 import psycopg2.errors
 
-sys.path.insert(0, str(pathlib.Path(os.environ["ROWCREW_SOURCE"]) / "tests/e2e"))
+SOURCE = pathlib.Path(os.environ["ROWCREW_SOURCE"])
+sys.path.insert(0, str(SOURCE / "tests/e2e"))
 from support.fleet import Database, wait_for  # noqa: E402
 
-ASLEEP = 7126300141   # the sleeper holds it exclusively, producers test it
+GATE = {name: (SOURCE / f"sql/queries/gate/{name}.sql").read_text() for name in ("sleep", "drained", "wake")}
 WRITING = 7126300142  # producers hold it shared until the end of their transactions
 INSERT = "INSERT INTO rowcrew.job_queue (job_type) VALUES ('noop')"
 DUE = "SELECT count(*) FROM rowcrew.job_queue_ready"
@@ -48,19 +49,16 @@ class Sleeper:
         run(self.connection, "LISTEN rowcrew_wake")
 
     def shut(self):
-        return run(self.connection, "SELECT pg_try_advisory_lock(%s)", ASLEEP)
+        return run(self.connection, GATE["sleep"])
 
     def drained(self):
-        if not run(self.connection, "SELECT pg_try_advisory_lock(%s)", WRITING):
-            return False
-        run(self.connection, "SELECT pg_advisory_unlock(%s)", WRITING)
-        return True
+        return run(self.connection, GATE["drained"])
 
     def due(self):
         return run(self.connection, DUE)
 
     def open(self):
-        run(self.connection, "SELECT pg_advisory_unlock(%s)", ASLEEP)
+        run(self.connection, GATE["wake"])
 
     def lie_down(self):
         """Whether it may sleep: nobody writes, nothing is due."""
