@@ -19,9 +19,9 @@ class DbError : public Error {
         connection_lost_(connection_lost),
         outcome_unknown_(outcome_unknown) {}
 
-  /// Five characters, or empty when the server never answered.
+  /// Five characters; empty: no answer came; 08001: no connection was to be had, nothing was asked.
   const std::string& sqlstate() const noexcept { return sqlstate_; }
-  bool connection_lost() const noexcept { return connection_lost_; }
+  bool connection_lost() const noexcept { return connection_lost_; }  ///< also of a server turned read-only
   /// COMMIT (or an autocommit statement) was sent and no answer came: it may have happened.
   bool outcome_unknown() const noexcept { return outcome_unknown_; }
 

@@ -9,7 +9,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kFirst{100};
-constexpr milliseconds kLongest{5'000};
+constexpr milliseconds kLongest{3'000};
 constexpr std::chrono::minutes kLineEvery{1};
 constexpr std::chrono::hours kUntilAnswered{1};
 

@@ -9,7 +9,7 @@
 
 namespace rowcrew {
 
-/// 100 ms doubling to 5 s, each between half and the whole of it.
+/// 100 ms doubling to 3 s, each between half and the whole of it.
 class Backoff {
  public:
   /// `unit` in [0, 1).

@@ -63,11 +63,17 @@ constexpr std::string_view kHostLists[] = {"host", "hostaddr", "port"};
 
 ConnectParams connect_params(const PoolOptions& options) {
   ConnectParams params = parse(options.url);
-  // A peer that vanished without a word must not hold a thread for the kernel's two hours.
-  params.emplace("keepalives_idle", "30");
-  params.emplace("keepalives_interval", "10");
-  params.emplace("keepalives_count", "3");
-  params.emplace("tcp_user_timeout", "30000");
+  // A peer that vanished without a word must not hold a thread for the kernel's two hours; after
+  // ten seconds of silence the next try may already meet its successor.
+  params.emplace("keepalives_idle", "10");
+  params.emplace("keepalives_interval", "5");
+  params.emplace("keepalives_count", "2");
+  params.emplace("tcp_user_timeout", "10000");
+  // A standby, or a primary that was turned read-only, is no place to work. A pooler answers for
+  // its server from memory: asked through one, this question could be refused for ever.
+  if (!options.pooled) params.emplace("target_session_attrs", "read-write");
+  for (const auto& [keyword, path] : options.tls_files) params.emplace(keyword, path);
+  if (options.tls_files.contains("sslrootcert")) params.emplace("sslmode", "verify-full");
   if (!options.application_name.empty()) {
     params.emplace("fallback_application_name", options.application_name);
   }

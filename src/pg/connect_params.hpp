@@ -14,8 +14,9 @@ namespace rowcrew {
 using ConnectParams = std::map<std::string, std::string, std::less<>>;
 
 /// What the URL says (URI or keywords; several hosts and target_session_attrs pass through), plus
-/// what it leaves open: keep-alives, tcp_user_timeout, a fallback application_name. Asks
-/// options.password. Throws ConfigError for a malformed URL, without quoting it.
+/// what it leaves open: keep-alives, tcp_user_timeout, TLS files, target_session_attrs=read-write
+/// (not behind a pooler), a fallback application_name. Asks options.password. Throws ConfigError
+/// for a malformed URL, without quoting it.
 ConnectParams connect_params(const PoolOptions& options);
 
 /// How long one host may take: connect_timeout of the URL (whole seconds), else of the options.

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <new>
+#include <string_view>
 #include <vector>
 
 #include <rowcrew/db_error.hpp>
@@ -24,6 +25,11 @@ using Result = std::unique_ptr<PGresult, ResultClearer>;
 
 [[noreturn]] void throw_lost(const std::string& message) {
   throw DbError(ErrorClass::transient, "", "database: " + message, true, false);
+}
+
+/// Nothing was asked yet: whoever wanted to ask is not to blame.
+[[noreturn]] void throw_unreachable(const std::string& message) {
+  throw DbError(ErrorClass::transient, "08001", "database: " + message, true, false);
 }
 
 [[noreturn]] void throw_stopped() {
@@ -55,7 +61,7 @@ bool complete(PGconn* connection, SteadyTime deadline, const Interrupt* interrup
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
   for (;;) {
     if (PQstatus(connection) == CONNECTION_BAD || next == PGRES_POLLING_FAILED) {
-      throw_lost(last_error(connection));
+      throw_unreachable(last_error(connection));
     }
     if (next == PGRES_POLLING_OK) return true;
     const short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
@@ -92,20 +98,32 @@ std::string last_error(const PGconn* connection) {
   return one_line(PQerrorMessage(connection));
 }
 
+bool server_writes(const PGconn* connection) {
+  const auto off = [connection](const char* setting) {
+    const char* value = PQparameterStatus(connection, setting);
+    return value != nullptr && std::string_view(value) == "off";
+  };
+  return off("in_hot_standby") && off("default_transaction_read_only");
+}
+
 Connection Connector::connect(const Interrupt* interrupt) {
   // libpq tries the hosts in order, but leaves time-outs of its asynchronous interface to the
-  // caller: after one, the next attempt begins with another host.
+  // caller, and goes no further than a host that refuses the login: after either, the next attempt
+  // begins with another host.
   ConnectParams params = connect_params(options_);
   const std::size_t hosts = host_count(params);
   const milliseconds per_host = connect_timeout(params, options_);
   rotate_hosts(params, first_host_ % hosts);
   for (std::size_t silent = 0; silent < hosts; ++silent) {
     Connection connection = start(params);
-    if (complete(connection.get(), deadline_in(per_host), interrupt)) return connection;
+    first_host_ = (first_host_ + 1) % hosts;  // unless it answers
+    if (complete(connection.get(), deadline_in(per_host), interrupt)) {
+      first_host_ = (first_host_ + hosts - 1) % hosts;
+      return connection;
+    }
     rotate_hosts(params, 1);
-    first_host_ = (first_host_ + 1) % hosts;
   }
-  throw_lost(fmt::format("no answer within {} ms", per_host.count() * static_cast<int>(hosts)));
+  throw_unreachable(fmt::format("no answer within {} ms", per_host.count() * static_cast<int>(hosts)));
 }
 
 void run_batch(PGconn* connection, const std::string& sql, milliseconds within,

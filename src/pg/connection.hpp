@@ -23,10 +23,10 @@ class Connector {
   explicit Connector(PoolOptions options) : options_(std::move(options)) {}
 
   /// Every host of the URL gets its connect timeout; the first that answers wins, and the next
-  /// call begins with it. `interrupt` may be null. Only the look-up of a host name cannot be
+  /// call begins with it. A call that a host's refusal ended makes the next one begin behind it. `interrupt` may be null. Only the look-up of a host name cannot be
   /// interrupted (libpq asks the system's resolver).
   ///
-  /// Throws DbError (connection_lost), TransientError("db_stopped") when interrupted, ConfigError.
+  /// Throws DbError (08001, connection_lost), TransientError("db_stopped") when interrupted, ConfigError.
   Connection connect(const Interrupt* interrupt);
 
   const PoolOptions& options() const { return options_; }
@@ -40,6 +40,10 @@ class Connector {
 /// server's answer.
 void run_batch(PGconn* connection, const std::string& sql, std::chrono::milliseconds within,
                const Interrupt* interrupt);
+
+/// Neither a standby nor read-only by default, as the server itself last reported. Not asked: costs
+/// nothing, and is current after every answer.
+bool server_writes(const PGconn* connection);
 
 /// The connection's last error as one line.
 std::string last_error(const PGconn* connection);

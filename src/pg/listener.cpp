@@ -51,6 +51,7 @@ struct Listener::State {
   bool connected = false;
   bool lost_said = false;
   std::weak_ptr<ConnectAttempt> current;
+  ListenerLink* link = nullptr;  ///< while there is one
 };
 
 void Listener::State::lost(const std::string& reason) {
@@ -80,6 +81,10 @@ Listener::~Listener() {
   if (const auto attempt = state_->current.lock()) attempt->end();
 }
 
+void Listener::probe() {
+  if (state_->link != nullptr) state_->link->probe();
+}
+
 bool Listener::connected() const {
   return state_->connected;
 }
@@ -87,7 +92,10 @@ bool Listener::connected() const {
 asio::awaitable<void> Listener::run() {
   struct Disconnected {
     State& state;
-    ~Disconnected() { state.connected = false; }
+    ~Disconnected() {
+      state.connected = false;
+      state.link = nullptr;
+    }
   };
   const auto state = state_;
   const Disconnected on_exit{*state};
@@ -97,6 +105,8 @@ asio::awaitable<void> Listener::run() {
     auto attempt = co_await ConnectAttempt::make(state->connector, state->batch, state->current);
     if (attempt->connection) {
       ListenerLink link(std::move(attempt->connection), executor, state->clock);
+      const Disconnected on_loss{*state};
+      state->link = &link;
       attempt.reset();
       backoff.reset();
       state->ready();

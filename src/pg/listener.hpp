@@ -15,7 +15,7 @@ namespace rowcrew {
 struct ListenerOptions {
   PoolOptions connection;             ///< url, password, timeouts; threads and queue are not used
   std::vector<std::string> channels;  ///< plain identifiers
-  std::chrono::milliseconds self_test{15'000};  ///< how often a silent connection is probed
+  std::chrono::milliseconds self_test{60'000};  ///< how often a silent connection is probed
 };
 
 /// A notification is a hint: it may be late, doubled or lost. After every (re)connect `on_ready`
@@ -34,6 +34,10 @@ class Listener final : public Service {
   std::string_view name() const override { return "listener"; }
   boost::asio::awaitable<void> run() override;
   bool connected() const;
+  /// Asks the connection whether it still stands, now: another one to the same server has just been
+  /// found lost. That is what finds a peer that fell silent; the self-test is for a node that has no
+  /// other connection. Event thread only.
+  void probe();
 
  private:
   struct State;

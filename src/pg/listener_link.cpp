@@ -51,13 +51,23 @@ asio::awaitable<std::string> ListenerLink::watch(const Listener::OnNotify& on_no
                                                  std::chrono::milliseconds patience) {
   for (;;) {
     if (!drain(on_notify)) break;
-    const bool spoke = co_await readable_until(clock_.mono() + self_test);
-    if (spoke) continue;
+    if (!doubted_) {
+      const bool spoke = co_await readable_until(clock_.mono() + self_test);
+      if (spoke && !doubted_) continue;
+    }
+    doubted_ = false;
     const bool alive = co_await ask(on_notify, clock_.mono() + patience);
     if (!alive) break;
+    // Whoever writes notifies elsewhere.
+    if (!server_writes(connection_.get())) co_return "the server has become read-only";
   }
   std::string reason = last_error(connection_.get());
   co_return reason.empty() ? "no answer to the self-test" : reason;
+}
+
+void ListenerLink::probe() {
+  doubted_ = true;
+  socket_.cancel();
 }
 
 bool ListenerLink::drain(const Listener::OnNotify& on_notify) {

@@ -25,6 +25,9 @@ class ListenerLink {
                                             std::chrono::milliseconds self_test,
                                             std::chrono::milliseconds patience);
 
+  /// Ends the silence: the connection is asked now.
+  void probe();
+
  private:
   bool drain(const Listener::OnNotify& on_notify);
   boost::asio::awaitable<bool> ask(const Listener::OnNotify& on_notify, Mono deadline);
@@ -33,6 +36,7 @@ class ListenerLink {
   Connection connection_;
   boost::asio::posix::stream_descriptor socket_;
   Clock& clock_;
+  bool doubted_ = false;
 };
 
 }  // namespace rowcrew

@@ -9,6 +9,15 @@
 namespace rowcrew {
 namespace asio = boost::asio;
 
+std::optional<PoolOptions> direct_options(const PoolOptions& options) {
+  if (!options.pooled) return options;
+  if (options.direct_url.empty()) return std::nullopt;
+  PoolOptions direct = options;
+  direct.url = direct.direct_url;
+  direct.pooled = false;
+  return direct;
+}
+
 Pool::Pool(PoolOptions options, Log& log)
     : state_(std::make_shared<State>(std::move(options), log)) {
   try {
@@ -27,6 +36,10 @@ Pool::~Pool() {
 
 void Pool::stop(std::chrono::milliseconds within) {
   state_->stop(within);
+}
+
+void Pool::on_loss(std::function<void()> told) {
+  state_->on_loss = std::move(told);
 }
 
 bool Pool::reachable() const {

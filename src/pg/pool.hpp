@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +22,9 @@ struct PoolOptions {
   /// Asked at every connect when set (password files and commands that rotate), on a database
   /// thread, perhaps on several at once.
   std::function<std::optional<std::string>()> password;
+  /// Keywords sslrootcert, sslcert, sslkey -> files, read by libpq at every connect; what the URL
+  /// says of them wins. With sslrootcert the connection is verify-full.
+  std::map<std::string, std::string, std::less<>> tls_files;
   unsigned threads = 4;                    ///< 1..64
   std::size_t queue = 256;                 ///< closures that may wait; one more is "db_busy"
   std::chrono::milliseconds wait{10'000};  ///< longest wait for a free thread: "db_timeout"
@@ -30,15 +34,21 @@ struct PoolOptions {
   /// True behind a transaction pooler: no session settings, no named prepared statements; every
   /// transaction sets what it needs itself.
   bool pooled = false;
+  std::string direct_url;  ///< with `pooled`: past the pooler, for what needs a session; may be empty
 };
+
+/// What LISTEN connects with: the same, or past the pooler. Nullopt: there is no way past it.
+std::optional<PoolOptions> direct_options(const PoolOptions& options);
 
 /// Every connection runs with READ COMMITTED, row_security=off, TimeZone UTC, an empty search_path
 /// and nested-loop plans (engine-protocol: "connections"). A lost connection is replaced before
 /// the next closure; the closure that met it gets DbError. Connecting is retried with backoff for
 /// as long as a closure's `wait` allows; while the database is away one db.unreachable line is
 /// logged a minute, and one db.reconnected when it is back. A server that does not answer two
-/// seconds after statement_timeout counts as lost. The pool must be destroyed before the
-/// io_contexts of its callers.
+/// seconds after statement_timeout counts as lost, and so does one that has become read-only. After
+/// one lost connection all others are replaced before they are used again: what hit one of them has
+/// mostly hit them all, and each would take its own time to find out. The pool must be destroyed
+/// before the io_contexts of its callers.
 class Pool final : public Db {
  public:
   /// Connects with the first closure. Throws ConfigError: a malformed URL, threads out of range.
@@ -55,6 +65,9 @@ class Pool final : public Db {
   /// Whether the last connection attempt or statement of any thread reached the server; false
   /// before the first.
   bool reachable() const;
+  /// `told` is called on a database thread whenever a connection was lost. Once, before the first
+  /// closure.
+  void on_loss(std::function<void()> told);
   std::size_t waiting() const;
 
  protected:

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,7 +24,16 @@ using std::chrono::seconds;
 using PasswordSource = std::function<std::optional<std::string>()>;
 
 constexpr std::size_t kMaxPasswordFile = std::size_t{64} << 10;
+constexpr std::size_t kMaxTlsFile = std::size_t{4} << 20;
 constexpr auto kCommandLimit = seconds{10};
+
+/// Setting, the keyword of libpq that takes the file, and the credential of a service that has it.
+struct TlsFile {
+  const char *setting, *keyword, *credential;
+};
+constexpr TlsFile kTlsFiles[] = {{"ca_file", "sslrootcert", "database-ca"},
+                                 {"certificate_file", "sslcert", "database-certificate"},
+                                 {"key_file", "sslkey", "database-key"}};
 
 /// A password that cannot be had is an outage like any other: retried, and said once a minute.
 [[noreturn]] void throw_unreadable(const std::string& reason) {
@@ -65,6 +75,43 @@ PasswordSource read_password(const Settings& database) {
   return [now] { return now; };
 }
 
+std::string credential_path(const char* name) {
+  const char* const directory = std::getenv("CREDENTIALS_DIRECTORY");
+  if (directory == nullptr || *directory == '\0') return {};
+  std::string path = fmt::format("{}/{}", directory, name);
+  return read_file(path, kMaxTlsFile).missing ? std::string() : path;
+}
+
+void read_tls_files(const Settings& database, PoolOptions& options) {
+  for (const TlsFile& file : kTlsFiles) {
+    std::string path = database.text(file.setting, credential_path(file.credential));
+    if (path.empty()) continue;
+    // Named and not there is a mistake; what is in it may be replaced at any time.
+    const ReadResult read = read_file(path, kMaxTlsFile);
+    if (!read.ok()) {
+      throw ConfigError(fmt::format("{}: {}: {}, expected a readable PEM file",
+                                    database.full(file.setting), path, read.reason));
+    }
+    options.tls_files.emplace(file.keyword, std::move(path));
+  }
+  const auto given = [&](const char* keyword) { return options.tls_files.contains(keyword); };
+  if (given("sslcert") != given("sslkey")) {
+    throw ConfigError(fmt::format("{}: found one without the other, expected both or neither of {} and {}",
+                                  given("sslcert") ? database.full("certificate_file")
+                                                   : database.full("key_file"),
+                                  database.full("certificate_file"), database.full("key_file")));
+  }
+}
+
+std::string read_direct_url(const Settings& database, bool pooled) {
+  std::string url = database.secret("direct_url").value_or("");
+  if (!url.empty() && !pooled) {
+    throw ConfigError(fmt::format("{}: found without {}, expected it only behind a transaction pooler",
+                                  database.full("direct_url"), database.full("pooled")));
+  }
+  return url;
+}
+
 std::string read_url(const Settings& database) {
   if (auto url = database.secret("url")) return std::move(*url);
   throw ConfigError(
@@ -88,7 +135,10 @@ PoolOptions read_pool_options(const Settings& root, std::string_view application
   options.statement_timeout = database.duration("statement_timeout", options.statement_timeout,
                                                 milliseconds{100}, minutes{10});
   options.url = read_url(database);
+  options.direct_url = read_direct_url(database, options.pooled);
+  read_tls_files(database, options);
   connect_params(options);  // a malformed URL is found now, not at the first connect
+  if (const auto direct = direct_options(options)) connect_params(*direct);
   options.password = read_password(database);
   return options;
 }

@@ -110,6 +110,7 @@ std::exception_ptr Pool::State::run(Worker& worker, Request& request) {
     return nullptr;
   } catch (const DbError& error) {
     reachable = !error.connection_lost();
+    if (error.connection_lost()) note_loss(worker);
     return std::current_exception();
   } catch (...) {
     return std::current_exception();
@@ -117,12 +118,21 @@ std::exception_ptr Pool::State::run(Worker& worker, Request& request) {
 }
 
 Session& Pool::State::session_of(Worker& worker, SteadyTime deadline) {
-  if (worker.session && worker.session->usable()) return *worker.session;
+  if (worker.session && worker.losses_before == losses_ && worker.session->usable()) return *worker.session;
   drop_session(worker);
   do {
     await_turn(deadline);
   } while (!try_connect(worker));
   return *worker.session;
+}
+
+/// A session that was made before is not trusted again, see Pool. One that never came to be says
+/// nothing of others.
+void Pool::State::note_loss(const Worker& worker) {
+  if (!worker.session) return;
+  unsigned expected = worker.losses_before;
+  losses_.compare_exchange_strong(expected, expected + 1);
+  if (on_loss) on_loss();
 }
 
 void Pool::State::drop_session(Worker& worker) {
@@ -136,7 +146,7 @@ void Pool::State::await_turn(SteadyTime deadline) {
   for (;;) {
     if (stopping_) std::rethrow_exception(stopped());
     if (outage_.away() && now() >= deadline) {
-      throw DbError(ErrorClass::transient, "", outage_.reason(), true, false);
+      throw DbError(ErrorClass::transient, "08001", outage_.reason(), true, false);
     }
     if (outage_.may_try(now())) return;
     turn_.wait_until(lock, std::min(deadline, outage_.next_try()));
@@ -147,6 +157,7 @@ void Pool::State::await_turn(SteadyTime deadline) {
 /// queue of closures that are all nearly late would never leave a slow connect enough time.
 bool Pool::State::try_connect(Worker& worker) {
   try {
+    worker.losses_before = losses_;
     const Session::Watchers watchers{&interrupt_, &worker.answers};
     Connection connection = worker.connector.connect(&interrupt_);
     worker.session =

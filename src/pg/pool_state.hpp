@@ -37,6 +37,7 @@ struct Pool::State {
   const PoolOptions options;
   Log& log;
   std::atomic<bool> reachable{false};
+  std::function<void()> on_loss;
 
  private:
   struct Worker {
@@ -45,6 +46,7 @@ struct Pool::State {
     ConnectionHandle handle;
     AnswerWatch answers;
     std::unique_ptr<Session> session;
+    unsigned losses_before = 0;  ///< what losses_ was when the session was made
     bool running = false;  ///< guarded by mutex_
     std::thread thread;
   };
@@ -53,6 +55,7 @@ struct Pool::State {
   std::exception_ptr run(Worker& worker, Request& request);
   Session& session_of(Worker& worker, SteadyTime deadline);
   void drop_session(Worker& worker);
+  void note_loss(const Worker& worker);
   void await_turn(SteadyTime deadline);
   bool try_connect(Worker& worker);
   void note_failure(const std::string& reason);
@@ -71,6 +74,7 @@ struct Pool::State {
   std::size_t waiting_workers_ = 0;
   bool stopping_ = false;
   bool watcher_dozes_ = false;  ///< until the next tick: nothing was waiting in the queue
+  std::atomic<unsigned> losses_{0};  ///< of several at once, the first counts
   Outage outage_;
   std::minstd_rand jitter_{std::random_device{}()};
   Interrupt interrupt_;

@@ -33,4 +33,8 @@ bool spoils_session(std::string_view sqlstate) {
   return contains(kSpoilingStates, sqlstate);
 }
 
+bool is_read_only(std::string_view sqlstate) {
+  return sqlstate == "25006";
+}
+
 }  // namespace rowcrew

@@ -16,4 +16,7 @@ ErrorClass classify_sqlstate(std::string_view sqlstate);
 /// become a standby, or a plan whose result columns have changed under it.
 bool spoils_session(std::string_view sqlstate);
 
+/// The server writes nothing any more (25006): to be left for another one.
+bool is_read_only(std::string_view sqlstate);
+
 }  // namespace rowcrew

@@ -47,6 +47,14 @@ PoolOptions handler_pool(PoolOptions options, const Settings& root, const NodeCo
   return options;
 }
 
+/// The engine's statements are short. One whose server fell silent has to be given up on while there
+/// is still time to renew the lease over another connection.
+PoolOptions engine_pool(PoolOptions options, const NodeConfig& config) {
+  const auto longest = std::max<std::chrono::milliseconds>(config.lease / 4, std::chrono::seconds(5));
+  options.statement_timeout = std::min(options.statement_timeout, longest);
+  return options;
+}
+
 /// A child must be gone before the lease ends (engine protocol: K) and before the node's stop does.
 std::chrono::milliseconds child_grace(const NodeConfig& config) {
   const auto of_lease = std::chrono::duration_cast<std::chrono::milliseconds>(LeaseTimes::of(config.lease).grace);
@@ -94,7 +102,7 @@ int run_configured(const NodeProgram& program) {
     std::cout << describe_config(root);
     return kExitOk;
   }
-  Pool pool(connection, *log);
+  Pool pool(engine_pool(connection, config), *log);
   const auto lease_held = [&children](Mono until) { children.hold_until(until); };
   NodeParts parts{io,    config, connection, pool,       registry,        ports,            transactions,
                   clock, random, *log,       lease_held, ROWCREW_VERSION, schema::version()};

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include <rowcrew/error.hpp>
+#include <rowcrew/db_error.hpp>
 
 #include "base/escape.hpp"
 
@@ -25,6 +25,14 @@ std::chrono::milliseconds bounded(std::chrono::milliseconds delay) {
 }
 
 std::string waiting_status(const Job& job) { return job.attempt > 1 ? "retrying" : "pending"; }
+
+/// There was no database to ask, or none that writes: not this execution's failure. A connection that
+/// broke under a statement may be, and counts.
+bool database_was_away(const Error& error) {
+  const auto* db = dynamic_cast<const DbError*>(&error);
+  if (db == nullptr || !db->connection_lost()) return false;
+  return db->sqlstate() == "08001" || db->sqlstate() == "25006";
+}
 
 struct Decider {
   const Job& job;
@@ -110,6 +118,7 @@ Outcome outcome_of(std::exception_ptr error, bool& is_bug) {
   try {
     std::rethrow_exception(error);
   } catch (const Error& e) {
+    if (database_was_away(e)) return Snooze(std::chrono::seconds(1), e.what());
     if (e.error_class() == ErrorClass::permanent) return Failed(e.code(), e.what());
     is_bug = e.error_class() == ErrorClass::bug;
     return Retry(e.code(), e.what());

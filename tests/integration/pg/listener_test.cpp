@@ -63,7 +63,7 @@ struct ListenerFixture {
 
 ListenerOptions on(std::vector<std::string> channels, const std::string& name) {
   ListenerOptions options;
-  options.connection = scratch().options();
+  options.connection = *direct_options(scratch().options());
   options.connection.application_name = name;
   options.channels = std::move(channels);
   return options;
@@ -144,6 +144,25 @@ TEST_CASE("listener: a peer that froze is found out, once said, and replaced whe
   f.until([&] { return f.ready == 2; });
   CHECK(f.log.lines(event::kListenerLost).size() == 1);
   CHECK(f.log.lines(event::kListenerReady).size() == 2);
+}
+
+TEST_CASE("listener: doubted, it asks at once instead of at the next self-test") {
+  PgProxy proxy(scratch().url());
+  ListenerOptions options = on({"rowcrew_wake"}, "listener-doubted");
+  options.connection.url = proxy.url();
+  options.connection.connect_timeout = 100ms;
+  options.self_test = 1h;
+  ListenerFixture f(options);
+  f.until([&] { return f.ready == 1; });
+  f.listener.probe();  // an answer: it stays
+  f.until([&] { return scratch().value("SELECT (query LIKE 'SELECT 1%')::text " + session("listener-doubted")) == "true"; });
+  notify("rowcrew_wake", "here");
+  f.until([&] { return f.heard.size() == 1; });
+  CHECK(f.log.lines(event::kListenerLost).empty());
+  proxy.freeze();
+  f.listener.probe();
+  f.until([&] { return !f.listener.connected(); });
+  CHECK(f.log.lines(event::kListenerLost).size() == 1);
 }
 
 TEST_CASE("listener: starts while the server is away") {

@@ -24,6 +24,11 @@ inline TempDatabase& scratch() {
   return database;
 }
 
+/// What most of these tests are about: connections that are sessions, past any pooler.
+inline PoolOptions sessions() {
+  return *direct_options(scratch().options());
+}
+
 inline Statement sql(std::string_view text) {
   return {text, text};  // the text is its own name: prepared once per text
 }
@@ -34,7 +39,7 @@ inline constexpr Statement kOne{"one", "SELECT 1"};
 /// An event thread with a pool.
 struct PoolFixture {
   explicit PoolFixture(PoolOptions options) : pool(std::move(options), log) {}
-  PoolFixture() : PoolFixture(scratch().options()) {}
+  PoolFixture() : PoolFixture(sessions()) {}
 
   template <class F>
   auto run(TxMode mode, F work) {

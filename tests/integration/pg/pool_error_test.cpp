@@ -34,7 +34,7 @@ TEST_CASE("pool: errors of the server carry state, class and the statement's nam
   for (const Row& row : rows) {
     CAPTURE(std::string(row.text));
     auto work = [&](Tx& tx) { tx.exec(Statement{"node/test", row.text}, Params{}); };
-    auto fresh = scratch().options();
+    auto fresh = sessions();
     const DbError error = db_error_of([&] { run_once(fresh, TxMode::autocommit, work); });
     CHECK(error.sqlstate() == row.state);
     CHECK(error.error_class() == row.expected);
@@ -76,7 +76,7 @@ TEST_CASE("pool: waiting for a row's lock ends after lock_timeout") {
       taken.set_value();
       tried.get_future().wait();
     };
-    run_once(scratch().options(), TxMode::transaction, hold);
+    run_once(sessions(), TxMode::transaction, hold);
   });
   taken.get_future().wait();
   const DbError error = db_error_of([&] { f.query("UPDATE public.locked SET x = 3"); });
@@ -87,7 +87,7 @@ TEST_CASE("pool: waiting for a row's lock ends after lock_timeout") {
 }
 
 TEST_CASE("pool: of two closures that lock each other out, one gets a transient 40P01") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.lock_timeout = 0ms;  // or it would win over the deadlock detector
   PoolFixture f(options);
   f.query("CREATE TABLE public.crossed (x int PRIMARY KEY, y int)");

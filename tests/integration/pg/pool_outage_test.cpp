@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/event.hpp"
+#include "pg/statement_template.hpp"
 
 using namespace std::chrono_literals;
 using namespace rowcrew;
@@ -11,7 +12,7 @@ using namespace rowcrew::testing;
 namespace {
 
 PoolOptions through(const PgProxy& proxy, unsigned threads = 1) {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.url = proxy.url();
   options.threads = threads;
   return options;
@@ -20,7 +21,7 @@ PoolOptions through(const PgProxy& proxy, unsigned threads = 1) {
 }  // namespace
 
 TEST_CASE("pool outage: a killed backend costs the closure that met it, not the next one") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.threads = 1;
   PoolFixture f(options);
   const std::string before = f.value("SELECT pg_backend_pid()");
@@ -38,7 +39,7 @@ TEST_CASE("pool outage: a killed backend costs the closure that met it, not the 
 }
 
 TEST_CASE("pool outage: a transaction that lost its connection before COMMIT did not happen") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.threads = 1;
   PoolFixture f(options);
   f.query("CREATE TABLE public.half_done (x int)");
@@ -57,7 +58,7 @@ TEST_CASE("pool outage: a transaction that lost its connection before COMMIT did
 }
 
 TEST_CASE("pool outage: a session that died while idle is replaced before the next closure") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.threads = 1;
   PoolFixture f(options);
   const std::string pid = f.value("SELECT pg_backend_pid()");
@@ -106,7 +107,7 @@ TEST_CASE("pool outage: a statement whose preparation was cut off did not happen
 }
 
 TEST_CASE("pool outage: a server that never was there is reported, once") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   const auto nowhere = std::filesystem::temp_directory_path() / "rowcrew-no-such-socket";
   options.url = "host=" + nowhere.string() + " password=s3cret";
   options.threads = 4;
@@ -116,7 +117,7 @@ TEST_CASE("pool outage: a server that never was there is reported, once") {
   for (int i = 0; i < 8; ++i) {
     boost::asio::co_spawn(f.io, f.pool.query(kOne, {}), [&](std::exception_ptr e, const Rows&) {
       const std::string code = code_of([&] { std::rethrow_exception(e); });
-      lost += code == "db_lost" ? 1 : 0;
+      lost += code == "db_08001" ? 1 : 0;
       late += code == "db_timeout" ? 1 : 0;
     });
   }
@@ -187,11 +188,82 @@ TEST_CASE("pool outage: a server that hangs is given up on after statement_timeo
 }
 
 TEST_CASE("pool outage: statement_timeout itself is an answer") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.statement_timeout = 50ms;
   PoolFixture f(options);
   const DbError error = db_error_of([&] { f.query("SELECT pg_sleep(60)"); });
   CHECK(error.sqlstate() == "57014");
   CHECK_FALSE(error.connection_lost());
   CHECK_FALSE(error.outcome_unknown());
+}
+
+TEST_CASE("pool outage: after one lost connection the others are not trusted either") {
+  PgProxy proxy(scratch().url());
+  PoolOptions options = through(proxy, 2);
+  options.statement_timeout = 100ms;
+  PoolFixture f(options);
+  std::atomic<int> told{0};
+  f.pool.on_loss([&told] { ++told; });
+  // Two at once, so that each thread has a session.
+  int answered = 0;
+  constexpr Statement kNap{"nap", "SELECT pg_sleep(0.05)"};
+  for (int i = 0; i < 2; ++i) {
+    boost::asio::co_spawn(f.io, f.pool.query(kNap, {}),
+                          [&](std::exception_ptr e, const Rows&) { answered += e ? 0 : 1; });
+  }
+  f.drain();
+  REQUIRE(answered == 2);
+  REQUIRE(proxy.accepted() == 2);
+  proxy.forget();
+  CHECK(db_error_of([&] { f.query("SELECT 1"); }).connection_lost());
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 4; ++i) CHECK(f.value("SELECT 1") == "1");
+  CHECK(std::chrono::steady_clock::now() - begin < 2s);  // nobody waited for the other old one
+  CHECK(told == 1);
+}
+
+TEST_CASE("pool outage: a server that has become read-only is left; a READ ONLY transaction is not") {
+  const TempDatabase database(TempDatabase::Content::empty);
+  database.exec("CREATE TABLE public.rows (x int)");
+  PoolOptions options = *direct_options(database.options());
+  options.threads = 1;
+  options.wait = 300ms;
+  PoolFixture f(options);
+  constexpr std::string_view kInsert = "INSERT INTO public.rows VALUES (1)";
+  auto own_doing = [&](Tx& tx) {
+    tx.exec(sql("SET TRANSACTION READ ONLY"));
+    tx.exec(sql(kInsert));
+  };
+  DbError error = db_error_of([&] { f.run(TxMode::transaction, own_doing); });
+  CHECK(error.sqlstate() == "25006");
+  CHECK_FALSE(error.connection_lost());
+
+  // In this session as a reload would do it, in new ones by the database.
+  const std::string setting = "ALTER DATABASE " + quote_identifier(database.name());
+  scratch().exec(setting + " SET default_transaction_read_only = on");
+  f.query("SET SESSION default_transaction_read_only = on");
+  error = db_error_of([&] { f.query(kInsert); });
+  CHECK(error.sqlstate() == "25006");
+  CHECK(error.connection_lost());
+  CHECK_FALSE(f.pool.reachable());
+  error = db_error_of([&] { f.query(kInsert); });  // no other server writes either
+  CHECK(error.sqlstate() == "08001");
+  CHECK(std::string(error.what()).find("read-only") != std::string::npos);
+  scratch().exec(setting + " RESET default_transaction_read_only");
+  CHECK(f.query(kInsert).affected() == 1);
+}
+
+TEST_CASE("pool outage: a host that refuses the login is not asked first again") {
+  PgProxy refusing(scratch().url()), fine(scratch().url());
+  refusing.refuse_login();
+  auto port = [](const std::string& url) {
+    const auto at = url.find("port=") + 5;
+    return url.substr(at, url.find('&', at) - at);
+  };
+  PoolOptions options = through(fine);
+  options.url = "host=127.0.0.1,127.0.0.1 port=" + port(refusing.url()) + "," + port(fine.url()) + " dbname=" +
+                scratch().name() + " user=rowcrew_admin sslmode=disable gssencmode=disable";
+  PoolFixture f(options);
+  CHECK(f.value("SELECT 1") == "1");
+  CHECK(refusing.accepted() == 1);
 }

@@ -9,7 +9,7 @@ using namespace rowcrew::testing;
 namespace {
 
 PoolOptions one_thread() {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.threads = 1;
   return options;
 }
@@ -86,7 +86,7 @@ TEST_CASE("pool queue: a closure waits for a thread no longer than it may") {
 }
 
 TEST_CASE("pool queue: closures of many coroutines all come home") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.threads = 4;
   options.queue = 1000;
   PoolFixture f(options);

@@ -53,7 +53,7 @@ TEST_CASE("pool stop: what ends by itself in time is not disturbed") {
 }
 
 TEST_CASE("pool stop: what waits is abandoned, what comes later is refused") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.threads = 1;
   PoolFixture f(options);
   Running running(f, "SELECT pg_sleep(60) /* front */");
@@ -71,7 +71,7 @@ TEST_CASE("pool stop: what waits is abandoned, what comes later is refused") {
 
 TEST_CASE("pool stop: a closure that waits for an absent server ends at once") {
   PgProxy proxy(scratch().url());
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.url = proxy.url();
   options.wait = 60s;
   options.connect_timeout = 60s;
@@ -96,7 +96,7 @@ TEST_CASE("pool stop: a closure that waits for an absent server ends at once") {
 
 TEST_CASE("pool stop: a frozen server does not hold the destructor") {
   PgProxy proxy(scratch().url());
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.url = proxy.url();
   constexpr Statement kSleep{"sleep", "SELECT pg_sleep(60) /* frozen */"};
   SteadyClock::time_point begin;
@@ -122,7 +122,7 @@ TEST_CASE("pool stop: a frozen server does not hold the destructor") {
 TEST_CASE("pool stop: an io_context that never runs again leaks nothing") {
   LogCapture log;
   boost::asio::io_context io;
-  Pool pool(scratch().options(), log);
+  Pool pool(sessions(), log);
   boost::asio::co_spawn(io, pool.query(kOne, {}), [](std::exception_ptr, const Rows&) {});
   io.poll();
   pool.stop(10s);

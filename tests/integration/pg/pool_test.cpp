@@ -85,7 +85,7 @@ TEST_CASE("pool: autocommit takes exactly one statement, a transaction must be l
 }
 
 TEST_CASE("pool: two texts under one name are a bug") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.threads = 1;
   PoolFixture f(options);
   auto first = [](Tx& tx) { tx.exec(Statement{"twice", "SELECT 1"}, Params{}); };
@@ -96,7 +96,7 @@ TEST_CASE("pool: two texts under one name are a bug") {
 }
 
 TEST_CASE("pool: names of statements may hold anything and may be long") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.threads = 1;
   PoolFixture f(options);
   const std::string stem = "node/claim:\"Odd Table\"" + std::string(60, 'x');
@@ -110,7 +110,7 @@ TEST_CASE("pool: names of statements may hold anything and may be long") {
 }
 
 TEST_CASE("pool: a plan that a migration made stale costs one closure, not the session's life") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.threads = 1;
   PoolFixture f(options);
   f.query("CREATE TABLE public.widened (x int)");
@@ -126,7 +126,7 @@ TEST_CASE("pool: scripts hold several statements, in autocommit all or none of t
   auto work = [](Tx& tx) {
     exec_script(tx, "CREATE TABLE scripted (x int); INSERT INTO scripted VALUES (1)");
   };
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   CHECK(code_of([&] { f.run(TxMode::autocommit, work); }) == "db_3F000");  // no search_path
   auto half = [](Tx& tx) { exec_script(tx, "CREATE TABLE public.half (x int); SELECT 1/0"); };
   CHECK(code_of([&] { f.run(TxMode::autocommit, half); }) == "db_22012");

@@ -32,6 +32,7 @@ using Socket = asio::generic::stream_protocol::socket;
 struct Pair {
   explicit Pair(const asio::any_io_executor& executor) : client(executor), server(executor) {}
   Socket client, server;
+  bool forgotten = false;
   void close() {
     boost::system::error_code ignored;
     client.close(ignored);
@@ -90,7 +91,22 @@ struct PgProxy::State {
     }
   }
 
+  /// What a server says to a password that is wrong: message 'E', its length, its fields.
+  asio::awaitable<void> send_refusal(std::shared_ptr<Pair> pair) {
+    using namespace std::string_literals;
+    const std::string fields = "SFATAL\0VFATAL\0C28P01\0Mno\0\0"s;
+    const std::string message = "E\0\0\0"s + static_cast<char>(fields.size() + 4) + fields;
+    std::array<char, 1024> startup;
+    co_await pair->client.async_read_some(asio::buffer(startup), asio::use_awaitable);
+    co_await asio::async_write(pair->client, asio::buffer(message), asio::use_awaitable);
+    pair->close();
+  }
+
   asio::awaitable<void> serve(std::shared_ptr<Pair> pair) {
+    if (refusing_logins) {
+      co_await send_refusal(pair);
+      co_return;
+    }
     co_await pair->server.async_connect(server, asio::use_awaitable);
     asio::co_spawn(io, pump(pair, pair->server, pair->client, Fuse::answer),
                    [](std::exception_ptr) {});
@@ -102,7 +118,7 @@ struct PgProxy::State {
     for (;;) {
       const auto [error, size] =
           co_await from.async_read_some(asio::buffer(buffer), asio::as_tuple(asio::use_awaitable));
-      if (fuse == Fuse::frozen && !error) continue;
+      if ((fuse == Fuse::frozen || pair->forgotten) && !error) continue;
       if (fuse == mine) {
         fuse = Fuse::none;
         close_all();
@@ -134,6 +150,7 @@ struct PgProxy::State {
   unsigned short port = 0;
   std::list<std::weak_ptr<Pair>> pairs;
   Fuse fuse = Fuse::none;
+  bool refusing_logins = false;
   std::atomic<unsigned> accepted{0};
   std::string url;
   std::thread thread;
@@ -172,6 +189,18 @@ void PgProxy::admit() {
 
 void PgProxy::freeze() {
   state_->call([this] { state_->fuse = State::Fuse::frozen; });
+}
+
+void PgProxy::forget() {
+  state_->call([this] {
+    for (const auto& weak : state_->pairs) {
+      if (const auto pair = weak.lock()) pair->forgotten = true;
+    }
+  });
+}
+
+void PgProxy::refuse_login() {
+  state_->call([this] { state_->refusing_logins = true; });
 }
 
 void PgProxy::cut_at_request() {

@@ -28,6 +28,10 @@ class PgProxy {
   void admit();
   /// Takes connections and bytes and passes nothing on: a machine that froze.
   void freeze();
+  /// The same for the connections that there are: a middlebox that lost its table.
+  void forget();
+  /// Answers every new connection with a refused password.
+  void refuse_login();
   /// Closes every connection when the next bytes come from a client, which the server never sees.
   void cut_at_request();
   /// Closes every connection when the server answers next; the client never sees it.

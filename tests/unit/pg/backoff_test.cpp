@@ -7,14 +7,14 @@ using rowcrew::Backoff;
 using rowcrew::Outage;
 using rowcrew::SteadyTime;
 
-TEST_CASE("backoff: doubles from 100 ms to 5 s, and starts over after a success") {
+TEST_CASE("backoff: doubles from 100 ms to 3 s, and starts over after a success") {
   Backoff backoff;
   CHECK(backoff.next(1.0) == 100ms);
   CHECK(backoff.next(1.0) == 200ms);
   CHECK(backoff.next(0.0) == 200ms);  // half of 400
   for (int i = 0; i < 100; ++i) backoff.next(0.5);
-  CHECK(backoff.next(1.0) == 5s);
-  CHECK(backoff.next(0.0) == 2500ms);
+  CHECK(backoff.next(1.0) == 3s);
+  CHECK(backoff.next(0.0) == 1500ms);
   backoff.reset();
   CHECK(backoff.next(0.0) == 50ms);
 }

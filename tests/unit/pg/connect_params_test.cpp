@@ -33,10 +33,35 @@ TEST_CASE("connect params: what the URL leaves open is filled in, what it says i
   options.application_name = "rowcrewd/mail";
   const auto params = connect_params(options);
   CHECK(params.at("keepalives_idle") == "7");
-  CHECK(params.at("keepalives_interval") == "10");
-  CHECK(params.at("tcp_user_timeout") == "30000");
+  CHECK(params.at("keepalives_interval") == "5");
+  CHECK(params.at("tcp_user_timeout") == "10000");
   CHECK(params.at("fallback_application_name") == "rowcrewd/mail");
   CHECK(params.at("client_encoding") == "UTF8");  // ours: results are UTF-8 everywhere
+}
+
+TEST_CASE("connect params: only a server that writes will do, unless the URL or a pooler decides") {
+  PoolOptions options = with_url("host=a,b");
+  CHECK(connect_params(options).at("target_session_attrs") == "read-write");
+  options.pooled = true;
+  CHECK_FALSE(connect_params(options).contains("target_session_attrs"));
+  CHECK(connect_params(with_url("host=a target_session_attrs=any")).at("target_session_attrs") == "any");
+}
+
+TEST_CASE("connect params: a CA file makes the connection verify-full, and the URL wins") {
+  PoolOptions options = with_url("host=db");
+  options.tls_files = {{"sslrootcert", "/c/ca"}, {"sslcert", "/c/crt"}, {"sslkey", "/c/key"}};
+  auto params = connect_params(options);
+  CHECK(params.at("sslmode") == "verify-full");
+  CHECK(params.at("sslrootcert") == "/c/ca");
+  CHECK(params.at("sslcert") == "/c/crt");
+  CHECK(params.at("sslkey") == "/c/key");
+  options.url = "host=db sslmode=require sslkey=/mine";
+  params = connect_params(options);
+  CHECK(params.at("sslmode") == "require");
+  CHECK(params.at("sslkey") == "/mine");
+  options.url = "host=db";
+  options.tls_files.erase("sslrootcert");
+  CHECK_FALSE(connect_params(options).contains("sslmode"));
 }
 
 TEST_CASE("connect params: a password source wins over the URL and is asked every time") {

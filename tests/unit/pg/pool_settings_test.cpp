@@ -1,6 +1,7 @@
 #include "pg/pool_settings.hpp"
 
 #include <doctest/doctest.h>
+#include <stdlib.h>
 
 #include <map>
 #include <string>
@@ -115,6 +116,35 @@ TEST_CASE("pool settings: a password command is run again at every connect, and 
   CHECK(rowcrew::describe_config(root).find("database.password = (set)") != std::string::npos);
   CHECK(complaint({{"database.password_command", "/bin/false"}})
             .starts_with("database.password_command"));
+}
+
+TEST_CASE("pool settings: the way past a pooler is a secret, and only for a pooler") {
+  const rowcrew::Settings root = load({{"database.pooled", "true"}, {"database.direct_url", "host=direct password=hush"}});
+  const PoolOptions options = rowcrew::read_pool_options(root, "tester");
+  CHECK(rowcrew::describe_config(root).find("hush") == std::string::npos);
+  const auto direct = rowcrew::direct_options(options);
+  REQUIRE(direct);
+  CHECK(direct->url == "host=direct password=hush");
+  CHECK_FALSE(direct->pooled);
+  CHECK(rowcrew::direct_options(read({}))->url == "postgresql://u@h/jobs");
+  CHECK_FALSE(rowcrew::direct_options(read({{"database.pooled", "true"}})));
+  CHECK(complaint({{"database.direct_url", "host=direct"}})
+            .starts_with("database.direct_url: found without database.pooled"));
+  CHECK(complaint({{"database.pooled", "true"}, {"database.direct_url", "hush"}}).find("hush") == std::string::npos);
+}
+
+TEST_CASE("pool settings: TLS files are named, or come as credentials, and are there at the start") {
+  const ScratchDir folder;
+  const std::string ca = folder.write("database-ca", "-"), key = folder.write("database-key", "-"),
+                    certificate = folder.write("database-certificate", "-");
+  CHECK(read({{"database.ca_file", ca}}).tls_files ==
+        decltype(PoolOptions::tls_files){{"sslrootcert", ca}});
+  CHECK(complaint({{"database.ca_file", "/no/such/file"}}).starts_with("database.ca_file: /no/such/file"));
+  CHECK(complaint({{"database.key_file", key}}).starts_with("database.key_file: found one without the other"));
+  ::setenv("CREDENTIALS_DIRECTORY", folder.path().c_str(), 1);
+  CHECK(read({}).tls_files == decltype(PoolOptions::tls_files){
+                                  {"sslrootcert", ca}, {"sslcert", certificate}, {"sslkey", key}});
+  ::unsetenv("CREDENTIALS_DIRECTORY");
 }
 
 TEST_CASE("pool settings: a plain password stays what it was") {

@@ -4,7 +4,7 @@
 
 #include <stdexcept>
 
-#include <rowcrew/error.hpp>
+#include <rowcrew/db_error.hpp>
 
 namespace rowcrew {
 namespace {
@@ -152,6 +152,23 @@ TEST_CASE("transition: the attempt log has a word for every ending") {
   CHECK(outcome_word(Kind::failed) == "failed");
   CHECK(outcome_word(Kind::cancelled) == "cancelled");
   CHECK(outcome_word(Kind::released) == "released");
+}
+
+TEST_CASE("transition: a database that was not there costs no attempt; one lost under a statement does") {
+  const auto judged = [](const char* state, bool lost) {
+    bool is_bug = true;
+    const Outcome outcome =
+        outcome_of(std::make_exception_ptr(DbError(ErrorClass::transient, state, "away", lost, false)), is_bug);
+    CHECK_FALSE(is_bug);
+    return outcome;
+  };
+  for (const char* state : {"08001", "25006"}) {
+    const Outcome outcome = judged(state, true);
+    REQUIRE(std::holds_alternative<Snooze>(outcome));
+    CHECK(std::get<Snooze>(outcome).after == 1s);
+  }
+  CHECK(std::holds_alternative<Retry>(judged("", true)));
+  CHECK(std::holds_alternative<Retry>(judged("25006", false)));  // somebody's own READ ONLY transaction
 }
 
 TEST_CASE("transition: an exception is judged by its class") {
