@@ -21,6 +21,7 @@ inline constexpr E kLimitLow = "limit.low";
 inline constexpr E kDbUnreachable = "db.unreachable";
 inline constexpr E kDbReconnected = "db.reconnected";
 inline constexpr E kDbSlow = "db.slow";
+inline constexpr E kListenerAbsent = "listener.absent";
 inline constexpr E kListenerLost = "listener.lost";
 inline constexpr E kListenerReady = "listener.ready";
 inline constexpr E kSchemaMigrated = "schema.migrated";

@@ -35,8 +35,14 @@ PoolOptions one_connection(PoolOptions options) {
 }
 
 ListenerOptions on_tail_channel(const PoolOptions& connection) {
+  auto direct = direct_options(connection);
+  if (!direct) {
+    throw ConfigError(
+        "database.direct_url: missing, expected the URL past the pooler: lines come by "
+        "notification, and a transaction pooler passes none on");
+  }
   ListenerOptions options;
-  options.connection = connection;
+  options.connection = std::move(*direct);
   options.channels = {"rowcrew_tail"};
   return options;
 }

@@ -258,10 +258,12 @@ JobTable::Awaitable<Ids> JobTable::audit_find(std::int64_t first_page, std::int6
 JobTable::Awaitable<Ids> JobTable::audit_heal(Ids ids) {
   Params params;
   params.add_array(ids);
+  const Statement lock = statements_.render(sql::audit_lock);
   const Statement heal = statements_.render(sql::audit_heal);
-  auto work = [heal, params = std::move(params)](Tx& tx) {
+  auto work = [lock, heal, params = std::move(params)](Tx& tx) {
     tx.exec(sql::audit_settings);
-    return first_column(tx.exec(heal, params));
+    const Ids locked = first_column(tx.exec(lock, params));
+    return first_column(tx.exec(heal, Params{}.add_array(locked)));
   };
   co_return co_await db_.run(TxMode::transaction, std::move(work));
 }

@@ -96,6 +96,8 @@ class JobTable {
   };
   Awaitable<Extent> audit_pages();
   Awaitable<std::vector<std::string>> audit_find(std::int64_t first_page, std::int64_t pages);
+  /// Those that had no hint, or ran without a claim, and were filed again. Rows that somebody holds
+  /// locked are left for another time.
   Awaitable<std::vector<std::string>> audit_heal(std::vector<std::string> ids);
 
  private:

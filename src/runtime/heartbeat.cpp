@@ -68,6 +68,14 @@ asio::awaitable<void> Heartbeat::register_node() {
   state_.log.info(event::kNodeReady, {{"node_id", state_.identity.node_id}}, "registered");
   co_await reread_settings();
   events_.may_claim();
+  note_server(rows.text(0, 1));
+}
+
+/// Restarted, restored, or a promoted standby: something may be missing there that was here.
+void Heartbeat::note_server(std::string_view started) {
+  if (server_ == started) return;
+  server_ = started;
+  events_.new_server();
 }
 
 asio::awaitable<void> Heartbeat::beat() {
@@ -83,6 +91,7 @@ asio::awaitable<void> Heartbeat::beat() {
   }
   state_.lease->acknowledged(sent);
   events_.held(state_.lease->children_end_at());
+  note_server(rows.text(0, 2));
   state_.leader_present = rows.boolean(0, 0);
   if (rows.boolean(0, 1)) events_.overdue();
   events_.beaten();

@@ -20,6 +20,7 @@ class Heartbeat final : public Service {
     std::function<void(Mono)> held;    ///< until when children may run on this lease
     std::function<void()> node_dead;   ///< some node was declared dead: its claims wait to be reaped
     std::function<void()> overdue;     ///< jobs of this node's queues have been due for a while
+    std::function<void()> new_server;  ///< the first one, or another than before: what it holds is unknown
     std::function<void()> beaten;      ///< a heartbeat has told what there is to know
   };
   Heartbeat(NodeState& state, std::string version, Events events);
@@ -39,11 +40,13 @@ class Heartbeat final : public Service {
   boost::asio::awaitable<void> write_statistics();
   void know_fleet(std::size_t others, std::set<std::string> served);
   void declared_dead();
+  void note_server(std::string_view started);
 
   NodeState& state_;
   std::string version_;
   Events events_;
   LeaseWatch watch_;
+  std::string server_;  ///< when the server that we beat on was started, by its own word
   Mono next_job_types_{};
   std::int64_t started_ = -1;
 };

@@ -1,7 +1,7 @@
 #include "runtime/maintainer.hpp"
 
 #include <algorithm>
-#include <optional>
+#include <utility>
 
 #include "base/event.hpp"
 #include "sql_queries.hpp"
@@ -12,50 +12,62 @@ namespace {
 using namespace std::chrono_literals;
 constexpr std::int64_t kPagesPerPass = 2'048;  // 16 MB
 constexpr int kForgetPage = 1'000;
+constexpr std::ptrdiff_t kHealPage = 1'000;
+constexpr std::size_t kNamed = 10;
 }  // namespace
 
 Maintainer::Maintainer(NodeState& state, std::function<void()> healed)
-    : state_(state), healed_(std::move(healed)), next_page_(state.tables.size(), 0), suspicious_(state.tables.size()),
-      changes_(state.tables.size(), -1), clean_pages_(state.tables.size(), 0) {}
+    : state_(state), healed_(std::move(healed)), wake_(state.executor, state.clock), next_page_(state.tables.size(), 0),
+      suspicious_(state.tables.size()), changes_(state.tables.size(), -1), clean_pages_(state.tables.size(), 0) {}
+
+void Maintainer::audit_everything() {
+  everything_ = true;
+  wake_.ring();
+}
 
 asio::awaitable<void> Maintainer::run() {
-  Mono next_forget{};
   for (;;) {
     // Never more than a twentieth of a core, however large the tables are.
     const auto pause = std::max<MonoClock::duration>(
         std::chrono::duration_cast<MonoClock::duration>(state_.config.audit_every * (0.75 + 0.5 * state_.random.unit())),
         audit_took_ * 20);
     const bool quiet = !changed_;
-    const Mono until = state_.clock.mono() + (quiet ? pause * 3 : pause);
-    co_await state_.clock.sleep_until(until);
-    if (!state_.may_claim() || !state_.leads()) continue;
+    const Mono until = state_.clock.mono() + pause * (quiet ? 3 : 1);
+    bool rung = false;
+    if (!everything_) rung = co_await wake_.wait_until(until);
+    if (!state_.may_claim()) {
+      if (everything_) co_await state_.clock.sleep_until(state_.clock.mono() + 100ms);
+      continue;
+    }
+    bool failed = false;
     try {
-      const Mono began = state_.clock.mono();
-      changed_ = false;
-      for (std::size_t table = 0; table < state_.tables.size(); ++table) co_await audit(table);
-      audit_took_ = state_.clock.mono() - began;
-      if (state_.clock.mono() >= next_forget) {
-        next_forget = state_.clock.mono() + 1h;
-        co_await forget();
+      if (everything_) {
+        co_await audit_whole_tables();
+      } else if (!rung && state_.leads()) {
+        co_await audit_pieces();
       }
     } catch (const Error& e) {
       state_.log.debug(event::kHintHealed, {{"code", e.code()}}, e.what());
+      failed = true;
     }
+    if (failed && everything_) co_await state_.clock.sleep_until(state_.clock.mono() + 1s);
   }
 }
 
-asio::awaitable<void> Maintainer::audit(std::size_t table) {
+asio::awaitable<void> Maintainer::audit_pieces() {
+  const Mono began = state_.clock.mono();
+  changed_ = false;
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) co_await audit_piece(table);
+  audit_took_ = state_.clock.mono() - began;
+  if (state_.clock.mono() < next_forget_) co_return;
+  next_forget_ = state_.clock.mono() + 1h;
+  co_await forget();
+}
+
+asio::awaitable<void> Maintainer::audit_piece(std::size_t table) {
   JobTable& jobs = state_.tables[table]->table;
   // What was found last time and still lacks a hint now was no matter of timing.
-  if (!suspicious_[table].empty()) {
-    const std::vector<std::string> healed = co_await jobs.audit_heal(suspicious_[table]);
-    suspicious_[table].clear();
-    for (const std::string& id : healed) {
-      state_.log.error(event::kHintHealed, {{"job", id}, {"table", jobs.name()}},
-                       "a waiting job had no hint, or a running one no claim: it was filed again");
-    }
-    if (!healed.empty()) healed_();
-  }
+  co_await heal(table, std::exchange(suspicious_[table], {}));
   const JobTable::Extent extent = co_await jobs.audit_pages();
   // A whole clean walk over a table that has not changed since needs no other.
   const bool same = extent.changes == changes_[table];
@@ -68,6 +80,52 @@ asio::awaitable<void> Maintainer::audit(std::size_t table) {
   suspicious_[table] = co_await jobs.audit_find(next_page_[table], kPagesPerPass);
   next_page_[table] += kPagesPerPass;
   clean_pages_[table] = suspicious_[table].empty() ? clean_pages_[table] + kPagesPerPass : 0;
+}
+
+asio::awaitable<void> Maintainer::audit_whole_tables() {
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+    Params params;
+    params.add(state_.tables[table]->table.name()).add(state_.identity.node_id);
+    const Rows ours = co_await state_.db.query(sql::node_begin_audit, std::move(params));
+    if (!ours.empty()) co_await audit_whole(table);
+  }
+  everything_ = false;
+}
+
+/// Heals at once: nobody has filed these, and the heal itself looks again under a lock.
+asio::awaitable<void> Maintainer::audit_whole(std::size_t table) {
+  JobTable& jobs = state_.tables[table]->table;
+  const JobTable::Extent extent = co_await jobs.audit_pages();
+  const std::int64_t pages = extent.pages;
+  for (std::int64_t page = 0; page < pages; page += kPagesPerPass) {
+    const Mono began = state_.clock.mono();
+    std::vector<std::string> missing = co_await jobs.audit_find(page, kPagesPerPass);
+    co_await heal(table, std::move(missing));
+    // A quarter of a core at most.
+    co_await state_.clock.sleep_until(state_.clock.mono() + (state_.clock.mono() - began) * 3);
+  }
+}
+
+asio::awaitable<void> Maintainer::heal(std::size_t table, std::vector<std::string> ids) {
+  JobTable& jobs = state_.tables[table]->table;
+  for (auto first = ids.begin(); first != ids.end();) {
+    const auto last = first + std::min<std::ptrdiff_t>(kHealPage, ids.end() - first);
+    const std::vector<std::string> healed = co_await jobs.audit_heal(std::vector<std::string>(first, last));
+    first = last;
+    if (healed.empty()) continue;
+    // Each by name when something is amiss; a restore without triggers is one story.
+    const std::size_t named = healed.size() <= kNamed ? healed.size() : 0;
+    for (std::size_t i = 0; i < named; ++i) {
+      state_.log.error(event::kHintHealed, {{"job", healed[i]}, {"table", jobs.name()}},
+                       "a waiting job had no hint, or a running one no claim: it was filed again");
+    }
+    if (named == 0) {
+      state_.log.error(event::kHintHealed, {{"jobs", healed.size()}, {"table", jobs.name()}},
+                       "waiting jobs had no hints, or running ones no claims: they were filed again. Were they "
+                       "written past the triggers (a restore, replication)?");
+    }
+    healed_();
+  }
 }
 
 asio::awaitable<void> Maintainer::forget() {

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "base/service.hpp"
 #include "runtime/node_state.hpp"
+#include "runtime/wake.hpp"
 
 namespace rowcrew {
 
@@ -16,18 +18,29 @@ class Maintainer final : public Service {
   std::string_view name() const override { return "maintainer"; }
   boost::asio::awaitable<void> run() override;
 
+  /// Walks all of every table soon, instead of a piece every audit_every: after a restore, a
+  /// failover or a start, jobs may have come past the triggers in any number.
+  void audit_everything();
+
  private:
-  boost::asio::awaitable<void> audit(std::size_t table);
+  boost::asio::awaitable<void> audit_pieces();
+  boost::asio::awaitable<void> audit_piece(std::size_t table);
+  boost::asio::awaitable<void> audit_whole_tables();
+  boost::asio::awaitable<void> audit_whole(std::size_t table);
+  boost::asio::awaitable<void> heal(std::size_t table, std::vector<std::string> ids);
   boost::asio::awaitable<void> forget();
 
   NodeState& state_;
   std::function<void()> healed_;
+  Wake wake_;
+  bool everything_ = false;
   std::vector<std::int64_t> next_page_;               ///< per table: where the audit goes on
   std::vector<std::vector<std::string>> suspicious_;  ///< per table: finds of the last pass
   std::vector<std::int64_t> changes_;      ///< of the table, when it was last looked at
   std::vector<std::int64_t> clean_pages_;  ///< walked without a find since the table last changed
   bool changed_ = true;
   MonoClock::duration audit_took_{};
+  Mono next_forget_{};
 };
 
 }  // namespace rowcrew

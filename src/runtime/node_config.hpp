@@ -21,7 +21,7 @@ struct NodeConfig {
                                                   ///< notification is missed
   std::chrono::milliseconds reconcile_every{5'000};  ///< node.reconcile_every, 100ms..1m
   std::chrono::milliseconds audit_every{10'000};     ///< node.audit_every, 500ms..1h
-  bool listen = true;                             ///< node.listen: false behind a transaction pooler
+  bool listen = true;                             ///< false: polling only
   std::size_t prefetch = 500;                     ///< node.prefetch, 0..5000: most jobs claimed ahead of a
                                                   ///< queue's free slots; 0: none
   unsigned lanes = 2;                             ///< database.lanes, 1..8: connections for claims and ends

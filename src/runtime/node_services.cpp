@@ -1,5 +1,8 @@
 #include "runtime/node_services.hpp"
 
+#include <boost/asio/post.hpp>
+
+#include "base/event.hpp"
 #include "pg/lane.hpp"
 
 namespace rowcrew {
@@ -7,8 +10,14 @@ namespace {
 
 std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& services) {
   if (!parts.config.listen) return nullptr;
+  auto direct = direct_options(parts.connection);
+  if (!direct) {
+    parts.log.info(event::kListenerAbsent, {{"poll_every_ms", parts.config.poll_every.count()}},
+                   "behind a pooler without database.direct_url: jobs are found by polling");
+    return nullptr;
+  }
   ListenerOptions options;
-  options.connection = parts.connection;
+  options.connection = std::move(*direct);
   options.channels = {"rowcrew_wake", "rowcrew_fan", "rowcrew_command"};
   options.self_test = std::chrono::minutes(2);  // a beat finds what an unnoticed loss has missed
   auto on_notify = [&services](std::string_view channel, std::string_view payload) {
@@ -44,8 +53,9 @@ std::vector<std::unique_ptr<Wire>> make_wires(const NodeParts& parts) {
 }
 
 std::unique_ptr<Wire> make_gate(const NodeParts& parts) {
-  if (!parts.config.listen || parts.connection.pooled) return nullptr;
-  return std::make_unique<Lane>(parts.connection, parts.io.get_executor(), parts.clock);
+  auto direct = direct_options(parts.connection);
+  if (!parts.config.listen || !direct) return nullptr;
+  return std::make_unique<Lane>(std::move(*direct), parts.io.get_executor(), parts.clock);
 }
 
 }  // namespace
@@ -60,7 +70,7 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       heartbeat(state, parts.version,
                 Heartbeat::Events{[this] { claimer.look_everywhere(); gatekeeper.may_lead(); }, [this] { lease_over(); }, parts.lease_held,
                                   [this] { reaper.wake(); }, [this] { claimer.wake(); },
-                                  [this] { gatekeeper.beaten(); }}),
+                                  [this] { new_server(); }, [this] { gatekeeper.beaten(); }}),
       lease_guard(state, [this] { lease_over(); }),
       reaper(state, [this] { claimer.wake(); }),
       reconciler(state, completer, claimer),
@@ -77,6 +87,17 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
   claimer.on_due([this] { exchanger.ring(); });
   completer.on_batch([this] { exchanger.ring(); });
   completer.on_parked([this](std::chrono::milliseconds delay) { promoter.expect(delay); });
+  if (listener) {
+    parts.pool.on_loss([io = parts.io.get_executor(), quiet = listener.get()] {
+      boost::asio::post(io, [quiet] { quiet->probe(); });
+    });
+  }
+}
+
+void NodeServices::new_server() {
+  maintainer.audit_everything();
+  reconciler.wake();
+  reaper.wake();
 }
 
 void NodeServices::lease_over() {

@@ -30,6 +30,7 @@ struct NodeServices {
   void start(Supervisor& supervisor);
   /// Every handler was asked to stop; what has not started is given up.
   void lease_over();
+  void new_server();
 
   NodeState state;
   Completer completer;
