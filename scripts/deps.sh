@@ -41,6 +41,8 @@ python3-psycopg2                      tests
 python3-pil                           tests
 curl                                  tests
 systemd                               systemd-analyze
+pgbouncer                             pooler
+openssl                               certificates
 LIST
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A private PostgreSQL of this checkout: no TCP port, no system service, nothing shared.
 #
-# Usage: scripts/private-pg.sh start|stop|status|reset|url|superuser-url|dir NAME
+# Usage: scripts/private-pg.sh start|stop|status|reset|url|superuser-url|bare-owner|dir NAME
 #
 #   start          initdb once, start, make sure of the role and the database; prints nothing else
 #   stop           fast shutdown
@@ -9,6 +9,7 @@
 #   reset          stop and remove all of its data
 #   url            libpq URI of the database `rowcrew`, as its owner (no superuser)
 #   superuser-url  libpq URI of the database `postgres`, as the superuser; for tests only
+#   bare-owner     a role that owns what it is given and has no right of its own; for tests only
 #   dir            where it lives
 #
 # NAME is `dev` (durable) or `test` (not durable: see write_config). It lives in the user's cache
@@ -21,7 +22,7 @@ set -euo pipefail
 
 umask 022 # the way to the cluster must be open for its owner
 
-readonly SUPERUSER=postgres OWNER=rowcrew_admin DATABASE=rowcrew MIN_VERSION=15
+readonly SUPERUSER=postgres OWNER=rowcrew_admin BARE_OWNER=rowcrew_bare DATABASE=rowcrew MIN_VERSION=15
 readonly MAX_SOCKET_PATH=90 TEST_LIMIT_MIB=2048
 
 [[ $# -eq 2 ]] || { print_usage "$0"; exit "$EXIT_USAGE"; }
@@ -142,6 +143,9 @@ ensure_database() {
   as_owner "$bin/psql" -XAtq -v ON_ERROR_STOP=1 "$(uri "$SUPERUSER" postgres)" <<SQL
 SELECT 'CREATE ROLE $OWNER' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$OWNER') \gexec
 ALTER ROLE $OWNER LOGIN NOSUPERUSER CREATEROLE CREATEDB;
+SELECT 'CREATE ROLE $BARE_OWNER' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$BARE_OWNER') \gexec
+ALTER ROLE $BARE_OWNER LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION;
+GRANT $BARE_OWNER TO $OWNER;
 SELECT 'CREATE DATABASE $DATABASE OWNER $OWNER'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '$DATABASE') \gexec
 SQL
@@ -193,6 +197,7 @@ case $verb in
     rm -rf "$cluster" "$sockets"
     rmdir "${cluster%/*}" "${sockets%/*}" 2>/dev/null || true ;;
   url) uri "$OWNER" "$DATABASE" ;;
+  bare-owner) printf '%s\n' "$BARE_OWNER" ;;
   superuser-url) uri "$SUPERUSER" postgres ;;
   dir) printf '%s\n' "$cluster" ;;
   *) print_usage "$0"; exit "$EXIT_USAGE" ;;

@@ -64,7 +64,12 @@ class CliBench {
     std::istringstream in(input);
     out_text.clear();
     err_text.clear();
-    args.insert(args.begin(), {"--database", url_});
+    const PoolOptions options = options_for(url_);
+    if (options.pooled) {
+      ::setenv("ROWCREW_DATABASE_POOLED", "true", 1);
+      ::setenv("ROWCREW_DATABASE_DIRECT_URL", options.direct_url.c_str(), 1);
+    }
+    args.insert(args.begin(), {"--database", options.url});
     return cli::run_cli(args, cli::commands(), {{}, in, out_, err_, interactive});
   }
   std::string out() const { return out_text.text(); }

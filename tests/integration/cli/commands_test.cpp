@@ -14,7 +14,7 @@ using nlohmann::json;
 
 }  // namespace
 
-TEST_CASE("without a schema every command says what to run, and migrate runs it") {
+TEST_CASE("without a schema every command says what to run, and migrate runs it" * with_roles()) {
   const TempDatabase db(TempDatabase::Content::empty);
   CliBench cli(db.url());
   for (const char* const command : {"status", "takeover", "tail"}) {
@@ -87,7 +87,7 @@ TEST_CASE("enqueue prints the id of a job that has every option it was given") {
   CHECK(cli.run({"enqueue", "mail", "--payload", "\"\\u0000\""}) == 64);
 }
 
-TEST_CASE("status counts hints, claims and the last minutes, per table and queue") {
+TEST_CASE("status counts hints, claims and the last minutes, per table and queue" * with_roles()) {
   const TempDatabase db;
   db.exec(R"(
     INSERT INTO rowcrew.job_queue (job_type, queue) SELECT 'a', 'mail' FROM generate_series(1, 3);
@@ -129,7 +129,7 @@ TEST_CASE("status counts hints, claims and the last minutes, per table and queue
 }
 
 TEST_CASE(
-    "a key is shown once, kept as a hash, listed, revoked, and each act is in the audit log") {
+    "a key is shown once, kept as a hash, listed, revoked, and each act is in the audit log" * with_roles()) {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");
   CliBench cli(operators.url());
@@ -189,7 +189,7 @@ TEST_CASE("takeover shows what it found, asks, changes the home and writes it do
   CHECK(db.value("SELECT count(*) FROM rowcrew.audit_logs") == "2");
 }
 
-TEST_CASE("what a role may not do is 1 and says so") {
+TEST_CASE("what a role may not do is 1 and says so" * with_roles()) {
   const TempDatabase db;
   const LoginRole viewer(db, "rowcrew_viewer");
   CliBench cli(viewer.url());

@@ -40,7 +40,7 @@ constexpr const char* kAcknowledge =
 
 }  // namespace
 
-TEST_CASE("tail asks the nodes, says who follows, and prints what they send") {
+TEST_CASE("tail asks the nodes, says who follows, and prints what they send" * with_roles()) {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");
   add_node(db, "gen-1");

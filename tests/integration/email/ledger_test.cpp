@@ -224,7 +224,7 @@ TEST_CASE("email ledger: message ids are those of RFC 4648, and differ from key 
                  "generate_series(1, 1000) i") == "1000");
 }
 
-TEST_CASE("email ledger: nodes may do what the kind does, the app and viewers see nothing") {
+TEST_CASE("email ledger: nodes may do what the kind does, the app and viewers see nothing" * with_roles()) {
   const TempDatabase db;
   const LoginRole node(db, "rowcrew_worker");
   node.query(

@@ -73,7 +73,7 @@ TEST_CASE("generation input: what cannot be done is refused with a word for each
   CHECK(scene.input("00000000-0000-0000-0000-000000000000").is_null());
 }
 
-TEST_CASE("generation input: a node's role may ask, and reads no preset by itself") {
+TEST_CASE("generation input: a node's role may ask, and reads no preset by itself" * with_roles()) {
   Scene scene;
   const std::string job = scene.generation(kPortrait);
   const LoginRole node(scene.db(), "rowcrew_worker");

@@ -12,7 +12,7 @@ constexpr std::string_view kDenied = "42501";
 
 }  // namespace
 
-TEST_CASE("the application enqueues by INSERT and by function and reads its own jobs") {
+TEST_CASE("the application enqueues by INSERT and by function and reads its own jobs" * with_roles()) {
   const TempDatabase db;
   const LoginRole app(db, "rowcrew_app");
   const std::string id = app.value(
@@ -28,7 +28,7 @@ TEST_CASE("the application enqueues by INSERT and by function and reads its own 
   CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue_ready") == "4");
 }
 
-TEST_CASE("one application does not see another's jobs") {
+TEST_CASE("one application does not see another's jobs" * with_roles()) {
   const TempDatabase db;
   const LoginRole shop(db, "rowcrew_app");
   const LoginRole blog(db, "rowcrew_app");
@@ -37,7 +37,7 @@ TEST_CASE("one application does not see another's jobs") {
   CHECK(blog.failure("SELECT payload FROM rowcrew.job_queue") == kDenied);
 }
 
-TEST_CASE("status, claim token and owner are not the application's to set") {
+TEST_CASE("status, claim token and owner are not the application's to set" * with_roles()) {
   const TempDatabase db;
   const LoginRole app(db, "rowcrew_app");
   for (const char* const column :
@@ -49,7 +49,7 @@ TEST_CASE("status, claim token and owner are not the application's to set") {
   }
 }
 
-TEST_CASE("no job can be changed or removed, neither its own nor another's") {
+TEST_CASE("no job can be changed or removed, neither its own nor another's" * with_roles()) {
   const TempDatabase db;
   const LoginRole app(db, "rowcrew_app");
   app.query("INSERT INTO rowcrew.job_queue (job_type) VALUES ('mail')");

@@ -101,7 +101,7 @@ PoolOptions through(const PgProxy& proxy, const LoginRole& role) {
 
 }  // namespace
 
-TEST_CASE("an accepted job stands in the table as it was sent") {
+TEST_CASE("an accepted job stands in the table as it was sent" * with_roles()) {
   Scene scene;
   Bench bench(scene.role.options());
   const auto response = bench.answer(post(
@@ -130,7 +130,7 @@ TEST_CASE("an accepted job stands in the table as it was sent") {
 }
 
 TEST_CASE(
-    "unknown keys are 401, revoked ones too, types out of scope 403, impossible numbers 400") {
+    "unknown keys are 401, revoked ones too, types out of scope 403, impossible numbers 400" * with_roles()) {
   Scene scene;
   Bench bench(scene.role.options());
   ServerRequest stranger = mail();
@@ -145,7 +145,7 @@ TEST_CASE(
   CHECK(scene.db.value("SELECT count(*) FROM rowcrew.job_queue") == "1");
 }
 
-TEST_CASE("one idempotency key makes one job, also under twenty posts at once") {
+TEST_CASE("one idempotency key makes one job, also under twenty posts at once" * with_roles()) {
   Scene scene;
   Bench bench(four_threads(scene.role.options()));
   std::vector<ServerResponse> responses;
@@ -171,7 +171,7 @@ TEST_CASE("one idempotency key makes one job, also under twenty posts at once") 
   CHECK(scene.db.value("SELECT count(*) FROM rowcrew.job_queue") == "1");
 }
 
-TEST_CASE("the same idempotency key of another API key is another job") {
+TEST_CASE("the same idempotency key of another API key is another job" * with_roles()) {
   Scene scene;
   scene.db.query(
       "INSERT INTO rowcrew.api_key (name, key_hash, job_types) VALUES ('blog', $1, '{mail}')",
@@ -183,7 +183,7 @@ TEST_CASE("the same idempotency key of another API key is another job") {
   CHECK(bench.body(std::move(other))["id"] != first["id"]);
 }
 
-TEST_CASE("a lost answer is told as unknown, and repeating with the key finds the one job") {
+TEST_CASE("a lost answer is told as unknown, and repeating with the key finds the one job" * with_roles()) {
   Scene scene;
   PgProxy proxy(scene.db.url());
   Bench bench(through(proxy, scene.role));
@@ -200,7 +200,7 @@ TEST_CASE("a lost answer is told as unknown, and repeating with the key finds th
   CHECK(scene.db.value("SELECT count(*) FROM rowcrew.job_queue") == "2");
 }
 
-TEST_CASE("a request that never reached the database may be repeated, with or without a key") {
+TEST_CASE("a request that never reached the database may be repeated, with or without a key" * with_roles()) {
   Scene scene;
   PgProxy proxy(scene.db.url());
   Bench bench(through(proxy, scene.role));
@@ -215,7 +215,7 @@ TEST_CASE("a request that never reached the database may be repeated, with or wi
   CHECK(scene.db.value("SELECT count(*) FROM rowcrew.job_queue") == "1");
 }
 
-TEST_CASE("a database that is away is 503, and the next request after its return is 202") {
+TEST_CASE("a database that is away is 503, and the next request after its return is 202" * with_roles()) {
   Scene scene;
   PgProxy proxy(scene.db.url());
   Bench bench(through(proxy, scene.role));
@@ -241,7 +241,7 @@ TEST_CASE("without a schema requests get 503 and the log says what to run") {
   CHECK_FALSE(bench.probe.ready());
 }
 
-TEST_CASE("a login without the group's rights gets 503 and the log names the group") {
+TEST_CASE("a login without the group's rights gets 503 and the log names the group" * with_roles()) {
   Scene scene;
   const LoginRole nobody(scene.db, "");
   Bench bench(nobody.options());

@@ -89,7 +89,7 @@ const Rights kTwoCalls = {
 
 }  // namespace
 
-TEST_CASE("over all objects and rights, the ingest role has two calls and nothing else") {
+TEST_CASE("over all objects and rights, the ingest role has two calls and nothing else" * with_roles()) {
   const TempDatabase db;
   const LoginRole nobody(db, "");
   const LoginRole ingest(db, "rowcrew_ingest");
@@ -99,7 +99,7 @@ TEST_CASE("over all objects and rights, the ingest role has two calls and nothin
   CHECK(beyond(of_nobody, rights_of(db, ingest)).empty());
 }
 
-TEST_CASE("the loop would see a single column, sequence or function more") {
+TEST_CASE("the loop would see a single column, sequence or function more" * with_roles()) {
   const TempDatabase db;
   const LoginRole nobody(db, "");
   const LoginRole ingest(db, "rowcrew_ingest");
@@ -112,7 +112,7 @@ TEST_CASE("the loop would see a single column, sequence or function more") {
                        "sequence rowcrew.api_key_key_id_seq USAGE"});
 }
 
-TEST_CASE("a login without any group has no right in our schema and writes no catalog") {
+TEST_CASE("a login without any group has no right in our schema and writes no catalog" * with_roles()) {
   const TempDatabase db;
   const LoginRole nobody(db, "");
   for (const std::string& right : rights_of(db, nobody)) {
@@ -129,7 +129,7 @@ TEST_CASE("a login without any group has no right in our schema and writes no ca
   }
 }
 
-TEST_CASE("what the ingest role tries beyond its two calls is refused") {
+TEST_CASE("what the ingest role tries beyond its two calls is refused" * with_roles()) {
   const TempDatabase db;
   const LoginRole ingest(db, "rowcrew_ingest");
   for (const char* const attempt :

@@ -9,6 +9,7 @@
 #include "base/event.hpp"
 #include "pg/statement_template.hpp"
 #include "pg_fixture.hpp"
+#include "support/db/login_role.hpp"
 #include "schema/schema.hpp"
 
 using namespace std::chrono_literals;
@@ -134,7 +135,7 @@ TEST_CASE("migrator: roles come last, in every run, and not at all where they ar
   CHECK(database.value("SELECT string_agg(n::text, ',') FROM rowcrew.granted") == "3,3");
 }
 
-TEST_CASE("migrator: two databases of one server may make the same role at once") {
+TEST_CASE("migrator: two databases of one server may make the same role at once" * with_roles()) {
   const std::string role = "rowcrew_t_role_" + std::to_string(::getpid());
   const std::string roles = "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '" +
                             role + "') THEN CREATE ROLE " + role + "; END IF; ALTER ROLE " + role +
@@ -158,12 +159,12 @@ TEST_CASE("migrator: two databases of one server may make the same role at once"
   databases[0].exec("DROP ROLE " + role);
 }
 
-TEST_CASE("migrator: an owner who may not create schemas migrates a schema made for him") {
+TEST_CASE("migrator: an owner who may not create schemas migrates a schema made for him" * with_roles()) {
   TempDatabase database(Content::empty);
   const std::string role = "rowcrew_t_owner_" + std::to_string(::getpid());
   database.exec("CREATE ROLE " + role + " LOGIN; GRANT " + role + " TO CURRENT_USER; " +
                 "CREATE SCHEMA rowcrew AUTHORIZATION " + role);
-  PoolOptions options = database.options();
+  PoolOptions options = *direct_options(database.options());
   options.url += "&options=-c%20role%3D" + role;
   LogCapture log;
   CHECK(migrate(options, kMigrations, "SELECT 1", {}, log).to == 2);
@@ -190,7 +191,7 @@ TEST_CASE("migrator: the script for psql does the same, and may run again") {
   CHECK(run_psql(database, script) == 3);
 }
 
-TEST_CASE("migrator: the real schema arrives by both ways alike") {
+TEST_CASE("migrator: the real schema arrives by both ways alike" * with_roles()) {
   TempDatabase by_us(Content::migrated), by_psql(Content::empty);
   CHECK(run_psql(by_psql, migration_script(schema::migrations(), schema::roles(), {})) == 0);
   constexpr std::string_view kColumns =

@@ -25,7 +25,7 @@ class Ear {
       : bench_(bench),
         channel_(std::move(channel)),
         listener_(
-            {.connection = bench.db.options(), .channels = {channel_}},
+            {.connection = *direct_options(bench.db.options()), .channels = {channel_}},
             [this](std::string_view, std::string_view payload) { heard_.emplace_back(payload); },
             [this] { ready_ = true; }, bench.log, clock_, random_) {
     asio::co_spawn(bench_.io, listener_.run(),

@@ -147,7 +147,7 @@ TEST_CASE("retention: a run that comes near its deadline goes on where it was, t
   CHECK(b.result().size() == 2);
 }
 
-TEST_CASE("retention: a node removes through policies only") {
+TEST_CASE("retention: a node removes through policies only" * with_roles()) {
   RetentionBench b;
   b.policy("old", "job_queue", "1 day");
   b.policy("off", "processing_jobs", "1 day");

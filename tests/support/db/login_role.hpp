@@ -1,6 +1,7 @@
 // A login of a test's own: in one group role, or in none.
 #pragma once
 
+#include <doctest/doctest.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,6 +13,11 @@
 #include "support/db/temp_database.hpp"
 
 namespace rowcrew::testing {
+
+/// For a test that makes roles: left out where the owner may not.
+inline doctest::skip with_roles() {
+  return doctest::skip(as_bare_owner());
+}
 
 /// Must end before its database does.
 class LoginRole {
@@ -35,16 +41,14 @@ class LoginRole {
 
   const std::string& name() const { return name_; }
   std::string url() const {
-    auto params = connect_params(database_.options());
+    PoolOptions direct;
+    direct.url = database_.url();
+    auto params = connect_params(direct);
     params["user"] = name_;
     params["password"] = name_;
     return test_url(params);
   }
-  PoolOptions options() const {
-    PoolOptions options = database_.options();
-    options.url = url();
-    return options;
-  }
+  PoolOptions options() const { return options_for(url()); }
 
   /// One statement as this role.
   Rows query(std::string_view sql, const Params& params = {}) const {

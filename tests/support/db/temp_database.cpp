@@ -30,6 +30,20 @@ const std::string& server_url() {
   return kUrl;
 }
 
+/// Empty when unset.
+std::string variable(const char* name) {
+  const char* found = std::getenv(name);
+  return found == nullptr ? std::string() : std::string(found);
+}
+
+/// The keywords of `url`, and nothing that production adds to them.
+ConnectParams keywords_of(const std::string& url) {
+  PoolOptions options;
+  options.url = url;
+  options.pooled = true;
+  return connect_params(options);
+}
+
 std::string percent_encoded(std::string_view text) {
   std::string out;
   char piece[4];
@@ -88,20 +102,24 @@ bool exists(Tx& tx, const std::string& database) {
   return !tx.exec(kFind, Params{}.add(database)).empty();
 }
 
+std::string owned() {
+  return as_bare_owner() ? " OWNER " + quote_identifier(variable("ROWCREW_TEST_OWNER")) : "";
+}
+
 void make_template(const std::string& name) {
   const std::string unfinished = name + "_new";
   admin("DROP DATABASE IF EXISTS " + quote_identifier(unfinished) + " WITH (FORCE)");
-  admin("CREATE DATABASE " + quote_identifier(unfinished) + " TEMPLATE template0");
+  admin("CREATE DATABASE " + quote_identifier(unfinished) + owned() + " TEMPLATE template0");
   LogCapture log;
-  migrate(admin_options(test_server_url(unfinished)), schema::migrations(), schema::roles(), {},
-          log);
+  migrate(admin_options(test_server_url(unfinished)), schema::migrations(), schema::roles(),
+          {.with_roles = !as_bare_owner()}, log);
   admin("ALTER DATABASE " + quote_identifier(unfinished) + " RENAME TO " + quote_identifier(name));
 }
 
 /// Its name once it is there. Several test programs may ask at once: the first one makes it.
 const std::string& template_database() {
   static const std::string kName = [] {
-    const std::string name = "rowcrew_tpl_" + schema_hash();
+    const std::string name = "rowcrew_tpl_" + schema_hash() + (as_bare_owner() ? "_bare" : "");
     auto work = [&](Tx& tx) {
       static constexpr Statement kLock{
           "lock", "SELECT pg_advisory_xact_lock(hashtextextended('rowcrew.test_template', 0))"};
@@ -121,6 +139,27 @@ std::string next_name() {
 
 }  // namespace
 
+bool through_pooler() {
+  return !variable("ROWCREW_TEST_POOLER_URL").empty();
+}
+
+bool as_bare_owner() {
+  return !variable("ROWCREW_TEST_OWNER").empty();
+}
+
+PoolOptions options_for(const std::string& url) {
+  PoolOptions options = options_of(url);
+  if (!through_pooler()) return options;
+  ConnectParams params = keywords_of(url);
+  for (auto& [keyword, value] : keywords_of(variable("ROWCREW_TEST_POOLER_URL"))) {
+    if (keyword == "host" || keyword == "port") params[keyword] = value;
+  }
+  options.url = test_url(std::move(params));
+  options.pooled = true;
+  options.direct_url = url;
+  return options;
+}
+
 std::string test_url(ConnectParams params) {
   std::string url = "postgresql:///" + percent_encoded(params["dbname"]);
   params.erase("dbname");
@@ -133,10 +172,9 @@ std::string test_url(ConnectParams params) {
 }
 
 std::string test_server_url(std::string_view database) {
-  PoolOptions options;
-  options.url = server_url();
-  ConnectParams params = connect_params(options);
+  ConnectParams params = keywords_of(server_url());
   params["dbname"] = database;
+  if (as_bare_owner()) params["user"] = variable("ROWCREW_TEST_OWNER");
   return test_url(std::move(params));
 }
 
@@ -145,7 +183,7 @@ TempDatabase::TempDatabase(Content content) : name_(next_name()), url_(test_serv
   const std::string source = migrated ? quote_identifier(template_database()) : "template0";
   // A killed program may have left one of this name behind: process ids come around.
   admin("DROP DATABASE IF EXISTS " + quote_identifier(name_) + " WITH (FORCE)");
-  admin("CREATE DATABASE " + quote_identifier(name_) + " TEMPLATE " + source);
+  admin("CREATE DATABASE " + quote_identifier(name_) + owned() + " TEMPLATE " + source);
   // A copy is somebody else's installation until it is declared one of its own.
   if (migrated) exec("SELECT rowcrew.takeover('test')");
 }
@@ -159,7 +197,7 @@ TempDatabase::~TempDatabase() {
 }
 
 PoolOptions TempDatabase::options() const {
-  return options_of(url_);
+  return options_for(url_);
 }
 
 void TempDatabase::exec(std::string_view sql) const {
