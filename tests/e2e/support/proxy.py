@@ -21,6 +21,7 @@ class Proxy:
         self.url = f"postgresql://{user}127.0.0.1:{port}{parts.path}"
         self._lock = threading.Lock()
         self._pairs = []
+        self._forgotten = set()
         self._mode = "pass"
         self._stopping = False
         self._selector = selectors.DefaultSelector()
@@ -45,6 +46,11 @@ class Proxy:
     def black_hole(self):
         """Bytes are read and vanish; new connections are accepted and never answered."""
         self._mode = "hole"
+
+    def forget(self):
+        """Connections from before stay half open, for ever; new ones work."""
+        with self._lock:
+            self._forgotten.update(end for pair in self._pairs for end in pair)
 
     def restore(self):
         """New connections work again; those from before stay half open."""
@@ -72,7 +78,7 @@ class Proxy:
     def _pass_on(self, source, target):
         try:
             data = source.recv(65536)
-            if data and self._mode == "hole":
+            if data and (self._mode == "hole" or source in self._forgotten):
                 return
             if data:
                 target.sendall(data)
