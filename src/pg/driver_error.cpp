@@ -4,6 +4,7 @@
 
 #include <pqxx/except>
 
+#include "pg/connection.hpp"
 #include "pg/driver_text.hpp"
 #include "pg/sqlstate.hpp"
 
@@ -37,6 +38,15 @@ std::string_view advice(std::string_view state) {
 
 DbError server_error(const std::string& sqlstate, const std::string& message) {
   return DbError(classify_sqlstate(sqlstate), sqlstate, message, false, false);
+}
+
+DbError lost_to_read_only(const DbError& error) {
+  return DbError(ErrorClass::transient, error.sqlstate(), error.what(), true, false);
+}
+
+DbError lost_if_read_only(const DbError& error, const PGconn* connection) {
+  const bool lost = is_read_only(error.sqlstate()) && !server_writes(connection);
+  return lost ? lost_to_read_only(error) : error;
 }
 
 DbError driver_error(const std::exception& error, std::string_view statement,

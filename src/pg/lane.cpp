@@ -189,7 +189,7 @@ asio::awaitable<std::vector<Rows>> Lane::State::exchange(const std::vector<Call>
   overdue.cancel();
   for (const std::string& name : answer.prepared()) prepared.insert(name);
   if (const auto& error = answer.error()) {
-    const DbError thrown = *error;
+    const DbError thrown = lost_if_read_only(*error, connection.get());
     if (spoils_session(thrown.sqlstate())) close();
     throw DbError(thrown);
   }

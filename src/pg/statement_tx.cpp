@@ -7,7 +7,6 @@
 
 #include <rowcrew/db_error.hpp>
 
-#include "pg/connection.hpp"
 #include "pg/driver_error.hpp"
 #include "pg/driver_text.hpp"
 #include "pg/sqlstate.hpp"
@@ -137,13 +136,10 @@ void StatementTx::exec_plain(const std::string& sql, std::string_view name, bool
 void StatementTx::rethrow(const std::exception& error, std::string_view statement, bool decisive) {
   DbError translated = driver_error(error, statement, session_.raw, decisive);
   if (spoils_session(translated.sqlstate())) session_.spoiled = true;
-  // A failover, or somebody's own READ ONLY transaction? A pooler passes reports on once, at the
-  // beginning: there the error alone counts.
+  // A pooler passes the server's reports on once, at the beginning: there the error alone counts.
   const bool pooled = !session_.local_settings.empty();
-  if (is_read_only(translated.sqlstate()) && (pooled || !server_writes(session_.raw))) {
-    throw DbError(ErrorClass::transient, translated.sqlstate(), translated.what(), true, false);
-  }
-  throw translated;
+  if (pooled && is_read_only(translated.sqlstate())) throw lost_to_read_only(translated);
+  throw lost_if_read_only(translated, session_.raw);
 }
 
 void StatementTx::begin() {

@@ -76,8 +76,9 @@ int run_configured(const NodeProgram& program) {
   NodeConfig config = read_node_config(root);
   if (program.adjust) program.adjust(config);
   const LogOptions log_options = read_log_options(root, config.name);
-  const PoolOptions connection = read_pool_options(root, "rowcrewd/" + config.name);
-  const PoolOptions handler_connection = handler_pool(connection, root, config);
+  const PoolOptions database = read_pool_options(root, "rowcrewd/" + config.name);
+  const PoolOptions connection = engine_pool(database, config);
+  const PoolOptions handler_connection = handler_pool(database, root, config);
   EgressGuard guard(config.egress_allow);
 
   const auto log = make_log(log_options);
@@ -102,7 +103,7 @@ int run_configured(const NodeProgram& program) {
     std::cout << describe_config(root);
     return kExitOk;
   }
-  Pool pool(engine_pool(connection, config), *log);
+  Pool pool(connection, *log);
   const auto lease_held = [&children](Mono until) { children.hold_until(until); };
   NodeParts parts{io,    config, connection, pool,       registry,        ports,            transactions,
                   clock, random, *log,       lease_held, ROWCREW_VERSION, schema::version()};
