@@ -35,7 +35,9 @@ std::string settings_batch(const PoolOptions& options) {
                     {"lock_timeout", std::to_string(options.lock_timeout.count())},
                     {"statement_timeout", std::to_string(options.statement_timeout.count())}},
                    "");
-  return std::string(set.render(sql_pg::session_settings).text);
+  std::string batch(set.render(sql_pg::session_settings).text);
+  if (!options.pooled) batch += sql_pg::session_peer.text;
+  return batch;
 }
 
 Session::Session(Connection connection, const PoolOptions& options, Plans plans, Watchers watchers)
