@@ -61,6 +61,13 @@ struct ClaimRow {
   std::vector<std::string> ids;
 };
 
+/// A job that runs here although its row says otherwise.
+struct LostJob {
+  std::string id;
+  std::int64_t token = 0;
+  std::string status;  ///< what the row says; "deleted" when it is gone
+};
+
 struct ReapedJob {
   std::string id;
   std::string job_type;

@@ -183,14 +183,14 @@ JobTable::Awaitable<std::size_t> JobTable::hand_back(std::int64_t token, std::in
   co_return rows.size();
 }
 
-JobTable::Awaitable<std::vector<std::pair<std::string, std::string>>> JobTable::lost_running(std::vector<Job> jobs) {
+JobTable::Awaitable<std::vector<LostJob>> JobTable::lost_running(std::vector<Job> jobs) {
   IdsAndTokens keys;
   for (const Job& job : jobs) keys.add(job);
   Params params;
   params.add_array(keys.ids).add_array(keys.tokens);
   const Rows rows = co_await db_.query(statements_.render(sql::lost_running), std::move(params));
-  std::vector<std::pair<std::string, std::string>> lost;
-  for (std::size_t i = 0; i < rows.size(); ++i) lost.emplace_back(rows.text(i, 0), rows.text(i, 1));
+  std::vector<LostJob> lost;
+  for (std::size_t i = 0; i < rows.size(); ++i) lost.push_back({std::string(rows.text(i, 0)), rows.integer(i, 1), std::string(rows.text(i, 2))});
   co_return lost;
 }
 

@@ -71,7 +71,7 @@ class JobTable {
   Awaitable<std::vector<ClaimRow>> own_claims(NodeIdentity node);
   Awaitable<std::size_t> hand_back(std::int64_t token, std::int64_t node_id);
   /// Which of these jobs are no longer ours; (id, what they are now).
-  Awaitable<std::vector<std::pair<std::string, std::string>>> lost_running(std::vector<Job> jobs);
+  Awaitable<std::vector<LostJob>> lost_running(std::vector<Job> jobs);
 
   /// The next page of claims of dead nodes, in the order of their tokens. `ports` hear of poison, in
   /// the same transaction. Throws also PortError.

@@ -204,12 +204,20 @@ void Claimer::accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJ
     } else if (job.job.crashes > 0 && state_.slots.free(job.job.queue) > 0) {
       state_.slots.take(job.job.queue);  // kept for it: not for those who wait here already
       executor_.start(table, std::move(job));
+    } else if (may_start_at_once(job.job.queue)) {
+      state_.slots.take(job.job.queue);
+      executor_.start(table, std::move(job));
     } else {
       local_.push({table, std::move(job), now});
     }
   }
   if (!unserved_.empty()) wake_.ring();
   start_local();
+}
+
+bool Claimer::may_start_at_once(const std::string& queue) const {
+  const auto at = queues_.find(queue);
+  return !starting_ && at != queues_.end() && local_.size(queue) == 0 && state_.slots.free(queue) > kept_for_rescued(at->second);
 }
 
 /// A handler may end before start() returns and free the very slot: no recursion then, the loop goes on.
@@ -239,9 +247,8 @@ void Claimer::hand_back_local() {
 
 void Claimer::forget_local() { local_.take_all(); }
 
-bool Claimer::drop_local(std::size_t table, const std::string& id) {
-  std::int64_t token = 0;
-  if (!local_.drop(table, id, token)) return false;
+bool Claimer::drop_local(std::size_t table, std::int64_t token, std::string_view id) {
+  if (!local_.drop(table, token, id)) return false;
   state_.tables[table]->ledger.ended(token, 1, false);
   return true;
 }

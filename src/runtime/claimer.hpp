@@ -63,7 +63,7 @@ class Claimer final : public Service {
   void hand_back_local();
   const LocalJobs& local() const { return local_; }
   /// A job that waits here is no longer ours. False: it does not wait here.
-  bool drop_local(std::size_t table, const std::string& id);
+  bool drop_local(std::size_t table, std::int64_t token, std::string_view id);
   /// The last claims of all tables found nothing, and nothing runs or waits to be written.
   bool drained() const;
   /// Whether any of this node's open queues is full: work that is announced may be another node's.
@@ -101,6 +101,7 @@ class Claimer final : public Service {
   boost::asio::awaitable<void> park_unserved();
   void accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   void start_local();
+  bool may_start_at_once(const std::string& queue) const;
   void hand_back(LocalJob job);
   std::size_t room_of(const std::string& queue, const Queue& state) const;
   std::vector<ClaimWant> wants(std::size_t table, bool sweep) const;

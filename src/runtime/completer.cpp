@@ -101,7 +101,7 @@ asio::awaitable<bool> Completer::drain(Mono until) {
 namespace {
 
 template <class Item>
-std::vector<Item> take_front(std::deque<Item>& queue, std::size_t most) {
+std::vector<Item> take_front(WideDeque<Item>& queue, std::size_t most) {
   const auto n = static_cast<std::ptrdiff_t>(std::min(queue.size(), most));
   std::vector<Item> taken(std::make_move_iterator(queue.begin()), std::make_move_iterator(queue.begin() + n));
   queue.erase(queue.begin(), queue.begin() + n);
@@ -250,7 +250,7 @@ void Completer::replace_ending(std::size_t table, Item item, const DbError& erro
   file(table, std::move(item));
 }
 
-void Completer::put_back(std::size_t table, std::deque<Item>& queue, std::vector<Item> batch, const DbError& error, bool by_port) {
+void Completer::put_back(std::size_t table, WideDeque<Item>& queue, std::vector<Item> batch, const DbError& error, bool by_port) {
   if (batch.empty()) return;
   Buffer& buffer = buffers_[table];
   const bool refused = !error.connection_lost();

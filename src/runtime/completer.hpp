@@ -4,7 +4,6 @@
 // repeated until the database has answered; the fence makes that safe.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "base/service.hpp"
+#include "base/wide_deque.hpp"
 #include "queue/job_table.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
@@ -69,9 +69,9 @@ class Completer final : public Service {
   static constexpr std::size_t kMaxBatch = 500;
 
   struct Buffer {
-    std::deque<Item> completed;
-    std::deque<Item> ended;
-    std::deque<Item> reported;  ///< of both kinds, each with a port
+    WideDeque<Item> completed;
+    WideDeque<Item> ended;
+    WideDeque<Item> reported;  ///< of both kinds, each with a port
     std::vector<Item> reporting;
     std::size_t on_the_way = 0;           ///< in batches that were taken
     std::size_t batch_limit = kMaxBatch;  ///< 1 while a batch is taken apart after a refusal
@@ -85,7 +85,7 @@ class Completer final : public Service {
   void settle(std::size_t table, std::vector<Item> batch, const std::vector<std::string>& written,
               const std::vector<std::int64_t>& dropped);
   boost::asio::awaitable<void> verify_doubtful();
-  void put_back(std::size_t table, std::deque<Item>& queue, std::vector<Item> batch, const DbError& error, bool by_port);
+  void put_back(std::size_t table, WideDeque<Item>& queue, std::vector<Item> batch, const DbError& error, bool by_port);
   void replace_ending(std::size_t table, Item item, const DbError& error, bool by_port);
   void report(std::size_t table, const EndedJob& ended);
   void report_lost(std::size_t table, const EndedJob& ended);

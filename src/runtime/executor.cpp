@@ -58,16 +58,14 @@ void Executor::start(std::size_t table, ClaimedJob claimed) {
     if (ended_) ended_();
   };
   const JobTypePolicy policy = state_.job_types.policy(running->job.job_type);
-  asio::co_spawn(state_.executor, run(running),
+  asio::co_spawn(state_.executor, run(running, policy),
                  asio::bind_cancellation_slot(running->signal.slot(), std::move(on_end)));
   // Most short jobs have ended by now, and need no timer.
   if (!running->ended) arm_deadline(running, policy.timeout);
 }
 
-asio::awaitable<void> Executor::run(RunningJobs::Ref running) {
-  const Job& job = running->job;
-  JobLog log(state_.log, job);
-  const JobTypePolicy policy = state_.job_types.policy(job.job_type);
+asio::awaitable<void> Executor::run(RunningJobs::Ref running, JobTypePolicy policy) {
+  JobLog log(state_.log, running->job);
   log.info(event::kJobStarted, {});
   const std::optional<Outcome> outcome = co_await run_handler(*running, log, policy);
   end(*running, outcome, policy);

@@ -24,7 +24,7 @@ class Executor {
   void on_ended(std::function<void()> handler) { ended_ = std::move(handler); }
 
  private:
-  boost::asio::awaitable<void> run(RunningJobs::Ref running);
+  boost::asio::awaitable<void> run(RunningJobs::Ref running, JobTypePolicy policy);
   boost::asio::awaitable<std::optional<Outcome>> run_handler(RunningJob& running, Log& log, JobTypePolicy policy);
   void arm_deadline(const RunningJobs::Ref& running, std::chrono::milliseconds timeout);
   void end(RunningJob& running, const std::optional<Outcome>& outcome, const JobTypePolicy& policy);

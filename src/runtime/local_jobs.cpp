@@ -44,13 +44,12 @@ std::vector<Job> LocalJobs::jobs_of(std::size_t table) const {
   return all;
 }
 
-bool LocalJobs::drop(std::size_t table, std::string_view id, std::int64_t& token) {
+bool LocalJobs::drop(std::size_t table, std::int64_t token, std::string_view id) {
   for (auto& [queue, jobs] : queues_) {
     const auto at = std::find_if(jobs.begin(), jobs.end(), [&](const LocalJob& job) {
-      return job.table == table && job.claimed.job.id == id;
+      return job.table == table && job.claimed.job.claim_token == token && job.claimed.job.id == id;
     });
     if (at == jobs.end()) continue;
-    token = at->claimed.job.claim_token;
     jobs.erase(at);
     return true;
   }

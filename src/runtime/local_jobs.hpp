@@ -1,7 +1,6 @@
 // Claimed jobs that wait on this node for a slot, per queue, first come first served. Event thread.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <string>
 #include <string_view>
@@ -9,6 +8,7 @@
 
 #include <rowcrew/clock.hpp>
 
+#include "base/wide_deque.hpp"
 #include "queue/job_batch.hpp"
 
 namespace rowcrew {
@@ -31,10 +31,10 @@ class LocalJobs {
   std::vector<LocalJob> take_all() { return older_than(Mono::max()); }
   std::vector<Job> jobs_of(std::size_t table) const;
   /// False: it is not here (any more).
-  bool drop(std::size_t table, std::string_view id, std::int64_t& token);
+  bool drop(std::size_t table, std::int64_t token, std::string_view id);
 
  private:
-  std::map<std::string, std::deque<LocalJob>, std::less<>> queues_;
+  std::map<std::string, WideDeque<LocalJob>, std::less<>> queues_;
 };
 
 }  // namespace rowcrew

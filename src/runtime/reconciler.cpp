@@ -72,10 +72,10 @@ asio::awaitable<void> Reconciler::stop_lost(std::size_t table) {
   for (Job& job : claimer_.local().jobs_of(table)) running.push_back(std::move(job));
   if (running.empty()) co_return;
   const auto lost = co_await state.table.lost_running(std::move(running));
-  for (const auto& [id, now] : lost) {
-    if (claimer_.drop_local(table, id)) continue;
+  for (const auto& [id, token, now] : lost) {
+    if (claimer_.drop_local(table, token, id)) continue;
     state_.log.warning(event::kJobClaimLost, {{"job", id}, {"status", now}}, "the row was changed while the job ran: stopping it");
-    state_.running.stop_one(table, id, StopReason::claim_lost);
+    state_.running.stop_one(table, token, id, StopReason::claim_lost);
   }
 }
 

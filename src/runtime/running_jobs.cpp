@@ -1,18 +1,22 @@
 #include "runtime/running_jobs.hpp"
 
+#include <algorithm>
+
 namespace rowcrew {
 
-void RunningJobs::add(const Ref& running) { jobs_[{running->table, running->job.id}] = running; }
-
-void RunningJobs::remove(const RunningJob& running) {
-  const auto at = jobs_.find({running.table, running.job.id});
-  // The same job may run here again already, under another claim.
-  if (at != jobs_.end() && at->second.get() == &running) jobs_.erase(at);
+void RunningJobs::add(const Ref& running) {
+  running->at = jobs_.size();
+  jobs_.push_back(running);
 }
 
-RunningJobs::Ref RunningJobs::find(const RunningJob& running) const {
-  const auto at = jobs_.find({running.table, running.job.id});
-  return at != jobs_.end() && at->second.get() == &running ? at->second : nullptr;
+void RunningJobs::remove(const RunningJob& running) {
+  const std::size_t at = running.at;
+  if (at >= jobs_.size() || jobs_[at].get() != &running) return;
+  if (at + 1 < jobs_.size()) {
+    jobs_[at] = std::move(jobs_.back());
+    jobs_[at]->at = at;
+  }
+  jobs_.pop_back();
 }
 
 void RunningJobs::stop(RunningJob& running, StopReason reason) {
@@ -22,22 +26,24 @@ void RunningJobs::stop(RunningJob& running, StopReason reason) {
 }
 
 void RunningJobs::stop_all(StopReason reason) {
-  std::vector<Ref> all;  // a handler may end, and be removed, while we walk
-  for (const auto& [key, running] : jobs_) all.push_back(running);
+  const std::vector<Ref> all = jobs_;  // a handler may end, and be removed, while we walk
   for (const Ref& running : all) stop(*running, reason);
 }
 
-void RunningJobs::stop_one(std::size_t table, const std::string& id, StopReason reason) {
-  const auto at = jobs_.find({table, id});
+/// The same job may run here under another claim as well.
+void RunningJobs::stop_one(std::size_t table, std::int64_t token, std::string_view id, StopReason reason) {
+  const auto at = std::find_if(jobs_.begin(), jobs_.end(), [&](const Ref& running) {
+    return running->table == table && running->job.claim_token == token && running->job.id == id;
+  });
   if (at == jobs_.end()) return;
-  const Ref running = at->second;
+  const Ref running = *at;
   stop(*running, reason);
 }
 
 std::vector<Job> RunningJobs::jobs_of(std::size_t table) const {
   std::vector<Job> jobs;
-  for (const auto& [key, running] : jobs_) {
-    if (key.first == table) jobs.push_back(running->job);
+  for (const Ref& running : jobs_) {
+    if (running->table == table) jobs.push_back(running->job);
   }
   return jobs;
 }

@@ -4,10 +4,10 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <rowcrew/clock.hpp>
@@ -31,6 +31,7 @@ struct RunningJob {
   StopReason reason = StopReason::none;  ///< the first one counts
   boost::asio::cancellation_signal signal;
   std::optional<boost::asio::steady_timer> deadline;  ///< once it has not ended at once
+  std::size_t at = 0;  ///< its place among the running
   bool ended = false;
 };
 
@@ -40,20 +41,17 @@ class RunningJobs {
 
   void add(const Ref& running);
   void remove(const RunningJob& running);
-  /// The shared owner of a job that is running here; null when it has been removed.
-  Ref find(const RunningJob& running) const;
   std::size_t size() const { return jobs_.size(); }
   bool empty() const { return jobs_.empty(); }
 
   /// Asks the handler to end. Its coroutine ends later, through its current await.
   static void stop(RunningJob& running, StopReason reason);
   void stop_all(StopReason reason);
-  void stop_one(std::size_t table, const std::string& id, StopReason reason);
+  void stop_one(std::size_t table, std::int64_t token, std::string_view id, StopReason reason);
   std::vector<Job> jobs_of(std::size_t table) const;
 
  private:
-  using Key = std::pair<std::size_t, std::string>;
-  std::map<Key, Ref> jobs_;
+  std::vector<Ref> jobs_;  ///< in no order; each knows its place
 };
 
 }  // namespace rowcrew

@@ -8,7 +8,7 @@ namespace rowcrew {
 
 void Statistics::add(std::int64_t minute, const std::string& table, const std::string& job_type, Count count) {
   const auto index = static_cast<std::size_t>(count);
-  ++buckets_[{minute, table, job_type}].counts[index];
+  ++bucket(minute, table, job_type).counts[index];
   ++totals_[index];
 }
 
@@ -16,14 +16,26 @@ void Statistics::ended(std::int64_t minute, const std::string& table, const std:
                        Ending::Kind kind, std::int64_t run_ms) {
   constexpr std::array kCounts{Count::completed, Count::retried, Count::snoozed, Count::failed, Count::cancelled, Count::released};
   const auto index = static_cast<std::size_t>(kCounts[static_cast<std::size_t>(kind)]);
-  Bucket& bucket = buckets_[{minute, table, job_type}];
-  ++bucket.counts[index];
+  Bucket& of = bucket(minute, table, job_type);
+  ++of.counts[index];
   ++totals_[index];
-  bucket.run_ms += run_ms;
-  bucket.run_ms_max = std::max(bucket.run_ms_max, run_ms);
+  of.run_ms += run_ms;
+  of.run_ms_max = std::max(of.run_ms_max, run_ms);
 }
 
-Statistics::Buckets Statistics::take() { return std::exchange(buckets_, {}); }
+Statistics::Bucket& Statistics::bucket(std::int64_t minute, const std::string& table, const std::string& job_type) {
+  const auto is_last = [&] {
+    const auto& [of_minute, of_table, of_type] = last_->first;
+    return of_minute == minute && of_type == job_type && of_table == table;
+  };
+  if (last_ == nullptr || !is_last()) last_ = &*buckets_.try_emplace({minute, table, job_type}).first;
+  return last_->second;
+}
+
+Statistics::Buckets Statistics::take() {
+  last_ = nullptr;
+  return std::exchange(buckets_, {});
+}
 
 void Statistics::restore(const Buckets& buckets) {
   for (const auto& [key, old] : buckets) {

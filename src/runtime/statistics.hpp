@@ -38,7 +38,10 @@ class Statistics {
   std::int64_t total(Count count) const { return totals_[static_cast<std::size_t>(count)]; }
 
  private:
+  Bucket& bucket(std::int64_t minute, const std::string& table, const std::string& job_type);
+
   Buckets buckets_;
+  Buckets::value_type* last_ = nullptr;  ///< the next job is likely to be of the same kind
   std::array<std::int64_t, static_cast<std::size_t>(Count::kSize)> totals_{};
 };
 

@@ -105,7 +105,11 @@ TEST_CASE("lost running: tells each job that is no longer ours, and what it is n
     b.query("DELETE FROM {t} WHERE id = $1::uuid", Params{}.add(ids[3]));
     set(4, "error_message = 'still ours'");
     const auto lost = b.await(b.jobs.lost_running(jobs_of(claimed)));
-    const std::map<std::string, std::string> by_id(lost.begin(), lost.end());
+    std::map<std::string, std::string> by_id;
+    for (const LostJob& job : lost) {
+      by_id[job.id] = job.status;
+      CHECK(job.token == claimed.front().job.claim_token);
+    }
     CHECK(by_id == std::map<std::string, std::string>{{ids[0], "pending"},
                                                       {ids[1], "cancelled"},
                                                       {ids[2], "processing"},

@@ -48,6 +48,6 @@ TEST_CASE("sqlstate: a session is replaced when the server became a standby or a
   CHECK_FALSE(spoils_session("23505"));
   CHECK_FALSE(spoils_session("40001"));
   CHECK_FALSE(spoils_session(""));
-  CHECK(is_read_only("25006"));
-  CHECK_FALSE(is_read_only("25001"));
+  CHECK(rowcrew::is_read_only("25006"));
+  CHECK_FALSE(rowcrew::is_read_only("25001"));
 }

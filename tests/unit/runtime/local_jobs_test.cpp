@@ -71,17 +71,15 @@ TEST_CASE("local jobs: those of a table are told without being taken") {
   CHECK(jobs.size() == 3);
 }
 
-TEST_CASE("local jobs: one that is no longer this node's is dropped, and its claim named") {
+TEST_CASE("local jobs: one that is no longer this node's is dropped by its claim") {
   LocalJobs jobs;
   jobs.push(job("a", "mail"));
   jobs.push(job("b", "mail"));
-  std::int64_t token = 0;
-  CHECK_FALSE(jobs.drop(1, "a", token));  // of another table
-  CHECK_FALSE(jobs.drop(0, "c", token));
-  CHECK(token == 0);
-  CHECK(jobs.drop(0, "a", token));
-  CHECK(token == 7);
-  CHECK_FALSE(jobs.drop(0, "a", token));
+  CHECK_FALSE(jobs.drop(1, 7, "a"));  // of another table
+  CHECK_FALSE(jobs.drop(0, 7, "c"));
+  CHECK_FALSE(jobs.drop(0, 8, "a"));  // claimed again meanwhile
+  CHECK(jobs.drop(0, 7, "a"));
+  CHECK_FALSE(jobs.drop(0, 7, "a"));
   CHECK(ids(jobs.take_all()) == Ids{"b"});
 }
 
