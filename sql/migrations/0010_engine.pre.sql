@@ -181,16 +181,38 @@ BEGIN
                 WHERE p_event = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)));
 END $$;
 
--- Whether a job of these queues has been due for two seconds. A fleet that is not full takes it sooner.
+-- Whether a job of these queues, or a parked one, has been due for two seconds: a fleet that is not
+-- full takes it sooner. Looks back for a while only, so that a long pin does not fill it with dead rows:
+-- beats come more often.
 CREATE FUNCTION rowcrew.overdue(p_queues text[]) RETURNS boolean LANGUAGE sql STABLE AS $$
   SELECT EXISTS (
     SELECT FROM unnest(p_queues) AS w (queue), generate_series(0, 9) AS g (priority), LATERAL (
       SELECT FROM rowcrew.job_queue_ready r
-      WHERE r.queue = w.queue AND r.priority = g.priority AND r.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
+      WHERE r.queue = w.queue AND r.priority = g.priority
+        AND r.run_at > rowcrew.clock() - interval '30 s' AND r.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
   OR EXISTS (
     SELECT FROM unnest(p_queues) AS w (queue), generate_series(0, 9) AS g (priority), LATERAL (
       SELECT FROM rowcrew.processing_jobs_ready r
-      WHERE r.queue = w.queue AND r.priority = g.priority AND r.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
+      WHERE r.queue = w.queue AND r.priority = g.priority
+        AND r.run_at > rowcrew.clock() - interval '30 s' AND r.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
+  OR EXISTS (
+    SELECT FROM rowcrew.job_queue_parked p
+    WHERE p.reason NOT IN ('rescued', 'suspect')
+      AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s')
+  OR EXISTS (
+    SELECT FROM rowcrew.processing_jobs_parked p
+    WHERE p.reason NOT IN ('rescued', 'suspect')
+      AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s')
+  OR EXISTS (
+    SELECT FROM unnest(p_queues) AS w (queue), LATERAL (
+      SELECT FROM rowcrew.job_queue_parked p
+      WHERE p.reason IN ('rescued', 'suspect') AND p.queue = w.queue
+        AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
+  OR EXISTS (
+    SELECT FROM unnest(p_queues) AS w (queue), LATERAL (
+      SELECT FROM rowcrew.processing_jobs_parked p
+      WHERE p.reason IN ('rescued', 'suspect') AND p.queue = w.queue
+        AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
 $$;
 
 DO $$

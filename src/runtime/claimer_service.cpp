@@ -10,6 +10,7 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr auto kUnservedDelay = 30s;
+constexpr auto kRestingLook = 10min;  // each beat asks whether anything is overdue
 constexpr auto kLongestLocalWait = 1s;
 constexpr std::size_t kMostRescued = 200;
 constexpr std::chrono::milliseconds kLookAgain = 1s;  // after a failure, also at rest
@@ -53,7 +54,7 @@ asio::awaitable<void> Claimer::step() {
 asio::awaitable<void> Claimer::look_for_suspects() {
   const Mono now = state_.clock.mono();
   last_suspect_look_ = now;
-  const std::chrono::milliseconds every = resting_ ? std::chrono::milliseconds(10s) : state_.config.poll_every;
+  const std::chrono::milliseconds every = resting_ ? std::chrono::milliseconds(kRestingLook) : state_.config.poll_every;
   next_suspect_look_ = now + std::chrono::duration_cast<MonoClock::duration>(every * (0.5 + state_.random.unit()));
   bool waits = false;
   try {

@@ -10,7 +10,7 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr auto kPulseAwake = 1s;
-constexpr auto kPulseAsleep = 10s;  // a parked job that is due sooner than 40 s notifies
+constexpr auto kPulseAsleep = 30s;  // a parked job that is due sooner than 40 s notifies
 constexpr auto kUndrainedPoll = 1s;
 constexpr auto kFanOutEvery = 5ms;
 constexpr int kSleepTries = 5;

@@ -10,6 +10,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr std::size_t kPage = 1'000;
 constexpr auto kLongestNap = 1s;  // others may park something that is due sooner
+constexpr auto kLedNap = 10min;    // the leader is told; and each beat asks whether anything is overdue
 }  // namespace
 
 Promoter::Promoter(NodeState& state, std::function<void()> promoted)
@@ -26,7 +27,7 @@ void Promoter::expect(std::chrono::milliseconds delay) {
 asio::awaitable<void> Promoter::run() {
   for (;;) {
     // The leader is told of what is parked; without one every node looks for itself.
-    next_ = state_.clock.mono() + (state_.leader_present ? std::chrono::milliseconds(10s) : std::chrono::milliseconds(kLongestNap));
+    next_ = state_.clock.mono() + (state_.leader_present ? std::chrono::milliseconds(kLedNap) : std::chrono::milliseconds(kLongestNap));
     if (state_.may_claim() && (state_.leads() || !passed_)) {
       try {
         const Mono due = co_await promote_due();

@@ -115,3 +115,30 @@ TEST_CASE("rescued: one that was acquitted by hand runs with the others, once") 
   CHECK(b.hints(id) == "ready");
   CHECK(ids_of(b.claim(node)) == Ids{id});
 }
+
+TEST_CASE("overdue: a job that nobody has taken for two seconds is told, ready, parked or rescued") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const auto overdue = [&](const std::string& queue) { return b.value("SELECT rowcrew.overdue('{" + queue + "}')") == "t"; };
+    const auto due_since = [&](const char* kind, const std::string& span) {
+      b.exec(std::string("UPDATE {") + kind + "} SET run_at = rowcrew.clock() - interval '" + span + "'");
+    };
+    b.insert(1);
+    CHECK_FALSE(overdue("q"));
+    due_since("ready", "3 s");
+    CHECK(overdue("q"));
+    CHECK_FALSE(overdue("another"));
+    due_since("ready", "1 hour");  // told by earlier beats
+    CHECK_FALSE(overdue("q"));
+    b.insert(1, "scheduled_at", "now() + interval '1 hour'");
+    CHECK_FALSE(overdue("q"));
+    due_since("parked", "3 s");
+    CHECK(overdue("another"));  // anybody may promote it
+    b.exec("DELETE FROM {parked}");
+    b.insert(1, "crashes", "1");
+    CHECK_FALSE(overdue("q"));
+    due_since("parked", "3 s");
+    CHECK(overdue("q"));
+    CHECK_FALSE(overdue("another"));
+  }
+}

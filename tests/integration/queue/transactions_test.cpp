@@ -46,7 +46,7 @@ TEST_CASE("transactions: the work and the end of its job are one") {
 TEST_CASE("transactions: an end leaves the same traces whoever writes it") {
   for (const char* table : kJobTables) {
     TransactionsBench b(table);
-    b.exec("INSERT INTO rowcrew.event_subscription VALUES ('test', '{job.completed}', '{t}')");
+    b.exec("INSERT INTO rowcrew.event_subscription VALUES ('test', '{job.completed}', NULL)");
     const Ids ids = b.insert(3, "error_code, error_message, unique_key", "'old', 'error', 'key' || n");
     auto jobs = b.claim(b.node());
     REQUIRE(jobs.size() == 3);
