@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 
 #include <rowcrew/clock.hpp>
 #include <rowcrew/log.hpp>
+#include <rowcrew/progress.hpp>
 
 namespace rowcrew {
 
@@ -38,13 +40,17 @@ class LeaseView {
 /// handler's coroutine.
 class JobContext {
  public:
-  /// What a node hands out beside the job: where its lease stands, and transactions that end jobs.
+  /// What a node hands out beside the job: where its lease stands, transactions that end jobs, and where
+  /// handlers leave words about themselves.
   struct Node {
     const LeaseView& lease;
     JobTransactions& transactions;
+    JobProgress* progress = nullptr;
   };
+  /// Without a node (tests of handlers) words are dropped and there is no checkpoint.
   JobContext(const Job& job, Log& log, Mono deadline, Mono started = {}, const Node* node = nullptr)
-      : job_(job), log_(log), deadline_(deadline), started_(started), node_(node) {}
+      : job_(job), log_(log), deadline_(deadline), started_(started), node_(node),
+        progress_(node == nullptr ? nullptr : node->progress) {}
 
   const Job& job() const { return job_; }
   /// Carries job, job_type, attempt and queue in every line.
@@ -61,12 +67,24 @@ class JobContext {
   /// "<table>:<id>", stable over retries: send it with every effect outside the database.
   std::string idempotency_key() const { return job_.table + ":" + job_.id; }
 
+  /// How far it is, for people: 0 to 100, and up to 200 bytes of text. Cheap enough to call often;
+  /// the last word of each second is kept.
+  void progress(int percent, std::string_view note = {});
+  /// Where the next execution may go on, should this one not end well. Written before the end of
+  /// this execution is, whatever that is. Throws PermanentError("bad_checkpoint") unless `json` is
+  /// JSON of at most 64 KiB.
+  void checkpoint(std::string_view json);
+  /// The last checkpoint of whichever execution of this job, as JSON; empty when there is none. Ask
+  /// before the first checkpoint() of this execution. Throws DbError.
+  boost::asio::awaitable<std::string> last_checkpoint();
+
  private:
   const Job& job_;
   Log& log_;
   Mono deadline_;
   Mono started_;
   const Node* node_;
+  JobProgress* progress_;
 };
 
 }  // namespace rowcrew

@@ -99,6 +99,7 @@ BEGIN
     CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
     DECLARE
       v_now timestamptz := rowcrew.clock_now();
+      v_held boolean := false;
     BEGIN
       IF OLD.id IS DISTINCT FROM NEW.id THEN
         RAISE EXCEPTION '%%: the id of a job cannot change', TG_TABLE_NAME USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -111,7 +112,12 @@ BEGIN
          AND (OLD.status, OLD.scheduled_at, OLD.priority, OLD.queue, OLD.crashes)
              IS DISTINCT FROM (NEW.status, NEW.scheduled_at, NEW.priority, NEW.queue, NEW.crashes) THEN
         IF NEW.crashes = 0 AND NEW.scheduled_at <= v_now THEN
-          INSERT INTO %2$s (run_at, id, priority, queue) VALUES (v_now, NEW.id, NEW.priority, NEW.queue);
+          IF current_setting('rowcrew.hold', true) = 'on' THEN  -- a node lays it aside: 0013
+            v_held := rowcrew.hold_hint(TG_TABLE_NAME, NEW.id, NEW.priority, NEW.queue);
+          END IF;
+          IF NOT v_held THEN
+            INSERT INTO %2$s (run_at, id, priority, queue) VALUES (v_now, NEW.id, NEW.priority, NEW.queue);
+          END IF;
         ELSE
           INSERT INTO %3$s (run_at, id, priority, queue, reason)
           VALUES (greatest(NEW.scheduled_at, v_now), NEW.id, NEW.priority, NEW.queue,

@@ -1,18 +1,28 @@
 -- Ends jobs that succeeded. Fenced: a job whose claim was lost does not match and is not returned.
+-- One that was to be cancelled ends as cancelled, its result is dropped: the request came first.
 -- $1 ids uuid[]  $2 tokens bigint[]  $3 results text[] (JSON or null)  $4 tokens bigint[] whose
 -- batch has ended with this, so that their claim rows go
--- Sort $1: rows are locked in id order, so that two batches cannot deadlock.
+-- OFFSET 0: the note is looked for once per job, and only while there are requests at all.
+-- Sort $1: rows are locked in id order, so that two batches cannot deadlock. Returns id and status.
 WITH f AS (
   UPDATE {table} q
-  SET status = 'completed', attempts = q.attempts + 1, completed_at = rowcrew.clock_now(),
-      {result} = coalesce(u.result::jsonb, q.{result}), error_code = NULL, error_message = NULL{took}
-  FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS u (id, token, result)
+  SET status = CASE WHEN u.note IS NULL THEN 'completed' ELSE 'cancelled' END, attempts = q.attempts + 1, completed_at = rowcrew.clock_now(),
+      {result} = coalesce(CASE WHEN u.note IS NULL THEN u.result::jsonb END, q.{result}),
+      error_code = CASE WHEN u.note IS NOT NULL THEN 'cancelled' END, error_message = u.note{took}
+  FROM (SELECT x.id, x.token, x.result, CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.cancel_request)) THEN rowcrew.cancel_note({table_name}, x.id) END AS note
+        FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS x (id, token, result) OFFSET 0) u
   WHERE q.id = ANY (ARRAY[u.id]) AND q.claim_token = u.token AND q.status = 'processing'
-  RETURNING q.id, {job_type} AS job_type
+  RETURNING q.id, {job_type} AS job_type, q.status, q.attempts, q.error_message, q.worker_id
 ), d AS (
   DELETE FROM {claim} WHERE token = ANY ($4::bigint[])
 )
-SELECT id FROM f
+SELECT id, status FROM f
+UNION ALL  -- whether the functions are called is decided before
+SELECT none, NULL FROM rowcrew.note_events('job.completed', {table_name}, ARRAY(SELECT id FROM f WHERE status = 'completed'),
+                                           ARRAY(SELECT job_type FROM f WHERE status = 'completed')) none
+WHERE EXISTS (SELECT FROM rowcrew.event_subscription)
 UNION ALL
-SELECT none FROM rowcrew.note_events('job.completed', {table_name}, ARRAY(SELECT id FROM f), ARRAY(SELECT job_type FROM f)) none
-WHERE EXISTS (SELECT FROM rowcrew.event_subscription)  -- decided before the function is called
+SELECT none, NULL FROM rowcrew.note_cancelled(
+  {table_name}, ARRAY(SELECT id FROM f), ARRAY(SELECT job_type FROM f), ARRAY(SELECT status FROM f),
+  ARRAY(SELECT attempts::int FROM f), ARRAY(SELECT error_message FROM f), ARRAY(SELECT worker_id FROM f)) none
+WHERE EXISTS (SELECT FROM f WHERE status = 'cancelled')

@@ -47,9 +47,9 @@ END $$;
 GRANT USAGE ON SCHEMA rowcrew TO rowcrew_app, rowcrew_worker, rowcrew_ingest, rowcrew_operator, rowcrew_viewer;
 
 -- The application: enqueues, and reads what it enqueued.
-GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at, unique_key, app),
+GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at, unique_key, app, tenant),
       SELECT (id) ON rowcrew.job_queue TO rowcrew_app;
-GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key, app),
+GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key, app, tenant),
       SELECT (id) ON rowcrew.processing_jobs TO rowcrew_app;
 GRANT SELECT ON rowcrew.my_jobs, rowcrew.my_processing_jobs, rowcrew.preset TO rowcrew_app;
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text),
@@ -76,6 +76,13 @@ GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(),
 -- Follow-up jobs, by handlers and by the functions that sql jobs call.
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text),
       rowcrew.enqueue_many(jsonb) TO rowcrew_worker;
+
+-- Control: what is paused, what is to be cancelled, what running handlers say.
+GRANT SELECT ON rowcrew.pause, rowcrew.retry_rule, rowcrew.any_job TO rowcrew_worker;
+GRANT SELECT, DELETE ON rowcrew.cancel_request TO rowcrew_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON rowcrew.job_progress TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.paused_key(text, text), rowcrew.cancel_text(text, text), rowcrew.cancel_note(text, uuid),
+      rowcrew.note_cancelled(text, uuid[], text[], text[], integer[], text[], bigint[]) TO rowcrew_worker;
 
 -- The defaults of the ports, and what apps call from theirs.
 GRANT EXECUTE ON FUNCTION rowcrew.drive_folder(text), rowcrew.drive_files_found(text, jsonb), rowcrew.email_allowed(text, text),
@@ -113,11 +120,17 @@ GRANT INSERT, UPDATE, DELETE ON rowcrew.queue, rowcrew.job_type, rowcrew.schedul
 GRANT INSERT, UPDATE, DELETE ON rowcrew.retention_policy TO rowcrew_operator;
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text),
       rowcrew.enqueue_many(jsonb), rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7() TO rowcrew_operator;
-GRANT INSERT, UPDATE, DELETE ON rowcrew.preset TO rowcrew_operator;
+GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule TO rowcrew_operator;
+-- What these change they do by themselves, each act one row of audit_logs.
+GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowcrew.pause(text, text, text, interval), rowcrew.resume(text, text),
+      rowcrew.cancel(uuid, text), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer)
+      TO rowcrew_operator;
 
 -- Viewers: the state of the fleet, no payloads and no keys.
 GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_queue_claim,
       rowcrew.processing_jobs_ready, rowcrew.processing_jobs_parked, rowcrew.processing_jobs_claim,
       rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.tick,
       rowcrew.job_attempt, rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
-GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now() TO rowcrew_viewer;
+GRANT SELECT ON rowcrew.pause, rowcrew.cancel_request, rowcrew.retry_rule TO rowcrew_viewer;
+GRANT SELECT (job_table, job_id, percent, note, updated_at) ON rowcrew.job_progress TO rowcrew_viewer;
+GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.why(uuid), rowcrew.say_time(timestamptz) TO rowcrew_viewer;

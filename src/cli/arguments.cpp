@@ -44,9 +44,13 @@ Arguments& Arguments::value(const char* name, const char* placeholder, const cha
 }
 
 Arguments& Arguments::word(const char* name) {
+  required_.emplace_back(name);
+  return optional_word(name);
+}
+
+Arguments& Arguments::optional_word(const char* name) {
   words_.add_options()(name, po::value<std::string>());
   order_.add(name, 1);
-  required_.emplace_back(name);
   return *this;
 }
 

@@ -25,6 +25,7 @@ class Arguments {
   Arguments& value(const char* name, const char* placeholder, const char* text);
   /// The next word that is no option. Required, unless --help is given.
   Arguments& word(const char* name);
+  Arguments& optional_word(const char* name);
 
   /// False: --help was given and has been answered on `out`. Throws UsageError.
   bool parse(const std::vector<std::string>& args, std::ostream& out);

@@ -5,12 +5,17 @@
 
 namespace rowcrew::cli {
 
+Command cancel_command();
 Command enqueue_command();
 Command key_command();
 Command listen_command();
 Command migrate_command();
+Command pause_command();
+Command redrive_command();
+Command resume_command();
 Command status_command();
 Command tail_command();
 Command takeover_command();
+Command why_command();
 
 }  // namespace rowcrew::cli

@@ -1,6 +1,7 @@
 // Jobs on their way between the database and the runtime, in batches: values only.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -22,6 +23,7 @@ struct ClaimedJob {
   Job job;
   int priority = 0;
   std::int64_t hint_run_at_us = 0;  ///< of its ready hint, database clock
+  std::chrono::milliseconds age{0};  ///< since its creation, where its type's policy asks for it
 };
 
 /// How many jobs of a queue to claim, from which marks on (ten, see Watermarks).

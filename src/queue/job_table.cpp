@@ -104,6 +104,17 @@ void call_port(Tx& tx, const Statement& port, const std::string& job_id, const s
   }
 }
 
+EndedJob as_cancelled(const EndedJob& ended) {
+  EndedJob cancelled = ended;
+  if (ended.ending.kind == Ending::Kind::cancelled) return cancelled;
+  cancelled.ending.kind = Ending::Kind::cancelled;
+  cancelled.ending.status = "cancelled";
+  cancelled.ending.code = "cancelled";
+  cancelled.ending.message = "cancelled while it ended";
+  cancelled.ending.result.clear();
+  return cancelled;
+}
+
 EndedJob ended_of(const ReapedJob& reaped) {
   EndedJob ended;
   ended.job.id = reaped.id;
@@ -133,10 +144,13 @@ JobTable::Awaitable<Ids> JobTable::finish_reported(const EndedJob& ended, Statem
   const EndedJobs one(std::vector<const EndedJob*>{&ended});
   auto work = [finish = statements_.render(completed ? sql::finish_completed : sql::finish_ended),
                params = completed ? completed_params(one, drop) : ended_params(one, node_id, drop),
-               port, id = ended.job.id, report = ended_report(ended)](Tx& tx) {
-    Ids written = first_column(tx.exec(finish, params));
-    if (!written.empty()) call_port(tx, port, id, report);
-    return written;
+               port, id = ended.job.id, report = ended_report(ended),
+               cancelled_report = ended_report(as_cancelled(ended))](Tx& tx) {
+    const Rows rows = tx.exec(finish, params);
+    // What the row says now, which a request to cancel may have decided.
+    const bool cancelled = !rows.empty() && rows.text(0, 1) == "cancelled";
+    if (!rows.empty()) call_port(tx, port, id, cancelled ? cancelled_report : report);
+    return first_column(rows);
   };
   co_return co_await db_.run(TxMode::transaction, std::move(work));
 }

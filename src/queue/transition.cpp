@@ -34,6 +34,15 @@ bool database_was_away(const Error& error) {
   return db->sqlstate() == "08001" || db->sqlstate() == "25006";
 }
 
+Ending failed(const std::string& code, const std::string& message) {
+  Ending e;
+  e.kind = Ending::Kind::failed;
+  e.status = "failed";
+  e.code = storable(code);
+  e.message = storable(message);
+  return e;
+}
+
 struct Decider {
   const Job& job;
   const RetryPolicy& policy;
@@ -47,17 +56,18 @@ struct Decider {
   }
   Ending operator()(const Settled&) const { return (*this)(Completed()); }
   Ending operator()(const Retry& r) const {
+    const RetryRule* rule = policy.rule(r.code);
+    if (job.attempt >= job.max_attempts || (rule != nullptr && rule->permanent)) return failed(r.code, r.message);
+    const auto delay = bounded(r.after.value_or(policy.delay(job.attempt, unit, r.code)));
+    if (policy.left && delay > *policy.left) {
+      return failed(r.code, r.message + " (the next execution would begin later than its job type allows)");
+    }
     Ending e;
     e.code = storable(r.code);
     e.message = storable(r.message);
-    if (job.attempt >= job.max_attempts) {
-      e.kind = Ending::Kind::failed;
-      e.status = "failed";
-      return e;
-    }
     e.kind = Ending::Kind::retry;
     e.status = "retrying";
-    e.delay = bounded(r.after.value_or(policy.delay(job.attempt, unit)));
+    e.delay = delay;
     return e;
   }
   Ending operator()(const Snooze& s) const {
@@ -70,12 +80,9 @@ struct Decider {
     return e;
   }
   Ending operator()(const Failed& f) const {
-    Ending e;
-    e.kind = Ending::Kind::failed;
-    e.status = "failed";
-    e.code = storable(f.code);
-    e.message = storable(f.message);
-    return e;
+    const RetryRule* rule = policy.rule(f.code);
+    if (rule != nullptr && !rule->permanent) return (*this)(Retry(f.code, f.message));
+    return failed(f.code, f.message);
   }
   Ending operator()(const Cancelled& c) const {
     Ending e;

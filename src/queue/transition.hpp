@@ -30,7 +30,8 @@ struct Ending {
 /// The word for the attempt log: "retry", "snooze", "failed", "cancelled", "released".
 std::string_view outcome_word(Ending::Kind kind);
 
-/// `unit` in [0, 1) drives the jitter. A Retry whose attempt was the last becomes failed.
+/// `unit` in [0, 1) drives the jitter. A Retry whose attempt was the last, or that would begin too
+/// late, becomes failed. A rule for the error code overrules Retry and Failed alike.
 Ending decide(const Job& job, const Outcome& outcome, const RetryPolicy& policy, double unit);
 
 /// Shutdown or a lost claim's hand-back: the attempt is given back, the job is due at once.

@@ -13,8 +13,8 @@ constexpr std::size_t kMostPerClaim = 500;
 constexpr auto kRestingPoll = 1min;
 }  // namespace
 
-Claimer::Claimer(NodeState& state, Executor& executor, Completer& completer)
-    : state_(state), executor_(executor), completer_(completer), suspects_(SuspectPacer::Options{}),
+Claimer::Claimer(NodeState& state, Executor& executor, Completer& completer, Intake& intake)
+    : state_(state), executor_(executor), completer_(completer), intake_(intake), suspects_(SuspectPacer::Options{}),
       wake_(state.executor, state.clock), rescued_due_(state.tables.size(), false) {
   ClaimPacer::Options pacing;
   pacing.poll_every = state.config.poll_every;
@@ -67,7 +67,8 @@ void Claimer::look_everywhere() {
 
 bool Claimer::drained() const {
   return quiet() && std::all_of(tables_.begin(), tables_.end(), [](const Table& t) { return t.found_nothing; }) &&
-         !suspects_.waiting() && state_.running.empty() && local_.size() == 0 && completer_.pending() == 0 && unserved_.empty();
+         !suspects_.waiting() && state_.running.empty() && local_.size() == 0 && intake_.empty() &&
+         completer_.pending() == 0 && unserved_.empty();
 }
 
 bool Claimer::holding() const {
@@ -193,6 +194,11 @@ void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
 }
 
 void Claimer::accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) {
+  if (claimed.empty() || intake_.takes(table, epoch, claimed)) return;
+  take_in(table, epoch, std::move(claimed));
+}
+
+void Claimer::take_in(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) {
   // Registered anew since the claim was sent: its claim row is a dead node's, and about to be reaped.
   const bool may_start = state_.may_claim() && state_.identity.epoch == epoch;
   const Mono now = state_.clock.mono();
@@ -246,6 +252,17 @@ void Claimer::hand_back_local() {
 }
 
 void Claimer::forget_local() { local_.take_all(); }
+
+bool Claimer::end_local(std::size_t table, const std::string& id, const Outcome& outcome) {
+  std::optional<LocalJob> job = local_.take(table, id);
+  if (!job) return false;
+  EndedJob ended;
+  ended.ending = decide(job->claimed.job, outcome, RetryPolicy{}, 0.0);
+  ended.ending.counts = false;  // nothing of it was executed
+  ended.job = std::move(job->claimed.job);
+  completer_.add(table, std::move(ended));
+  return true;
+}
 
 bool Claimer::drop_local(std::size_t table, std::int64_t token, std::string_view id) {
   if (!local_.drop(table, token, id)) return false;

@@ -16,6 +16,7 @@
 #include "queue/suspect_pacer.hpp"
 #include "queue/watermarks.hpp"
 #include "runtime/executor.hpp"
+#include "runtime/intake.hpp"
 #include "runtime/local_jobs.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
@@ -35,7 +36,7 @@ struct ClaimPlan {
 
 class Claimer final : public Service {
  public:
-  Claimer(NodeState& state, Executor& executor, Completer& completer);
+  Claimer(NodeState& state, Executor& executor, Completer& completer, Intake& intake);
 
   std::string_view name() const override { return "claimer"; }
   /// Suspects, jobs that have waited here for too long, types that nobody here serves.
@@ -64,6 +65,10 @@ class Claimer final : public Service {
   const LocalJobs& local() const { return local_; }
   /// A job that waits here is no longer ours. False: it does not wait here.
   bool drop_local(std::size_t table, std::int64_t token, std::string_view id);
+  /// Ends a job that waits here, unstarted. False: it does not wait here.
+  bool end_local(std::size_t table, const std::string& id, const Outcome& outcome);
+  /// What the intake has let through.
+  void start_sifted(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) { take_in(table, epoch, std::move(claimed)); }
   /// The last claims of all tables found nothing, and nothing runs or waits to be written.
   bool drained() const;
   /// Whether any of this node's open queues is full: work that is announced may be another node's.
@@ -100,6 +105,7 @@ class Claimer final : public Service {
   boost::asio::awaitable<void> run_suspect();
   boost::asio::awaitable<void> park_unserved();
   void accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
+  void take_in(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   void start_local();
   bool may_start_at_once(const std::string& queue) const;
   void hand_back(LocalJob job);
@@ -114,6 +120,7 @@ class Claimer final : public Service {
   NodeState& state_;
   Executor& executor_;
   Completer& completer_;
+  Intake& intake_;
   std::vector<Table> tables_;
   std::map<std::string, Queue, std::less<>> queues_;
   LocalJobs local_;

@@ -2,12 +2,15 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
 #include "base/event.hpp"
 #include "base/config.hpp"
 #include <rowcrew/fault.hpp>
 #include "runtime/completer.hpp"
+#include "runtime/loop_watch.hpp"
+#include "runtime/progress.hpp"
 
 namespace rowcrew {
 namespace asio = boost::asio;
@@ -35,15 +38,24 @@ class JobLog final : public Log {
   const Job& job_;
 };
 
+/// What `result` columns are for has a size.
+std::optional<Outcome> refused_result(const Job& job, const Outcome& outcome, std::size_t max) {
+  const auto* completed = std::get_if<Completed>(&outcome);
+  if (completed == nullptr || completed->result.size() <= max) return std::nullopt;
+  return Failed("result_too_large", fmt::format("result: {} bytes, expected at most {} (max_result_bytes of job type {})",
+                                                completed->result.size(), max, job.job_type));
+}
+
 }  // namespace
 
-Executor::Executor(NodeState& state, Completer& completer, SlotFreed slot_freed)
-    : state_(state), completer_(completer), slot_freed_(std::move(slot_freed)) {}
+Executor::Executor(NodeState& state, Completer& completer, Progress& progress, LoopWatch& watch, SlotFreed slot_freed)
+    : state_(state), completer_(completer), progress_(progress), watch_(watch), slot_freed_(std::move(slot_freed)) {}
 
 void Executor::start(std::size_t table, ClaimedJob claimed) {
   ROWCREW_FAULT_POINT("job.starting");
   auto running = std::make_shared<RunningJob>(std::move(claimed.job), table);
   running->started = state_.clock.mono();
+  running->age = claimed.age;
   state_.running.add(running);
   const std::string& table_name = state_.tables[table]->table.name();
   state_.statistics.add(state_.minute(), table_name, running->job.job_type, Statistics::Count::started);
@@ -58,24 +70,31 @@ void Executor::start(std::size_t table, ClaimedJob claimed) {
     if (ended_) ended_();
   };
   const JobTypePolicy policy = state_.job_types.policy(running->job.job_type);
-  asio::co_spawn(state_.executor, run(running, policy),
+  asio::co_spawn(watch_.job_executor(state_.executor, running->job.id, running->job.job_type), run(running, policy),
                  asio::bind_cancellation_slot(running->signal.slot(), std::move(on_end)));
   // Most short jobs have ended by now, and need no timer.
-  if (!running->ended) arm_deadline(running, policy.timeout);
+  if (!running->ended) arm_deadline(running, policy.timeout_at(running->age));
 }
 
 asio::awaitable<void> Executor::run(RunningJobs::Ref running, JobTypePolicy policy) {
   JobLog log(state_.log, running->job);
   log.info(event::kJobStarted, {});
-  const std::optional<Outcome> outcome = co_await run_handler(*running, log, policy);
+  std::optional<Outcome> outcome = co_await run_handler(*running, log, policy);
+  if (progress_.waits(*running)) {  // before the end is: afterwards the fence would refuse it
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await progress_.flush_one(*running);
+  }
+  // Whatever the handler made of it, even a success that came late.
+  if (running->reason == StopReason::cancelled) outcome = Outcome(Cancelled(running->stop_note));
   end(*running, outcome, policy);
 }
 
 asio::awaitable<std::optional<Outcome>> Executor::run_handler(RunningJob& running, Log& log, JobTypePolicy policy) {
   Handler* handler = state_.registry.find(running.job.job_type);
   if (handler == nullptr) co_return Outcome(Retry("unserved", "no handler for this job type"));
-  const JobContext::Node node{state_, state_.transactions};
-  JobContext context(running.job, log, running.started + policy.timeout, running.started, &node);
+  const std::chrono::milliseconds timeout = policy.timeout_at(running.age);
+  const JobContext::Node node{state_, state_.transactions, &progress_};
+  JobContext context(running.job, log, running.started + timeout, running.started, &node);
   std::exception_ptr error;
   try {
     ROWCREW_FAULT_POINT("handler.running");
@@ -87,6 +106,9 @@ asio::awaitable<std::optional<Outcome>> Executor::run_handler(RunningJob& runnin
   }
   if (running.deadline) running.deadline->cancel();
   if (running.reason == StopReason::none) co_return judged(running, log, error);
+  if (running.reason == StopReason::deadline && timeout < policy.timeout) {
+    co_return Outcome(Failed("total_deadline", fmt::format("is older than its job type allows (total_ms: {})", format_duration(*policy.total))));
+  }
   if (running.reason == StopReason::deadline) {
     co_return Outcome(Retry("timeout", fmt::format("execution took longer than {}", format_duration(policy.timeout))));
   }
@@ -121,7 +143,10 @@ void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, c
   EndedJob ended;
   ended.duration_ms = std::chrono::duration_cast<std::chrono::milliseconds>(ran).count();
   if (outcome) {
-    ended.ending = decide(running.job, *outcome, policy.retry, state_.random.unit());
+    const std::optional<Outcome> refused = refused_result(running.job, *outcome, policy.max_result);
+    RetryPolicy retry = policy.retry;
+    retry.left = policy.retry_left_at(running.age + std::chrono::milliseconds(ended.duration_ms));
+    ended.ending = decide(running.job, refused ? *refused : *outcome, retry, state_.random.unit());
   } else if (running.reason == StopReason::stopping) {
     ended.ending = released(running.job);
   } else {

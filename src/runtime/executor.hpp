@@ -11,12 +11,14 @@
 namespace rowcrew {
 
 class Completer;
+class LoopWatch;
+class Progress;
 
 class Executor {
  public:
   /// `slot_freed(queue, how long it ran)` is called whenever a job has ended here, its end on its way.
   using SlotFreed = std::function<void(std::string_view, MonoClock::duration)>;
-  Executor(NodeState& state, Completer& completer, SlotFreed slot_freed);
+  Executor(NodeState& state, Completer& completer, Progress& progress, LoopWatch& watch, SlotFreed slot_freed);
 
   /// Starts one job. Its slot has been taken by the caller.
   void start(std::size_t table, ClaimedJob claimed);
@@ -32,6 +34,8 @@ class Executor {
 
   NodeState& state_;
   Completer& completer_;
+  Progress& progress_;
+  LoopWatch& watch_;
   SlotFreed slot_freed_;
   std::function<void()> ended_;
 };

@@ -58,7 +58,8 @@ asio::awaitable<void> Heartbeat::register_node() {
   const Mono sent = state_.clock.mono();
   const std::vector<std::string> queues = state_.config.queue_names();
   Params params;
-  params.add(epoch).add(state_.config.lease).add(state_.config.name).add(host_name()).add(::getpid()).add(version_).add_array(queues);
+  params.add(epoch).add(state_.config.lease).add(state_.config.name).add(host_name()).add(::getpid()).add(version_).add_array(queues)
+      .add_array(state_.registry.job_types());
   const Rows rows = co_await state_.db.query(sql::node_register, std::move(params));
   const LeaseTimes times = LeaseTimes::of(state_.config.lease);
   state_.identity.node_id = rows.integer(0, 0);
@@ -160,7 +161,9 @@ asio::awaitable<void> Heartbeat::reread_settings() {
     const std::int64_t started = state_.statistics.total(Statistics::Count::started);
     next_job_types_ = state_.clock.mono() + (started == started_ ? std::chrono::seconds(5min) : 30s);
     started_ = started;
-    state_.job_types.load(co_await state_.db.query(sql::node_job_types, Params{}));
+    const Rows types = co_await state_.db.query(sql::node_job_types, Params{});
+    const Rows rules = co_await state_.db.query(sql::node_retry_rules, Params{});
+    state_.job_types.load(types, rules);
     const Rows ports = co_await state_.db.query(sql::node_ports, Params{});
     for (const std::string& fault : state_.ports.load(ports)) {
       state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");

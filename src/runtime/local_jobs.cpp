@@ -45,15 +45,20 @@ std::vector<Job> LocalJobs::jobs_of(std::size_t table) const {
 }
 
 bool LocalJobs::drop(std::size_t table, std::int64_t token, std::string_view id) {
+  return take(table, id, token).has_value();
+}
+
+std::optional<LocalJob> LocalJobs::take(std::size_t table, std::string_view id, std::optional<std::int64_t> token) {
   for (auto& [queue, jobs] : queues_) {
     const auto at = std::find_if(jobs.begin(), jobs.end(), [&](const LocalJob& job) {
-      return job.table == table && job.claimed.job.claim_token == token && job.claimed.job.id == id;
+      return job.table == table && job.claimed.job.id == id && (!token || job.claimed.job.claim_token == *token);
     });
     if (at == jobs.end()) continue;
+    LocalJob taken = std::move(*at);
     jobs.erase(at);
-    return true;
+    return taken;
   }
-  return false;
+  return std::nullopt;
 }
 
 }  // namespace rowcrew

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,8 @@ class LocalJobs {
   std::vector<Job> jobs_of(std::size_t table) const;
   /// False: it is not here (any more).
   bool drop(std::size_t table, std::int64_t token, std::string_view id);
+  /// Under this claim, or (none named) under any.
+  std::optional<LocalJob> take(std::size_t table, std::string_view id, std::optional<std::int64_t> token = std::nullopt);
 
  private:
   std::map<std::string, WideDeque<LocalJob>, std::less<>> queues_;

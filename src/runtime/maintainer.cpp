@@ -78,6 +78,7 @@ asio::awaitable<void> Maintainer::audit_piece(std::size_t table) {
   const std::int64_t pages = extent.pages;
   if (next_page_[table] >= pages) next_page_[table] = 0;
   suspicious_[table] = co_await jobs.audit_find(next_page_[table], kPagesPerPass);
+  if (state_.job_types.results_expire()) co_await state_.tables[table]->control.expire_results(next_page_[table], kPagesPerPass);
   next_page_[table] += kPagesPerPass;
   clean_pages_[table] = suspicious_[table].empty() ? clean_pages_[table] + kPagesPerPass : 0;
 }
@@ -133,7 +134,8 @@ asio::awaitable<void> Maintainer::forget() {
   weeks.add(4);
   co_await state_.db.query(sql::node_ensure_partitions, std::move(weeks));
   co_await state_.db.query(sql::node_forget_dead, Params{});
-  const std::vector<const Statement*> paged{&sql::node_expire_once_keys, &sql::schedule_forget_ticks, &sql::control_forget};
+  const std::vector<const Statement*> paged{&sql::node_expire_once_keys, &sql::schedule_forget_ticks, &sql::control_forget,
+                                            &sql::progress_forget};
   for (const Statement* statement : paged) {
     std::uint64_t removed = kForgetPage;
     while (removed >= kForgetPage) {

@@ -3,6 +3,7 @@
 #include <boost/asio/post.hpp>
 
 #include "base/event.hpp"
+#include "base/sd_notify.hpp"
 #include "pg/lane.hpp"
 
 namespace rowcrew {
@@ -28,11 +29,15 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
     } else {
       if (payload == "policies") services.heartbeat.policies_changed();
       services.control.wake();
+      services.cancellation.wake();
+      services.pauses.wake();
     }
   };
   auto on_ready = [&services] {
     services.gatekeeper.reconnected();
     services.control.wake();
+    services.cancellation.wake();
+    services.pauses.wake();
     services.reconciler.wake();
   };
   return std::make_unique<Listener>(std::move(options), std::move(on_notify), std::move(on_ready), parts.log,
@@ -58,14 +63,26 @@ std::unique_ptr<Wire> make_gate(const NodeParts& parts) {
   return std::make_unique<Lane>(std::move(*direct), parts.io.get_executor(), parts.clock);
 }
 
+/// The lease ends while nobody can stop its handlers: by then the node must have been restarted.
+StuckLimits stuck_limits(const NodeConfig& config) {
+  StuckLimits limits;
+  limits.ended_after = std::max<std::chrono::milliseconds>(config.lease / 2, limits.named_after);
+  return limits;
+}
+
 }  // namespace
 
 NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_ended)
     : state(parts.io.get_executor(), parts.config, parts.pool, parts.registry, parts.ports,
             parts.transactions, parts.clock, parts.random, parts.log),
       completer(state),
-      executor(state, completer, [this](std::string_view queue, MonoClock::duration ran) { claimer.slot_freed(queue, ran); }),
-      claimer(state, executor, completer),
+      progress(state),
+      pauses(state, completer, [this] { claimer.wake(); }),
+      intake(state, completer, pauses,
+             [this](std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) { claimer.start_sifted(table, epoch, std::move(claimed)); }),
+      loop_watch(parts.clock, parts.log, stuck_limits(parts.config), [] { sd_notify_state("WATCHDOG=trigger"); }),
+      executor(state, completer, progress, loop_watch, [this](std::string_view queue, MonoClock::duration ran) { claimer.slot_freed(queue, ran); }),
+      claimer(state, executor, completer, intake),
       exchanger(state, claimer, completer, make_wires(parts)),
       heartbeat(state, parts.version,
                 Heartbeat::Events{[this] { claimer.look_everywhere(); gatekeeper.may_lead(); }, [this] { lease_over(); }, parts.lease_held,
@@ -80,6 +97,7 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       gatekeeper(state, claimer, make_gate(parts),
                  Gatekeeper::Events{[this](std::chrono::milliseconds due) { promoter.expect(due); }, [this] { reaper.wake(); }}),
       control(state, parts.log),
+      cancellation(state, claimer),
       watchdog(parts.clock),
       listener(make_listener(parts, *this)) {
   executor.on_ended(std::move(job_ended));
@@ -108,6 +126,8 @@ void NodeServices::lease_over() {
 void NodeServices::start(Supervisor& supervisor) {
   supervisor.start(watchdog);
   supervisor.start(completer);
+  supervisor.start(progress);
+  supervisor.start(intake);
   for (Service* lane : exchanger.lanes()) supervisor.start(*lane);
   supervisor.start(lease_guard);
   supervisor.start(heartbeat);
@@ -117,6 +137,8 @@ void NodeServices::start(Supervisor& supervisor) {
   supervisor.start(scheduler);
   supervisor.start(maintainer);
   supervisor.start(control);
+  supervisor.start(cancellation);
+  supervisor.start(pauses);
   if (listener) supervisor.start(*listener);
   supervisor.start(claimer);
   supervisor.start(gatekeeper);

@@ -6,6 +6,7 @@
 
 #include "base/service.hpp"
 #include "pg/listener.hpp"
+#include "runtime/cancellation.hpp"
 #include "runtime/claimer.hpp"
 #include "runtime/completer.hpp"
 #include "runtime/control.hpp"
@@ -13,8 +14,12 @@
 #include "runtime/executor.hpp"
 #include "runtime/gatekeeper.hpp"
 #include "runtime/heartbeat.hpp"
+#include "runtime/intake.hpp"
+#include "runtime/loop_watch.hpp"
 #include "runtime/maintainer.hpp"
 #include "runtime/node.hpp"
+#include "runtime/pauses.hpp"
+#include "runtime/progress.hpp"
 #include "runtime/promoter.hpp"
 #include "runtime/reaper.hpp"
 #include "runtime/reconciler.hpp"
@@ -34,6 +39,10 @@ struct NodeServices {
 
   NodeState state;
   Completer completer;
+  Progress progress;
+  Pauses pauses;
+  Intake intake;
+  LoopWatch loop_watch;
   Executor executor;
   Claimer claimer;
   Exchanger exchanger;
@@ -46,6 +55,7 @@ struct NodeServices {
   Maintainer maintainer;
   Gatekeeper gatekeeper;
   Control control;
+  Cancellation cancellation;
   Watchdog watchdog;
   std::unique_ptr<Listener> listener;  ///< null: polling only
 };

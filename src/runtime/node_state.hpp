@@ -17,6 +17,7 @@
 #include <rowcrew/registry.hpp>
 
 #include "queue/claim_ledger.hpp"
+#include "queue/job_control.hpp"
 #include "queue/job_table.hpp"
 #include "queue/lease_keeper.hpp"
 #include "queue/port_catalog.hpp"
@@ -29,8 +30,9 @@
 namespace rowcrew {
 
 struct TableState {
-  TableState(Db& db, const std::string& name) : table(db, table_map(name)) {}
+  TableState(Db& db, const std::string& name) : table(db, table_map(name)), control(db, table_map(name)) {}
   JobTable table;
+  JobControl control;
   ClaimLedger ledger;
 };
 

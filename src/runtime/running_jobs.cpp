@@ -19,6 +19,14 @@ void RunningJobs::remove(const RunningJob& running) {
   jobs_.pop_back();
 }
 
+RunningJobs::Ref RunningJobs::find(std::size_t table, const std::string& id) const {
+  // The latest of them: an older claim's may still be ending.
+  const auto at = std::find_if(jobs_.rbegin(), jobs_.rend(), [&](const Ref& running) {
+    return running->table == table && running->job.id == id && running->reason != StopReason::claim_lost;
+  });
+  return at != jobs_.rend() ? *at : nullptr;
+}
+
 void RunningJobs::stop(RunningJob& running, StopReason reason) {
   if (running.reason != StopReason::none) return;
   running.reason = reason;

@@ -21,6 +21,7 @@ enum class StopReason {
   stopping,   ///< the node stops: the attempt is given back
   lease,      ///< the lease cannot be renewed: somebody else may start the job soon
   claim_lost, ///< the row says that it is no longer ours
+  cancelled,  ///< somebody asked for it: ends as cancelled whatever the handler says
 };
 
 struct RunningJob {
@@ -28,7 +29,9 @@ struct RunningJob {
   Job job;
   std::size_t table;  ///< index into NodeState::tables
   Mono started{};
+  std::chrono::milliseconds age{0};  ///< of the job when it started, where its policy asks for it
   StopReason reason = StopReason::none;  ///< the first one counts
+  std::string stop_note;                 ///< of cancelled: who, and why
   boost::asio::cancellation_signal signal;
   std::optional<boost::asio::steady_timer> deadline;  ///< once it has not ended at once
   std::size_t at = 0;  ///< its place among the running
@@ -41,6 +44,8 @@ class RunningJobs {
 
   void add(const Ref& running);
   void remove(const RunningJob& running);
+  /// Null: it does not run here.
+  Ref find(std::size_t table, const std::string& id) const;
   std::size_t size() const { return jobs_.size(); }
   bool empty() const { return jobs_.empty(); }
 

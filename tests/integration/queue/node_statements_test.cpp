@@ -14,7 +14,7 @@ Params identity(NodeIdentity node) {
 NodeIdentity registered(QueueBench& b, std::int64_t epoch) {
   const std::vector<std::string> queues{"mail", "photo"};
   Params params;
-  params.add(epoch).add(30'000).add("name").add("host").add(4711).add("0.1").add_array(queues);
+  params.add(epoch).add(30'000).add("name").add("host").add(4711).add("0.1").add_array(queues).add_array(queues);
   return {b.run(sql::node_register, std::move(params)).integer(0, 0), epoch};
 }
 

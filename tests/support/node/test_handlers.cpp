@@ -63,6 +63,31 @@ awaitable<Outcome> crash(JobContext&, Clock&) {
   co_return Outcome(Completed());
 }
 
+/// Keeps the event thread for `ms`: what no handler may do.
+awaitable<Outcome> spin(JobContext& context, Clock& clock) {
+  const Mono until = clock.mono() + ms_of(context);
+  co_await clock.sleep_until(clock.mono() + std::chrono::milliseconds(10));  // not only before its first await
+  while (clock.mono() < until) {
+  }
+  co_return Outcome(Completed());
+}
+
+/// Goes through `steps` steps and fails after each, going on where the last execution stood.
+awaitable<Outcome> steps(JobContext& context, Clock& clock) {
+  const std::string last = co_await context.last_checkpoint();
+  const int done = last.empty() ? 0 : std::stoi(last);
+  const int all = context.payload().value("steps", 3);
+  context.progress(100 * done / all, "step " + std::to_string(done + 1));
+  if (ms_of(context) > std::chrono::milliseconds(0)) co_await clock.sleep_until(clock.mono() + ms_of(context));
+  if (done >= all) co_return Outcome(Completed(last));
+  context.checkpoint(std::to_string(done + 1));
+  co_return Outcome(Retry("step", "one step further", std::chrono::milliseconds(10)));
+}
+
+awaitable<Outcome> wordy(JobContext& context, Clock&) {
+  co_return Outcome(Completed("\"" + std::string(context.payload().value("bytes", 10), 'x') + "\""));
+}
+
 awaitable<Outcome> snooze(JobContext& context, Clock&) {
   if (context.payload().value("ms", 0) > 0 && context.job().attempt == 1) {
     co_return Outcome(Snooze(ms_of(context), "asked to"));
@@ -96,6 +121,9 @@ void register_test_handlers(Registry& registry, Deps& deps) {
   add("crash", crash);
   add("snooze", snooze);
   add("effect", effect);
+  add("spin", spin);
+  add("steps", steps);
+  add("wordy", wordy);
 }
 
 }  // namespace rowcrew::testing

@@ -49,5 +49,24 @@ TEST_CASE("retry policy: a cap below the base holds from the first attempt on") 
   CHECK(policy.delay(1, 0.5) == 500ms);
 }
 
+TEST_CASE("retry policy: a table of delays is followed to the letter, its last one stays") {
+  RetryPolicy policy;
+  policy.delays = {100ms, 1s, 5s};
+  CHECK(policy.delay(1, 0.0) == 100ms);
+  CHECK(policy.delay(2, kAlmostOne) == 1s);
+  CHECK(policy.delay(3, 0.5) == 5s);
+  CHECK(policy.delay(99, 0.5) == 5s);
+  CHECK(policy.delay(0, 0.5) == 100ms);
+}
+
+TEST_CASE("retry policy: an error code may have delays of its own") {
+  RetryPolicy policy;
+  policy.delays = {1s};
+  policy.rules = std::make_shared<const RetryRules>(RetryRules{{"busy", {false, {10ms}}}, {"odd", {false, {}}}});
+  CHECK(policy.delay(1, 0.5, "busy") == 10ms);
+  CHECK(policy.delay(1, 0.5, "odd") == 1s);
+  CHECK(policy.delay(1, 0.5, "other") == 1s);
+}
+
 }  // namespace
 }  // namespace rowcrew

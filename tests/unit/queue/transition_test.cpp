@@ -200,5 +200,32 @@ TEST_CASE("transition: an exception is judged by its class") {
   }
 }
 
+TEST_CASE("transition: a rule for the error code overrules what the handler says of it") {
+  RetryPolicy policy{.base = 1s, .cap = 1min};
+  policy.rules = std::make_shared<const RetryRules>(RetryRules{{"gone", {true, {}}}, {"busy", {false, {70ms}}}});
+  const Ending permanent = decide(a_job(1, 5), Retry("gone", "m", 5s), policy, 0.5);
+  CHECK(permanent.kind == Kind::failed);
+  CHECK(permanent.code == "gone");
+  const Ending again = decide(a_job(1, 5), Failed("busy", "m"), policy, 0.5);
+  CHECK(again.kind == Kind::retry);
+  CHECK(again.delay == 70ms);
+  CHECK(decide(a_job(5, 5), Failed("busy", "m"), policy, 0.5).kind == Kind::failed);
+  CHECK(decide(a_job(1, 5), Retry("busy", "m", 5s), policy, 0.5).delay == 5s);  // what the other side asked for
+  CHECK(decide(a_job(1, 5), Failed("other", "m"), policy, 0.5).kind == Kind::failed);
+}
+
+TEST_CASE("transition: a retry that would begin too late fails instead, with its own code") {
+  RetryPolicy policy{.base = 1s, .cap = 1min};
+  policy.left = 3s;
+  CHECK(decide(a_job(1, 5), Retry("x", "m", 3s), policy, 0.5).kind == Kind::retry);
+  const Ending late = decide(a_job(1, 5), Retry("x", "m", 3'001ms), policy, 0.5);
+  CHECK(late.kind == Kind::failed);
+  CHECK(late.code == "x");
+  CHECK(late.message == "m (the next execution would begin later than its job type allows)");
+  policy.left = -1s;
+  CHECK(decide(a_job(1, 5), Retry("x", "m", 0ms), policy, 0.5).kind == Kind::failed);
+  CHECK(decide(a_job(1, 5), Snooze(1h), policy, 0.5).kind == Kind::snooze);
+}
+
 }  // namespace
 }  // namespace rowcrew

@@ -1,0 +1,3 @@
+-- Jobs of this table that are to be cancelled, and what their end says.
+SELECT r.job_id, rowcrew.cancel_text(r.requested_by, r.reason) FROM rowcrew.cancel_request r
+WHERE r.job_table = {table_name}

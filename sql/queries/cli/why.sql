@@ -1,0 +1,2 @@
+-- $1 job id
+SELECT line, answer FROM rowcrew.why($1::uuid)

@@ -1,0 +1,6 @@
+-- Forgets the progress of jobs that ended, a day later. $1 at most this many
+DELETE FROM rowcrew.job_progress WHERE ctid = ANY (ARRAY(
+  SELECT p.ctid FROM rowcrew.job_progress p
+  WHERE p.updated_at < rowcrew.clock() - interval '1 day'
+    AND NOT EXISTS (SELECT FROM rowcrew.any_job j WHERE j.id = p.job_id AND j.status IN ('pending', 'retrying', 'processing'))
+  LIMIT $1::int FOR UPDATE SKIP LOCKED))

@@ -1,0 +1,107 @@
+// rowcrew pause, rowcrew resume: start nothing of a queue, a job type or a tenant for a while.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include <rowcrew/db_error.hpp>
+
+#include "base/exit_code.hpp"
+#include "base/units.hpp"
+#include "cli/arguments.hpp"
+#include "cli/builtin.hpp"
+#include "cli/text_table.hpp"
+#include "sql_queries.hpp"
+
+namespace rowcrew::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr auto kLongest = std::chrono::hours{24 * 3650};
+const std::vector<std::string> kScopes = {"queue", "type", "tenant"};
+constexpr std::string_view kPauseText =
+    "Nodes start nothing of it until it is resumed, or for as long as --for says; what runs goes\n"
+    "on. Takes effect within a second. Without arguments: lists what is paused.";
+
+std::string checked_scope(const std::string& scope) {
+  for (const std::string& known : kScopes) {
+    if (scope == known) return scope;
+  }
+  throw UsageError(fmt::format("SCOPE: {}, expected queue, type or tenant", shown(scope)));
+}
+
+/// A value that the function refused is the user's mistake, and its message names the field.
+template <class Work>
+void run_checked(const PoolOptions& connection, Work work) {
+  try {
+    run_once(connection, TxMode::autocommit, work);
+  } catch (const DbError& e) {
+    if (e.sqlstate() == "22023") throw UsageError(e.what());
+    throw;
+  }
+}
+
+int list(Invocation& call, const Arguments& args) {
+  Rows rows;
+  run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_pauses, Params{}); });
+  const std::vector<const char*> names = {"scope", "name", "paused_by", "since", "until", "reason"};
+  std::vector<std::vector<std::string>> table = {{"SCOPE", "NAME", "BY", "SINCE", "UNTIL", "REASON"}};
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    ordered_json object;
+    std::vector<std::string> cells;
+    for (std::size_t column = 0; column < names.size(); ++column) {
+      object[names[column]] = rows.is_null(row, column) ? ordered_json() : ordered_json(rows.text(row, column));
+      cells.emplace_back(rows.text(row, column));
+    }
+    if (args.has("json")) call.out << object.dump() << "\n";
+    table.push_back(std::move(cells));
+  }
+  if (!args.has("json")) call.out << (rows.empty() ? "nothing is paused\n" : format_table(table));
+  return kExitOk;
+}
+
+int run_pause(Invocation& call) {
+  Arguments args("pause [queue|type|tenant NAME] [options]", kPauseText);
+  args.optional_word("SCOPE")
+      .optional_word("NAME")
+      .value("for", "SPAN", "resume by itself after so long: 30m, 2h")
+      .value("reason", "TEXT", "shown by rowcrew why")
+      .flag("json", "with the list: one object per line");
+  if (!args.parse(call.args, call.out)) return kExitOk;
+  if (!args.has("SCOPE")) return list(call, args);
+  if (!args.has("NAME")) throw UsageError("NAME: missing, expected what to pause");
+  const std::string scope = checked_scope(args.get("SCOPE", ""));
+  const auto span = args.duration("for", kLongest);
+  Params params;
+  params.add(scope).add(args.get("NAME", "")).add(args.get("reason"));
+  span ? params.add(*span) : params.add(std::nullopt);
+  run_checked(args.connection(), [&](Tx& tx) { tx.exec(sql::cli_pause, params); });
+  call.out << fmt::format("paused {} {}\n", scope, args.get("NAME", ""));
+  return kExitOk;
+}
+
+int run_resume(Invocation& call) {
+  Arguments args("resume queue|type|tenant NAME", "Lets nodes start jobs of it again.");
+  args.word("SCOPE").word("NAME");
+  if (!args.parse(call.args, call.out)) return kExitOk;
+  const std::string scope = checked_scope(args.get("SCOPE", ""));
+  const std::string name = args.get("NAME", "");
+  bool was_paused = false;
+  run_checked(args.connection(), [&](Tx& tx) { was_paused = tx.exec(sql::cli_resume, Params{}.add(scope).add(name)).boolean(0, 0); });
+  if (!was_paused) throw PermanentError("not_found", fmt::format("{} {}: is not paused", scope, shown(name)));
+  call.out << fmt::format("resumed {} {}\n", scope, name);
+  return kExitOk;
+}
+
+}  // namespace
+
+Command pause_command() {
+  return {"pause", "start nothing of a queue, job type or tenant", run_pause};
+}
+
+Command resume_command() {
+  return {"resume", "end a pause", run_resume};
+}
+
+}  // namespace rowcrew::cli

@@ -1,0 +1,102 @@
+#include "runtime/progress.hpp"
+
+#include "base/event.hpp"
+#include "sql_queries.hpp"
+
+namespace rowcrew {
+namespace asio = boost::asio;
+namespace {
+using namespace std::chrono_literals;
+constexpr auto kEvery = 1s;
+constexpr std::size_t kMaxBatch = 500;
+}  // namespace
+
+Progress::Progress(NodeState& state) : state_(state), wake_(state.executor, state.clock) {}
+
+void Progress::report(const Job& job, std::optional<int> percent, std::optional<std::string> note, std::optional<std::string> checkpoint) {
+  const bool first = words_.empty();
+  ProgressWord& word = words_[{job.table, job.id}];
+  if (word.token != job.claim_token) word = ProgressWord{};  // of an execution that lost its claim
+  word.id = job.id;
+  word.token = job.claim_token;
+  if (percent) word.percent = percent;
+  if (note) word.note = std::move(note);
+  if (checkpoint) word.checkpoint = std::move(checkpoint);
+  if (first) wake_.ring();
+}
+
+/// The newest checkpoint that is not known to be in the database.
+const ProgressWord* Progress::find(const Job& job) const {
+  for (const Words* words : {&words_, &sending_}) {
+    if (words->empty()) continue;  // most jobs say nothing
+    const auto at = words->find({job.table, job.id});
+    if (at != words->end() && at->second.token == job.claim_token && at->second.checkpoint) return &at->second;
+  }
+  return nullptr;
+}
+
+asio::awaitable<std::string> Progress::last_checkpoint(const Job& job) {
+  if (const ProgressWord* word = find(job)) co_return *word->checkpoint;
+  Params params;
+  params.add(job.table).add(job.id);
+  const Rows rows = co_await state_.db.query(sql::progress_checkpoint, std::move(params));
+  co_return rows.empty() ? std::string() : std::string(rows.text(0, 0));
+}
+
+bool Progress::waits(const RunningJob& running) const { return find(running.job) != nullptr; }
+
+asio::awaitable<void> Progress::flush_one(const RunningJob& running) {
+  std::vector<ProgressWord> one{*find(running.job)};
+  words_.erase({running.job.table, running.job.id});
+  const std::size_t table = running.table;
+  co_await write(table, std::move(one));
+}
+
+asio::awaitable<void> Progress::run() {
+  for (;;) {
+    while (words_.empty()) co_await wake_.wait_until(state_.clock.mono() + 1h);
+    for (std::size_t table = 0; table < state_.tables.size(); ++table) co_await flush_table(table);
+    // What is said meanwhile is written together, later.
+    co_await state_.clock.sleep_until(state_.clock.mono() + kEvery);
+  }
+}
+
+asio::awaitable<void> Progress::flush_table(std::size_t table) {
+  const std::string& name = state_.tables[table]->table.name();
+  std::vector<ProgressWord> batch;
+  for (auto at = words_.begin(); at != words_.end() && batch.size() < kMaxBatch;) {
+    if (at->first.first != name) {
+      ++at;
+      continue;
+    }
+    batch.push_back(at->second);
+    sending_[at->first] = std::move(at->second);
+    at = words_.erase(at);
+  }
+  if (!batch.empty()) co_await write(table, std::move(batch));
+  sending_.clear();
+}
+
+asio::awaitable<void> Progress::write(std::size_t table, std::vector<ProgressWord> batch) {
+  TableState& state = *state_.tables[table];
+  bool apart = false;
+  try {
+    co_await state.control.write_progress(batch);
+  } catch (const Error& e) {
+    state_.log.debug(event::kJobProgress, {{"code", e.code()}}, e.what());
+    apart = e.error_class() == ErrorClass::permanent && batch.size() > 1;
+    for (ProgressWord& word : batch) {  // with the next, unless the job has said something since, or has ended
+      const RunningJobs::Ref running = state_.running.find(table, word.id);
+      if (e.error_class() != ErrorClass::transient || !running || running->job.claim_token != word.token) continue;
+      words_.emplace(Key{state.table.name(), word.id}, word);
+    }
+  }
+  if (!apart) co_return;
+  // One that the database refuses must not silence its neighbours.
+  for (ProgressWord& word : batch) {
+    std::vector<ProgressWord> one{std::move(word)};
+    co_await write(table, std::move(one));
+  }
+}
+
+}  // namespace rowcrew

@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+"""What handlers say while they run, and what is done about those that take too long."""
+import pathlib
+import socket
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from support.fleet import BIN, FleetTest, run, wait_for  # noqa: E402
+
+
+class Execution(FleetTest):
+    def why(self, reason):
+        return self.db.execute("SELECT a.line FROM rowcrew.job_queue q, rowcrew.why(q.id) a WHERE a.answer ->> 'reason' = %s", (reason,))
+
+    def test_a_checkpoint_survives_retries_and_why_shows_progress(self):
+        self.node().ready()
+        self.enqueue("steps", payload='{"steps": 3, "ms": 300}')
+        wait_for("progress", lambda: [line for (line,) in self.why("running") if "33 %: step 2" in line], 20)
+        self.wait_finished(20)
+        self.assertEqual(self.db.execute("SELECT status, attempts, result FROM rowcrew.job_queue"), [("completed", 4, 3)])
+
+    def test_a_checkpoint_survives_the_death_of_its_node(self):
+        first = self.node("first", node={"lease": "2s"}).ready()
+        self.enqueue("steps", payload='{"steps": 1, "ms": 1}')
+        self.wait_finished(20)  # a first one, so that the second's rows lie beside others
+        self.enqueue("steps", payload='{"steps": 2, "ms": 600000}')
+        self.db.execute("INSERT INTO rowcrew.job_progress (job_table, job_id, checkpoint) "
+                        "SELECT 'job_queue', id, '2' FROM rowcrew.job_queue WHERE status <> 'completed'")
+        first.wait_event("job.started")
+        wait_for("it to run", lambda: self.db.counts().get("processing") == 1)
+        first.kill()
+        self.db.execute("UPDATE rowcrew.job_queue SET payload = '{\"steps\": 2}' WHERE status <> 'completed'")
+        self.node("second", node={"lease": "2s"}).ready()
+        self.wait_finished(30)
+        self.assertEqual(self.db.value("SELECT result FROM rowcrew.job_queue ORDER BY id DESC LIMIT 1"), 2)
+
+    def test_deadlines_end_what_starts_or_lasts_too_long(self):
+        self.db.execute("INSERT INTO rowcrew.job_type (name, start_within_ms, total_ms, timeout_ms, max_attempts) VALUES "
+                        "('noop', 60000, 3600000, 600000, 5), ('sleep', NULL, 1500, 600000, 5), ('flaky', NULL, NULL, 600000, 5)")
+        self.db.execute("UPDATE rowcrew.job_type SET retry_for_ms = 60000, retry_delays_ms = '{20}' WHERE name = 'flaky'")
+        self.node().ready()
+        old = "now() - interval '2 minutes'"
+        self.db.execute(f"INSERT INTO rowcrew.job_queue (job_type, scheduled_at, created_at) VALUES ('noop', {old}, {old})")
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, scheduled_at, created_at) VALUES ('noop', now(), now() - interval '2 hours')")
+        self.enqueue("noop")
+        self.enqueue("sleep", payload='{"ms": 600000}')
+        self.db.execute(f"INSERT INTO rowcrew.job_queue (job_type, payload, created_at) VALUES ('flaky', '{{\"fail\": 2}}', {old}), "
+                        "('flaky', '{\"fail\": 2}', now())")
+        self.wait_finished(20)
+        rows = self.db.execute("SELECT job_type, status, coalesce(error_code, '-'), attempts FROM rowcrew.job_queue ORDER BY 1, 3, 4")
+        self.assertEqual(rows, [("flaky", "completed", "-", 3), ("flaky", "failed", "flaky", 1), ("noop", "completed", "-", 1),
+                                ("noop", "failed", "start_deadline", 0), ("noop", "failed", "total_deadline", 0),
+                                ("sleep", "failed", "total_deadline", 1)])
+
+    def test_rules_for_error_codes_and_the_size_of_results(self):
+        self.db.execute("INSERT INTO rowcrew.job_type (name, max_result_bytes) VALUES ('wordy', 100)")
+        self.db.execute("INSERT INTO rowcrew.retry_rule VALUES ('flaky', 'flaky', 'permanent', NULL), ('*', 'asked_to', 'retry', '{10,20}')")
+        self.node().ready()
+        for payload in ('{"bytes": 98}', '{"bytes": 99}'):
+            self.enqueue("wordy", payload=payload)
+        self.enqueue("flaky")
+        self.enqueue("fail")
+        self.wait_finished(20)
+        rows = self.db.execute("SELECT job_type, status, coalesce(error_code, '-'), attempts FROM rowcrew.job_queue ORDER BY id")
+        self.assertEqual(rows, [("wordy", "completed", "-", 1), ("wordy", "failed", "result_too_large", 1),
+                                ("flaky", "failed", "flaky", 1), ("fail", "failed", "asked_to", 5)])
+
+    def test_a_handler_that_spins_is_named_and_the_watchdog_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = folder + "/notify"
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+                manager.bind(path)
+                manager.settimeout(20)
+                node = self.node(node={"lease": "4s"}, env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "3000000"}).ready()
+                self.enqueue("sleep", payload='{"ms": 600000}')
+                node.wait_event("job.started", job_type="sleep")
+                self.enqueue("spin", payload='{"ms": 600000}')
+                spinning = self.db.value("SELECT id FROM rowcrew.job_queue WHERE job_type = 'spin'")
+                named = node.wait_event("job.stuck", job=spinning)
+                self.assertEqual(named["job_type"], "spin")
+                told = b""
+                while told != b"WATCHDOG=trigger":
+                    told = manager.recv(4096)
+                # Not fed any more, from its event loop: nothing but silence follows.
+                manager.settimeout(4)
+                with self.assertRaises(TimeoutError):
+                    manager.recv(4096)
+                node.kill()  # as the service manager does
+        self.assertEqual(len(node.lines("job.stuck")), 1)
+        heir = self.node("heir", node={"lease": "2s"}).ready()
+        wait_for("its neighbour to be handed on", lambda: heir.lines("job.rescued"), 20)
+        self.assertIn("sleep", [line.get("job_type") for line in heir.lines("job.rescued")])
+
+    def test_a_handler_that_is_slow_to_yield_is_named_and_nothing_else(self):
+        node = self.node().ready()
+        self.enqueue("spin", payload='{"ms": 2000}')
+        self.wait_finished(20)
+        self.assertEqual(len(node.lines("job.stuck")), 1)
+        self.assertEqual(node.lines("node.stuck"), [])
+        self.assertEqual(node.stop()[0], 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
