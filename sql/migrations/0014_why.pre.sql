@@ -90,7 +90,7 @@ BEGIN
     RETURN rowcrew.because(j, 'cancel_requested', format('%s, still running %s', rowcrew.cancel_text(r.requested_by, r.reason), v_where), NULL,
                            v_more || jsonb_build_object('requested_by', r.requested_by, 'requested_at', r.requested_at, 'reason', r.reason));
   END IF;
-  RETURN rowcrew.because(j, 'running', 'running ' || v_where || coalesce(format(', %s %%', p.percent), '') || coalesce(': ' || p.note, ''),
+  RETURN rowcrew.because(j, 'running', 'running ' || v_where || coalesce(', ' || p.percent || ' %', '') || coalesce(': ' || p.note, ''),
     j.started_at + (SELECT coalesce((SELECT t.timeout_ms FROM rowcrew.job_type t WHERE t.name = j.job_type), 600000)) * interval '1 ms', v_more);
 END $$;
 
