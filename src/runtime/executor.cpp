@@ -53,7 +53,7 @@ Executor::Executor(NodeState& state, Completer& completer, Progress& progress, L
 
 void Executor::start(std::size_t table, ClaimedJob claimed) {
   ROWCREW_FAULT_POINT("job.starting");
-  auto running = std::make_shared<RunningJob>(std::move(claimed.job), table);
+  auto running = std::make_shared<RunningJob>(std::move(claimed.job), table, watch_);
   running->started = state_.clock.mono();
   running->age = claimed.age;
   state_.running.add(running);
@@ -70,7 +70,7 @@ void Executor::start(std::size_t table, ClaimedJob claimed) {
     if (ended_) ended_();
   };
   const JobTypePolicy policy = state_.job_types.policy(running->job.job_type);
-  asio::co_spawn(watch_.job_executor(state_.executor, running->job.id, running->job.job_type), run(running, policy),
+  asio::co_spawn(LoopWatch::job_executor(state_.executor, {running, &running->watched}), run(running, policy),
                  asio::bind_cancellation_slot(running->signal.slot(), std::move(on_end)));
   // Most short jobs have ended by now, and need no timer.
   if (!running->ended) arm_deadline(running, policy.timeout_at(running->age));
@@ -157,6 +157,7 @@ void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, c
     slot_freed_(queue, ran);
     return;
   }
+  watch_.leave();  // before the job's strings go
   ended.job = std::move(running.job);
   ended.job.payload.clear();
   if (const auto* settled = outcome ? std::get_if<Settled>(&*outcome) : nullptr) {

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <boost/asio/execution.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/require.hpp>
+#include <string>
 #include <type_traits>
 #include <utility>
+
+#include <rowcrew/error.hpp>
 
 #include "base/event.hpp"
 
@@ -15,45 +19,48 @@ namespace asio = boost::asio;
 namespace {
 
 /// An executor that marks what it runs. Properties are those of the inner one.
+template <class Inner>
 class JobExecutor {
  public:
-  JobExecutor(asio::any_io_executor inner, LoopWatch& watch, std::shared_ptr<const LoopWatch::Whose> whose)
-      : inner_(std::move(inner)), watch_(&watch), whose_(std::move(whose)) {}
+  JobExecutor(Inner inner, std::shared_ptr<const LoopWatch::Watched> whose) : inner_(std::move(inner)), whose_(std::move(whose)) {}
 
   template <class F>
   void execute(F&& function) const {
-    auto marked = [watch = watch_, whose = whose_, f = std::decay_t<F>(std::forward<F>(function))]() mutable {
+    inner_.execute([whose = whose_, f = std::decay_t<F>(std::forward<F>(function))]() mutable {
       struct Mark {
         LoopWatch& watch;
         ~Mark() { watch.leave(); }
       };
-      watch->enter(whose);
-      const Mark mark{*watch};
+      whose->watch->enter(*whose->job);
+      const Mark mark{*whose->watch};
       std::move(f)();
-    };
-    inner_.execute(std::move(marked));
+    });
   }
 
   template <class P>
-  auto query(const P& property) const -> decltype(asio::query(std::declval<const asio::any_io_executor&>(), property)) {
+  auto query(const P& property) const -> decltype(asio::query(std::declval<const Inner&>(), property)) {
     return asio::query(inner_, property);
   }
-  template <class P, class = std::enable_if_t<asio::can_require_v<const asio::any_io_executor&, P>>>
-  JobExecutor require(const P& property) const {
-    return {asio::require(inner_, property), *watch_, whose_};
+  template <class P, class = std::enable_if_t<asio::can_require_v<const Inner&, P>>>
+  auto require(const P& property) const {
+    return of(asio::require(inner_, property));
   }
-  template <class P, class = std::enable_if_t<asio::can_prefer_v<const asio::any_io_executor&, P>>>
-  JobExecutor prefer(const P& property) const {
-    return {asio::prefer(inner_, property), *watch_, whose_};
+  template <class P, class = std::enable_if_t<asio::can_prefer_v<const Inner&, P>>>
+  auto prefer(const P& property) const {
+    return of(asio::prefer(inner_, property));
   }
 
   bool operator==(const JobExecutor& other) const noexcept { return inner_ == other.inner_ && whose_ == other.whose_; }
   bool operator!=(const JobExecutor& other) const noexcept { return !(*this == other); }
 
  private:
-  asio::any_io_executor inner_;
-  LoopWatch* watch_;
-  std::shared_ptr<const LoopWatch::Whose> whose_;
+  template <class Other>
+  JobExecutor<Other> of(Other inner) const {
+    return {std::move(inner), whose_};
+  }
+
+  Inner inner_;
+  std::shared_ptr<const LoopWatch::Watched> whose_;
 };
 
 }  // namespace
@@ -70,45 +77,54 @@ LoopWatch::~LoopWatch() {
   thread_.join();
 }
 
-asio::any_io_executor LoopWatch::job_executor(asio::any_io_executor inner, std::string job, std::string job_type) {
-  auto whose = std::make_shared<const Whose>(Whose{std::move(job), std::move(job_type)});
-  return JobExecutor(std::move(inner), *this, std::move(whose));
+asio::any_io_executor LoopWatch::job_executor(const asio::any_io_executor& inner, std::shared_ptr<const Watched> job) {
+  const auto* io = inner.target<asio::io_context::executor_type>();
+  if (io == nullptr) throw BugError("loop_watch", "executor: not that of an io_context");
+  return JobExecutor<asio::io_context::executor_type>(*io, std::move(job));
 }
 
-void LoopWatch::enter(const std::shared_ptr<const Whose>& whose) {
-  const Mono now = clock_.mono();
+void LoopWatch::enter(const Job& job) {
   const std::lock_guard lock(mutex_);
-  whose_ = whose;
-  since_ = now;
+  job_ = &job;
+  ++entries_;
 }
 
 void LoopWatch::leave() {
   const std::lock_guard lock(mutex_);
-  whose_.reset();
+  job_ = nullptr;
 }
 
 void LoopWatch::watch() {
   const auto look_every = std::min(limits_.named_after, limits_.ended_after) / 4;
-  Mono named{};
-  Mono ended{};
+  std::uint64_t entry = 0;  // which of them has been seen last
+  Mono since{};             // and first when
+  bool named = false;
+  bool ended = false;
   std::unique_lock lock(mutex_);
   while (!stop_.wait_for(lock, look_every, [this] { return stopped_; })) {
-    if (!whose_) continue;
-    const std::shared_ptr<const Whose> whose = whose_;
-    const Mono since = since_;
-    const auto held = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.mono() - since);
-    const bool name = held >= limits_.named_after && named != since;
-    const bool end = held >= limits_.ended_after && ended != since;
+    if (job_ == nullptr) continue;
+    const Mono now = clock_.mono();
+    if (entries_ != entry) {
+      entry = entries_;
+      since = now;
+      named = ended = false;
+      continue;
+    }
+    const auto held = std::chrono::duration_cast<std::chrono::milliseconds>(now - since);
+    const bool name = held >= limits_.named_after && !named;
+    const bool end = held >= limits_.ended_after && !ended;
     if (!name && !end) continue;
+    const std::string job = job_->id;
+    const std::string job_type = job_->job_type;
+    named = true;
+    ended = ended || end;
     lock.unlock();
     if (name) {
-      named = since;
-      log_.error(event::kJobStuck, {{"job", whose->job}, {"job_type", whose->job_type}, {"held_ms", held.count()}},
+      log_.error(event::kJobStuck, {{"job", job}, {"job_type", job_type}, {"held_ms", held.count()}},
                  "its handler does not yield: nothing else of this node runs meanwhile");
     }
     if (end) {
-      ended = since;
-      log_.error(event::kNodeStuck, {{"job", whose->job}, {"job_type", whose->job_type}, {"held_ms", held.count()}},
+      log_.error(event::kNodeStuck, {{"job", job}, {"job_type", job_type}, {"held_ms", held.count()}},
                  "its handler does not yield: asking the service manager for a restart");
       end_();
     }

@@ -11,11 +11,12 @@
 #include <condition_variable>
 #include <functional>
 #include <memory>
+#include <cstdint>
 #include <mutex>
-#include <string>
 #include <thread>
 
 #include <rowcrew/clock.hpp>
+#include <rowcrew/job.hpp>
 #include <rowcrew/log.hpp>
 
 namespace rowcrew {
@@ -27,9 +28,9 @@ struct StuckLimits {
 
 class LoopWatch {
  public:
-  struct Whose {
-    std::string job;
-    std::string job_type;
+  struct Watched {
+    LoopWatch* watch = nullptr;
+    const Job* job = nullptr;
   };
 
   /// `end` is called on the watching thread, once per handler that stays.
@@ -38,12 +39,13 @@ class LoopWatch {
   LoopWatch(const LoopWatch&) = delete;
   LoopWatch& operator=(const LoopWatch&) = delete;
 
-  /// `inner` whose functions run under the mark of this job. This object must outlive it.
-  boost::asio::any_io_executor job_executor(boost::asio::any_io_executor inner, std::string job, std::string job_type);
+  /// `inner`, of an io_context, whose functions run under the mark of this job: made for each job, so it
+  /// fits into an any_io_executor as it is. The watch must outlive it.
+  static boost::asio::any_io_executor job_executor(const boost::asio::any_io_executor& inner, std::shared_ptr<const Watched> job);
 
   /// The thread is this job's from now on, and no longer. Where functions nest the inner one ends the
-  /// mark: then less is noticed, never too much.
-  void enter(const std::shared_ptr<const Whose>& whose);
+  /// mark: then less is noticed, never too much. Whoever changes the job leaves before.
+  void enter(const Job& job);
   void leave();
 
  private:
@@ -56,8 +58,8 @@ class LoopWatch {
   std::mutex mutex_;
   std::condition_variable stop_;
   bool stopped_ = false;
-  std::shared_ptr<const Whose> whose_;  ///< null: nobody's
-  Mono since_{};
+  const Job* job_ = nullptr;  ///< null: nobody's
+  std::uint64_t entries_ = 0;
   std::thread thread_;
 };
 

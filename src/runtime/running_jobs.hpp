@@ -13,6 +13,8 @@
 #include <rowcrew/clock.hpp>
 #include <rowcrew/job.hpp>
 
+#include "runtime/loop_watch.hpp"
+
 namespace rowcrew {
 
 enum class StopReason {
@@ -25,8 +27,10 @@ enum class StopReason {
 };
 
 struct RunningJob {
-  RunningJob(Job claimed, std::size_t table_index) : job(std::move(claimed)), table(table_index) {}
+  RunningJob(Job claimed, std::size_t table_index, LoopWatch& watch)
+      : job(std::move(claimed)), watched{&watch, &job}, table(table_index) {}
   Job job;
+  LoopWatch::Watched watched;
   std::size_t table;  ///< index into NodeState::tables
   Mono started{};
   std::chrono::milliseconds age{0};  ///< of the job when it started, where its policy asks for it
