@@ -50,7 +50,7 @@ class ByHand(FleetTest):
         self.db.execute("DELETE FROM rowcrew.job_queue_ready")
         node = self.node(node=QUICK).ready()
         self.wait_finished(30)
-        self.assertEqual(len(node.lines("hint.healed")), 100)
+        self.assertEqual(sum(line.get("jobs", 1) for line in node.lines("hint.healed")), 100)
 
     def test_a_healthy_fleet_heals_nothing(self):
         nodes = [self.node(f"n{i}", node=QUICK).ready() for i in range(2)]
