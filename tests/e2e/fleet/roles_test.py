@@ -14,7 +14,7 @@ from support.fleet import SOURCE, URL, FleetTest, wait_for, with_user  # noqa: E
 NAMES = {"table": "rowcrew.job_queue", "ready": "rowcrew.job_queue_ready", "parked": "rowcrew.job_queue_parked",
          "claim": "rowcrew.job_queue_claim", "table_name": "'job_queue'", "table_regclass": "'rowcrew.job_queue'",
          "job_type": "q.job_type", "payload": "q.payload", "result": "result", "app": "q.app", "took": "",
-         "ended": "rowcrew.webhook_ended"}
+         "ended": "rowcrew.webhook_ended", "args": "NULL", "call": "NULL"}
 
 
 class Roles(FleetTest):
