@@ -18,6 +18,7 @@ LEASE = {"lease": "4s"}
 ROUNDS = size(1, 20)
 CHILDREN = 4
 COROUTINES = 40
+SLOTS = CHILDREN + COROUTINES + 1  # and a stubborn one
 
 # Says every few milliseconds that it is there, does not listen to SIGTERM, ends when it is let.
 CHILD = ("trap '' TERM; until [ -e $0/let ]; do echo \"$1 $$ $(date +%s%N)\" >> $0/stamps; sleep 0.01; done")
@@ -42,7 +43,7 @@ class Overlap(FleetTest):
     def start_all(self, name, **more):
         """A node that runs every child and coroutine there is."""
         node = self.node(name, node=LEASE, kinds=self.kinds, env=self.tries.env(),
-                         queues={"default": CHILDREN + COROUTINES}, **more).ready()
+                         queues={"default": SLOTS}, **more).ready()
         self.db.execute("INSERT INTO rowcrew.job_queue (job_type, payload) SELECT 'command', "
                         "jsonb_build_object('entry', 'stamping', 'args', jsonb_build_object('n', n::text)) "
                         "FROM generate_series(1, %s) n", (CHILDREN,))
@@ -53,7 +54,7 @@ class Overlap(FleetTest):
 
     def heir(self):
         return self.node("heir", node=LEASE, kinds=self.kinds, env=self.tries.env(),
-                         queues={"default": CHILDREN + COROUTINES}).ready()
+                         queues={"default": SLOTS}).ready()
 
     def stamps(self):
         """child's job -> {process: [its stamps in ns]}"""

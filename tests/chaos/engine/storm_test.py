@@ -124,7 +124,9 @@ class Storm(FleetTest):
         deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         print(f"{JOBS} jobs in {took:.0f} s, {self.done}, {again} run again, {lost} late writes refused, "
               f"{self.db.value('SELECT max(crashes) FROM rowcrew.job_queue')} crashes of one job at most")
-        self.assertEqual(self.db.counts(), {"completed": JOBS})
+        self.assertEqual(self.db.counts(), {"completed": JOBS}, self.db.execute(
+            "SELECT error_code, left(error_message, 60), crashes, lonely_crashes, attempts, count(*) FROM rowcrew.job_queue "
+            "WHERE status <> 'completed' GROUP BY 1, 2, 3, 4, 5 ORDER BY 6 DESC LIMIT 20"))
         self.assertEqual(self.db.execute("SELECT status, count(*), count(DISTINCT job) FROM chaos.effect GROUP BY 1"),
                          [("completed", JOBS, JOBS)])
         self.assertEqual(len(starts), JOBS)

@@ -27,6 +27,7 @@ def round_of(entry, point, n):
         before = effects(shop.db)[0]
         rescuer = shop.node("rescuer", node=FAST).ready()
         wait_for("every job to end", lambda: shop.db.unfinished() == 0, 60)
+        wait_for("the dead node's claims to go", lambda: shop.db.value("SELECT count(*) FROM rowcrew.job_queue_claim") == 0, 30)
         rescuer.stop()
         ends = shop.db.execute("SELECT status, attempts FROM rowcrew.job_queue WHERE job_type <> 'noop' GROUP BY 1, 2")
         followers = shop.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE job_type = 'noop'")
