@@ -190,7 +190,19 @@ void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
   for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked -= want.count;
   table.found_nothing = false;
   table.pacer.failed(state_.clock.mono(), state_.random.unit());
+  failed(error);
+}
+
+/// What may have been claimed is handed back soon: were the node to die first, its death would count
+/// against jobs that never ran.
+void Claimer::failed(const Error& error) {
   state_.log.debug(event::kClaimFailed, {}, error.what());
+  const auto* db = dynamic_cast<const DbError*>(&error);
+  if (db != nullptr && db->outcome_unknown() && unknown_) unknown_();
+}
+
+void Claimer::ends_written() {
+  if (suspect_running_) wake_.ring();
 }
 
 void Claimer::accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) {

@@ -58,6 +58,10 @@ class Claimer final : public Service {
   bool found_something() { return std::exchange(found_something_, false); }
   /// Called when a claim has found less than it asked for.
   void on_short(std::function<void()> handler) { short_ = std::move(handler); }
+  /// Called when nobody knows whether a claim was made: its answer was lost.
+  void on_unknown(std::function<void()> handler) { unknown_ = std::move(handler); }
+  /// Ends have been written: that of a suspect may be among them.
+  void ends_written();
   /// The lease is over: what waits here is somebody else's soon.
   void forget_local();
   /// The node stops: what has not started goes back.
@@ -104,6 +108,7 @@ class Claimer final : public Service {
   boost::asio::awaitable<void> claim_rescued(std::size_t table);
   boost::asio::awaitable<void> run_suspect();
   boost::asio::awaitable<void> park_unserved();
+  void failed(const Error& error);
   void accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   void take_in(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   void start_local();
@@ -130,12 +135,14 @@ class Claimer final : public Service {
   std::vector<std::pair<std::size_t, Job>> unserved_;
   std::vector<bool> rescued_due_;
   std::function<void()> short_;
+  std::function<void()> unknown_;
   bool found_something_ = false;
   bool resting_ = false;
   Mono next_suspect_look_{};
   Mono last_suspect_look_{};
   Mono next_unserved_line_{};
-  bool suspect_running_ = false;
+  bool suspect_running_ = false;  ///< until its end is written: a second one beside it would share its fate
+  std::pair<std::size_t, std::int64_t> suspect_;  ///< table and token
   bool starting_ = false;
 };
 

@@ -25,7 +25,7 @@ asio::awaitable<void> Claimer::step() {
   const Mono now = state_.clock.mono();
   if (!unserved_.empty()) co_await park_unserved();
   for (LocalJob& job : local_.older_than(now - kLongestLocalWait)) hand_back(std::move(job));
-  if (suspect_running_ && state_.running.empty()) {
+  if (suspect_running_ && state_.running.empty() && !completer_.holds(suspect_.first, suspect_.second)) {
     suspect_running_ = false;
     suspects_.settled();
     next_suspect_look_ = now;
@@ -102,7 +102,7 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
   try {
     claimed = co_await state.table.claim_rescued(tokens, node, wants);
   } catch (const Error& e) {
-    state_.log.debug(event::kClaimFailed, {}, e.what());
+    this->failed(e);
     failed = true;
   }
   for (const ClaimWant& want : wants) queues_.find(want.queue)->second.asked -= want.count;
@@ -126,7 +126,7 @@ asio::awaitable<void> Claimer::run_suspect() {
     try {
       claimed = co_await state.table.claim_suspect(token, state_.identity, queues);
     } catch (const Error& e) {
-      state_.log.debug(event::kClaimFailed, {}, e.what());
+      this->failed(e);
       failed = true;
     }
     state.ledger.unknown(token);
@@ -134,6 +134,7 @@ asio::awaitable<void> Claimer::run_suspect() {
     state.ledger.claimed(token, claimed.size());
     tables_[table].found_nothing = false;
     suspect_running_ = true;
+    suspect_ = {table, token};
     accept(table, epoch, std::move(claimed));
   }
   if (!suspect_running_) {

@@ -290,6 +290,7 @@ void Completer::settle(std::size_t table, std::vector<Item> batch, const std::ve
       report_lost(table, item.ended);
     }
   }
+  if (told_written_) told_written_();
 }
 
 /// Written once already, and the answer lost? Nothing depends on it but the count: the rows are right

@@ -55,6 +55,8 @@ class Completer final : public Service {
   void on_batch(std::function<void()> handler) { batch_waits_ = std::move(handler); }
   /// Called for each job that is to wait for so long (for the promoter).
   void on_parked(std::function<void(std::chrono::milliseconds)> handler) { parked_ = std::move(handler); }
+  /// Called whenever ends have been written.
+  void on_written(std::function<void()> handler) { told_written_ = std::move(handler); }
   std::size_t waiting(std::size_t table) const;
   /// When take() gives something again after a failure.
   Mono not_before() const { return not_before_; }
@@ -101,6 +103,7 @@ class Completer final : public Service {
   int reporting_failures_ = 0;
   Mono not_before_{};
   std::function<void()> batch_waits_;
+  std::function<void()> told_written_;
   std::function<void(std::chrono::milliseconds)> parked_;
 };
 

@@ -102,6 +102,8 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       listener(make_listener(parts, *this)) {
   executor.on_ended(std::move(job_ended));
   claimer.on_short([this] { gatekeeper.settled(); });
+  claimer.on_unknown([this] { reconciler.wake(); });
+  completer.on_written([this] { claimer.ends_written(); });
   claimer.on_due([this] { exchanger.ring(); });
   completer.on_batch([this] { exchanger.ring(); });
   completer.on_parked([this](std::chrono::milliseconds delay) { promoter.expect(delay); });

@@ -7,6 +7,9 @@
 
 namespace rowcrew {
 namespace asio = boost::asio;
+namespace {
+constexpr std::chrono::milliseconds kAgain{250};
+}  // namespace
 
 Reconciler::Reconciler(NodeState& state, const Completer& completer, Claimer& claimer)
     : state_(state), completer_(completer), claimer_(claimer), looks_(state.tables.size()),
@@ -15,6 +18,7 @@ Reconciler::Reconciler(NodeState& state, const Completer& completer, Claimer& cl
 asio::awaitable<void> Reconciler::run() {
   bool rung = true;
   for (;;) {
+    bool failed = false;
     if (state_.holds_lease()) {
       try {
         for (std::size_t table = 0; table < state_.tables.size(); ++table) {
@@ -22,10 +26,14 @@ asio::awaitable<void> Reconciler::run() {
         }
       } catch (const Error& e) {
         state_.log.debug(event::kClaimReconciled, {{"code", e.code()}}, e.what());
+        failed = true;
       }
     }
-    const auto pause = state_.config.reconcile_every * (0.75 + 0.5 * state_.random.unit());
-    rung = co_await wake_.wait_until(state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(pause));
+    const bool soon = rung && failed;  // what it was rung for is still to be done
+    const auto pause = (soon ? std::min(kAgain, state_.config.reconcile_every) : state_.config.reconcile_every) *
+                       (0.75 + 0.5 * state_.random.unit());
+    const bool woken = co_await wake_.wait_until(state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(pause));
+    rung = soon || woken;
   }
 }
 
