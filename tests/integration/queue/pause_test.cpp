@@ -17,11 +17,11 @@ struct PauseBench : QueueBench {
     run(sql::cli_pause, Params{}.add(scope).add(name).add("a test").add(span));
   }
   bool resume(const char* scope, const char* name) { return run(sql::cli_resume, Params{}.add(scope).add(name)).boolean(0, 0); }
-  Ids paused_among(const std::vector<ClaimedJob>& jobs) { return sorted(await(control.paused_among(ids_of(jobs)))); }
-  void hold(const std::vector<ClaimedJob>& jobs) {
+  Ids paused_among(const std::vector<ClaimedJob>& claimed) { return sorted(await(control.paused_among(ids_of(claimed)))); }
+  void hold(const std::vector<ClaimedJob>& claimed) {
     std::vector<std::int64_t> tokens;
-    for (const ClaimedJob& job : jobs) tokens.push_back(job.job.claim_token);
-    await(control.hold(ids_of(jobs), tokens, {jobs.front().job.claim_token}));
+    for (const ClaimedJob& job : claimed) tokens.push_back(job.job.claim_token);
+    await(control.hold(ids_of(claimed), tokens, {claimed.front().job.claim_token}));
   }
   JobControl control;
 };

@@ -27,7 +27,7 @@ Cost cost_of(QueueBench& b, const std::string& id) {
   std::string plan;
   run_once(b.db.options(), TxMode::transaction, [&](Tx& tx) {
     const auto answer = nlohmann::json::parse(tx.exec(Statement{"why", call}).text(0, 0));
-    cost.reason = answer.at("reason");
+    cost.reason = answer.at("reason").get<std::string>();
     cost.before = answer.at("details").value("before", 0);
     const Rows rows = tx.exec(Statement{"explain", explain});
     for (std::size_t i = 0; i < rows.size(); ++i) plan += std::string(rows.text(i, 0)) + "\n";

@@ -15,7 +15,7 @@ namespace {
 struct Answer {
   std::string line;
   nlohmann::json object;
-  std::string reason() const { return object.at("reason"); }
+  std::string reason() const { return object.at("reason").get<std::string>(); }
 };
 
 Answer why(QueueBench& b, const std::string& id) {

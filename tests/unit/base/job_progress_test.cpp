@@ -4,6 +4,7 @@
 
 #include <rowcrew/error.hpp>
 #include <rowcrew/job.hpp>
+#include <rowcrew/job_transactions.hpp>
 
 #include "support/log_capture.hpp"
 #include "support/run.hpp"
@@ -26,12 +27,24 @@ struct Said final : JobProgress {
   std::optional<std::string> last_checkpoint_said;
 };
 
+struct Lease final : LeaseView {
+  Mono lease_until() const override { return Mono::max(); }
+};
+
+struct NoTransactions final : JobTransactions {
+  Awaitable<std::vector<Settled>> call(SqlFunction, std::vector<JobContext*>, std::chrono::milliseconds) override { co_return std::vector<Settled>{}; }
+  Awaitable<Settled> complete_with(JobContext&, std::function<std::string(Tx&)>) override { co_return settled(false); }
+};
+
 struct Bench {
   Bench() { job.id = "one"; }
+  Lease lease;
+  NoTransactions transactions;
   Job job;
   LogCapture log;
   Said said;
-  JobContext context{job, log, Mono{}, &said};
+  JobContext::Node node{lease, transactions, &said};
+  JobContext context{job, log, Mono{}, Mono{}, &node};
 };
 
 TEST_CASE("progress: a percentage stays between nothing and all, a note is optional") {
