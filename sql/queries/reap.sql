@@ -1,5 +1,6 @@
 -- Rescues a page of claims whose nodes are dead or gone: their jobs wait again, each with a crash more.
--- A job that its node's death met alone for the $1th time fails as poison. Claims in the order of
+-- A job that its node's death met alone for the $1th time fails as poison, one that was to be cancelled
+-- is not run again. Claims in the order of
 -- their tokens, at most 200 and about 1,000 jobs, so that rows which somebody holds locked are passed
 -- by and not met again.
 -- $1 max_crashes  $2 the last token of the page before (0 at first)
@@ -15,7 +16,8 @@ WITH d AS MATERIALIZED (
   FROM (SELECT d.*, sum(cardinality(d.ids)) OVER (ORDER BY d.token) - cardinality(d.ids) AS before FROM d) x
   WHERE x.before < 1000
 ), j AS MATERIALIZED (
-  SELECT q.id, c.token, c.alone, c.node_id
+  SELECT q.id, c.token, c.node_id, c.alone, c.alone AND q.lonely_crashes + 1 >= $1::int AS poison,
+         CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.cancel_request)) THEN rowcrew.cancel_note({table_name}, q.id) END AS note
   FROM c, unnest(c.ids) AS x (id) JOIN {table} q ON q.id = ANY (ARRAY[x.id])
   WHERE q.claim_token = c.token AND q.status = 'processing'
   ORDER BY x.id FOR NO KEY UPDATE OF q SKIP LOCKED
@@ -23,13 +25,13 @@ WITH d AS MATERIALIZED (
   UPDATE {table} q
   SET crashes = q.crashes + 1,
       lonely_crashes = CASE WHEN j.alone THEN q.lonely_crashes + 1 ELSE q.lonely_crashes END,
-      status = CASE WHEN j.alone AND q.lonely_crashes + 1 >= $1::int THEN 'failed' ELSE 'retrying' END,
-      error_code = CASE WHEN j.alone AND q.lonely_crashes + 1 >= $1::int THEN 'poison' ELSE 'crashed' END,
-      error_message = CASE WHEN j.alone AND q.lonely_crashes + 1 >= $1::int
-        THEN format('its node died %s times while running it alone', $1::int)
+      status = CASE WHEN j.note IS NOT NULL THEN 'cancelled' WHEN j.poison THEN 'failed' ELSE 'retrying' END,
+      error_code = CASE WHEN j.note IS NOT NULL THEN 'cancelled' WHEN j.poison THEN 'poison' ELSE 'crashed' END,
+      error_message = CASE WHEN j.note IS NOT NULL THEN j.note
+        WHEN j.poison THEN format('its node died %s times while running it alone', $1::int)
         ELSE format('node %s died while running it', j.node_id) END,
       scheduled_at = rowcrew.clock_now(),
-      completed_at = CASE WHEN j.alone AND q.lonely_crashes + 1 >= $1::int THEN rowcrew.clock_now() END
+      completed_at = CASE WHEN j.note IS NOT NULL OR j.poison THEN rowcrew.clock_now() END
   FROM j WHERE q.id = ANY (ARRAY[j.id])
   RETURNING j.token, j.node_id, q.id, {job_type} AS job_type, q.status, q.attempts, q.max_attempts, q.error_code,
             q.error_message, {app} AS app
@@ -38,10 +40,10 @@ WITH d AS MATERIALIZED (
   SELECT {table_name}, f.id, f.job_type, f.attempts + 1, 'crashed', f.error_code, f.error_message, f.node_id FROM f
 ), e AS (
   INSERT INTO rowcrew.job_event (event, job_table, job_id, job_type, data)
-  SELECT 'job.failed', {table_name}, f.id, f.job_type, jsonb_build_object('error_code', 'poison') FROM f
-  WHERE f.status = 'failed'
+  SELECT 'job.' || f.status, {table_name}, f.id, f.job_type, jsonb_build_object('error_code', f.error_code) FROM f
+  WHERE f.status IN ('failed', 'cancelled')
     AND EXISTS (SELECT FROM rowcrew.event_subscription s
-                WHERE 'job.failed' = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)))
+                WHERE 'job.' || f.status = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)))
 ), held AS MATERIALIZED (
   -- OFFSET keeps this a look per job: joined, it may be planned as a walk over all jobs.
   SELECT DISTINCT c.token FROM c, unnest(c.ids) AS x (id), LATERAL (

@@ -73,7 +73,7 @@ struct LostJob {
 struct ReapedJob {
   std::string id;
   std::string job_type;
-  std::string status;  ///< "retrying" or "failed" (poison)
+  std::string status;  ///< "retrying", "failed" (poison) or "cancelled"
   std::string app;
   int attempts = 0;
   int max_attempts = 1;

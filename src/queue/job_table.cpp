@@ -120,7 +120,7 @@ EndedJob ended_of(const ReapedJob& reaped) {
   ended.job.id = reaped.id;
   ended.job.attempt = reaped.attempts;
   ended.job.max_attempts = reaped.max_attempts;
-  ended.ending.kind = Ending::Kind::failed;
+  ended.ending.kind = reaped.status == "cancelled" ? Ending::Kind::cancelled : Ending::Kind::failed;
   ended.ending.status = reaped.status;
   ended.ending.code = reaped.code;
   ended.ending.message = reaped.message;
@@ -214,7 +214,7 @@ JobTable::Awaitable<ReapedPage> JobTable::reap(int max_crashes, std::int64_t aft
   auto work = [statement = statements_.render(sql::reap), params = std::move(params), ports = std::move(ports)](Tx& tx) {
     ReapedPage reaped = read_reaped(tx.exec(statement, params));
     for (const ReapedJob& job : reaped.jobs) {
-      if (!ports || job.status != "failed") continue;
+      if (!ports || job.status == "retrying") continue;
       const auto port = ports->find(job.job_type, job.app);
       if (port) call_port(tx, *port, job.id, ended_report(ended_of(job)));
     }

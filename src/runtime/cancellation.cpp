@@ -15,7 +15,7 @@ Cancellation::Cancellation(NodeState& state, Claimer& claimer) : state_(state), 
 
 asio::awaitable<void> Cancellation::run() {
   for (;;) {
-    bool open = false;
+    bool open = !state_.holds_lease();  // not looked: soon
     if (state_.holds_lease()) {
       try {
         for (std::size_t table = 0; table < state_.tables.size(); ++table) {

@@ -215,7 +215,7 @@ void Claimer::take_in(std::size_t table, std::int64_t epoch, std::vector<Claimed
   const bool may_start = state_.may_claim() && state_.identity.epoch == epoch;
   const Mono now = state_.clock.mono();
   for (ClaimedJob& job : claimed) {
-    if (!may_start) {
+    if (!may_start || state_.paused.contains(job.job.queue)) {
       hand_back({table, std::move(job), now});
     } else if (state_.registry.find(job.job.job_type) == nullptr) {
       unserved_.emplace_back(table, std::move(job.job));
@@ -261,6 +261,13 @@ void Claimer::hand_back(LocalJob job) {
 
 void Claimer::hand_back_local() {
   for (LocalJob& job : local_.take_all()) hand_back(std::move(job));
+}
+
+void Claimer::pauses_changed() {
+  for (const std::string& queue : state_.paused) {
+    for (LocalJob& job : local_.take_all(queue)) hand_back(std::move(job));
+  }
+  wake();
 }
 
 void Claimer::forget_local() { local_.take_all(); }

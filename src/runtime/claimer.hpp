@@ -66,6 +66,8 @@ class Claimer final : public Service {
   void forget_local();
   /// The node stops: what has not started goes back.
   void hand_back_local();
+  /// Other queues are paused than before: what waits here of them goes back.
+  void pauses_changed();
   const LocalJobs& local() const { return local_; }
   /// A job that waits here is no longer ours. False: it does not wait here.
   bool drop_local(std::size_t table, std::int64_t token, std::string_view id);

@@ -34,6 +34,15 @@ std::vector<LocalJob> LocalJobs::older_than(Mono when) {
   return old;
 }
 
+std::vector<LocalJob> LocalJobs::take_all(std::string_view queue) {
+  std::vector<LocalJob> all;
+  const auto at = queues_.find(queue);
+  if (at == queues_.end()) return all;
+  for (LocalJob& job : at->second) all.push_back(std::move(job));
+  at->second.clear();
+  return all;
+}
+
 std::vector<Job> LocalJobs::jobs_of(std::size_t table) const {
   std::vector<Job> all;
   for (const auto& [queue, jobs] : queues_) {

@@ -30,6 +30,7 @@ class LocalJobs {
   /// Those that have waited since before `when`, taken out.
   std::vector<LocalJob> older_than(Mono when);
   std::vector<LocalJob> take_all() { return older_than(Mono::max()); }
+  std::vector<LocalJob> take_all(std::string_view queue);
   std::vector<Job> jobs_of(std::size_t table) const;
   /// False: it is not here (any more).
   bool drop(std::size_t table, std::int64_t token, std::string_view id);

@@ -77,7 +77,7 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
             parts.transactions, parts.clock, parts.random, parts.log),
       completer(state),
       progress(state),
-      pauses(state, completer, [this] { claimer.wake(); }),
+      pauses(state, completer, [this] { claimer.pauses_changed(); }),
       intake(state, completer, pauses,
              [this](std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) { claimer.start_sifted(table, epoch, std::move(claimed)); }),
       loop_watch(parts.clock, parts.log, stuck_limits(parts.config), [] { sd_notify_state("WATCHDOG=trigger"); }),

@@ -61,6 +61,8 @@ void Reaper::report(const JobTable& table, const ReapedPage& page) {
     if (job.status == "failed") {
       state_.log.error(event::kJobPoison, {{"job", job.id}, {"job_type", job.job_type}, {"table", table.name()}},
                        "its node died each time that it ran alone: failed as poison");
+    } else if (job.status == "cancelled") {
+      state_.log.info(event::kJobCancelled, {{"job", job.id}, {"job_type", job.job_type}}, job.message);
     } else {
       state_.log.warning(event::kJobRescued, {{"job", job.id}, {"job_type", job.job_type}, {"table", table.name()}},
                          "its node died: it waits to run again");

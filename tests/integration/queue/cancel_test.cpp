@@ -127,11 +127,9 @@ TEST_CASE("cancel: a job whose node dies before it has ended is not run again") 
   cancel(b, id, "stop");
   CHECK(settle(b).empty());  // it runs
   b.kill(node);
-  b.await(b.jobs.reap(3, 0));
-  const auto settled = settle(b);
-  REQUIRE(settled.size() == 1);
-  CHECK(settled[0].before == "retrying");
-  CHECK(settled[0].now == "cancelled");
+  b.await(b.jobs.reap(3, 0));  // it ends here: whoever claims what was rescued may be quicker than settle
+  CHECK(b.count("{parked}") == 0);
+  CHECK(settle(b).size() == 1);
   CHECK(b.status(id) == "cancelled");
   CHECK(events(b) == "job.cancelled");
   CHECK(b.count("rowcrew.cancel_request") == 0);

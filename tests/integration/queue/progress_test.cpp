@@ -156,7 +156,7 @@ TEST_CASE("policies: what makes no sense is refused when it is written, by the n
     CHECK(error.find(field) != std::string::npos);
   }
   b.exec("INSERT INTO rowcrew.job_type (name, retry_delays_ms, total_ms, retry_for_ms) VALUES ('a', '{100,2000}', 60000, 30000)");
-  b.exec("INSERT INTO rowcrew.retry_rule VALUES ('*', 'gone', 'permanent'), ('a', 'busy', 'retry', '{50}')");
+  b.exec("INSERT INTO rowcrew.retry_rule VALUES ('*', 'gone', 'permanent', NULL), ('a', 'busy', 'retry', '{50}')");
   CHECK(b.run(sql::node_job_types).text(0, 4) == "100,2000");
   const Rows rules = b.run(sql::node_retry_rules);
   REQUIRE(rules.size() == 2);
