@@ -127,7 +127,7 @@ class Outage(FleetTest):
         for _ in range(10):
             self.enqueue("noop", 50)
             self.db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                            "WHERE datname = current_database() AND pid <> pg_backend_pid()")
+                            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user")
         self.wait_finished(60)
         self.assertEqual(self.db.counts(), {"completed": 500})
         self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE attempts <> 1"), 0)
