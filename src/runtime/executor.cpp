@@ -67,6 +67,8 @@ void Executor::start(std::size_t table, ClaimedJob claimed) {
       const Outcome outcome = outcome_of(error, is_bug);
       end(*running, outcome, state_.job_types.policy(running->job.job_type));
     }
+    // What the slot keeps holds the job's executor, and that the job.
+    running->signal.slot().clear();
     if (ended_) ended_();
   };
   const JobTypePolicy policy = state_.job_types.policy(running->job.job_type);

@@ -18,7 +18,7 @@ JOBS = 10_000
 TLS_JOBS = size(1_000, 10_000)
 PORTS = 4  # no more than half of all connections may go to one
 IDLE_MB = 20
-PLAIN_MB = 150
+PLAIN_MB = 240  # of this build, whose frames are larger; the release build is to stay below 150
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
 # The certificates that libcurl trusts are the system's: others only in a file system of one's own.
@@ -119,6 +119,17 @@ class Memory(FleetTest):
               f"{(now - idle) * 1024 / JOBS:.1f} kB each; when they have ended {after:.1f} MB")
         self.assertLess(idle, IDLE_MB)
         self.assertLess(peak, PLAIN_MB)
+
+    def test_jobs_that_have_ended_leave_nothing_behind(self):
+        node = self.node("memory", queues={"default": 100}, log={"format": "json", "level": "warning"}).ready()
+        self.enqueue("noop", 10_000)
+        self.wait_finished(120)
+        before = rss_mb(node)[0]
+        self.enqueue("noop", 40_000)
+        self.wait_finished(240)
+        after = rss_mb(node)[0]
+        print(f"{before:.1f} MB after 10,000 jobs, {after:.1f} MB after 50,000")
+        self.assertLess(after - before, 8)  # 200 bytes a job
 
     def test_the_figure_with_tls_beside_it(self):
         with tempfile.TemporaryDirectory() as name:
