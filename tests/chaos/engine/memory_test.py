@@ -18,7 +18,7 @@ JOBS = 10_000
 TLS_JOBS = size(1_000, 10_000)
 PORTS = 4  # no more than half of all connections may go to one
 IDLE_MB = 20
-PLAIN_MB = 240  # of this build, whose frames are larger; the release build is to stay below 150
+PLAIN_MB = 240  # 19 kB a job today, in a release build too; the aim is 150
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
 # The certificates that libcurl trusts are the system's: others only in a file system of one's own.
@@ -121,7 +121,7 @@ class Memory(FleetTest):
         self.assertLess(peak, PLAIN_MB)
 
     def test_jobs_that_have_ended_leave_nothing_behind(self):
-        node = self.node("memory", queues={"default": 100}, log={"format": "json", "level": "warning"}).ready()
+        node = self.node("memory", queues={"default": 100}, log={"format": "json", "level": "warning"})
         self.enqueue("noop", 10_000)
         self.wait_finished(120)
         before = rss_mb(node)[0]
