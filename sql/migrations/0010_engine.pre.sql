@@ -112,7 +112,7 @@ BEGIN
          AND (OLD.status, OLD.scheduled_at, OLD.priority, OLD.queue, OLD.crashes)
              IS DISTINCT FROM (NEW.status, NEW.scheduled_at, NEW.priority, NEW.queue, NEW.crashes) THEN
         IF NEW.crashes = 0 AND NEW.scheduled_at <= v_now THEN
-          IF current_setting('rowcrew.hold', true) = 'on' THEN  -- a node lays it aside: 0013
+          IF current_setting('rowcrew.hold', true) = 'on' THEN  -- a node lays it aside: 0012
             v_held := rowcrew.hold_hint(TG_TABLE_NAME, NEW.id, NEW.priority, NEW.queue);
           END IF;
           IF NOT v_held THEN

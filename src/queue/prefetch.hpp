@@ -34,6 +34,17 @@ class Prefetch {
     return std::min(options_.most, static_cast<std::size_t>(ends));
   }
 
+  /// How many to ask for now, with so many slots free of `slots`, and so many here or on their way. Half of
+  /// the room at most, but for the free slots: a second claim may be under way with the other half. Not
+  /// before half of it is missing: topping up one by one would cost a round trip each.
+  std::size_t ask(std::size_t free, std::size_t slots, std::size_t coming) const {
+    const std::size_t room = free + depth(slots);
+    if (coming >= room) return 0;
+    const std::size_t missing = room - coming;
+    if (coming >= free && missing < room / 2) return 0;
+    return std::min(missing, std::max(free, (room + 1) / 2));
+  }
+
  private:
   static void follow(Span& mean, Span sample, bool& known) {
     // Long runs count at once, short ones slowly: what is held here must not be stuck behind them.

@@ -97,19 +97,11 @@ std::size_t Claimer::kept_for_rescued(const Queue& state) const {
   return rescued_wait() ? std::max<std::size_t>(1, state.slots / 4) : 0;
 }
 
-/// Free slots, and what they are expected to end meanwhile, without what is here or on its way. Asked
-/// for in portions: topping up one by one would cost a round trip each.
 std::size_t Claimer::room_of(const std::string& queue, const Queue& state) const {
   const std::size_t kept = kept_for_rescued(state);
   const std::size_t all = state_.slots.free(queue);
-  const std::size_t free = all > kept ? all - kept : 0;
-  const std::size_t depth = state.prefetch.depth(state.slots);
   const std::size_t coming = local_.size(queue) + state.asked;
-  if (coming >= free + depth) return 0;
-  const std::size_t missing = free + depth - coming;
-  if (coming >= free && missing < (free + depth) / 2) return 0;
-  // Half of it: another lane may be on its way with the other half.
-  return std::min({missing, std::max(free, (free + depth + 1) / 2), kMostPerClaim});
+  return std::min(kMostPerClaim, state.prefetch.ask(all > kept ? all - kept : 0, state.slots, coming));
 }
 
 std::size_t Claimer::room(std::size_t) const {
@@ -190,12 +182,12 @@ void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
   for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked -= want.count;
   table.found_nothing = false;
   table.pacer.failed(state_.clock.mono(), state_.random.unit());
-  failed(error);
+  claim_failed(error);
 }
 
 /// What may have been claimed is handed back soon: were the node to die first, its death would count
 /// against jobs that never ran.
-void Claimer::failed(const Error& error) {
+void Claimer::claim_failed(const Error& error) {
   state_.log.debug(event::kClaimFailed, {}, error.what());
   const auto* db = dynamic_cast<const DbError*>(&error);
   if (db != nullptr && db->outcome_unknown() && unknown_) unknown_();

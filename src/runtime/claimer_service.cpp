@@ -102,7 +102,7 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
   try {
     claimed = co_await state.table.claim_rescued(tokens, node, wants);
   } catch (const Error& e) {
-    this->failed(e);
+    claim_failed(e);
     failed = true;
   }
   for (const ClaimWant& want : wants) queues_.find(want.queue)->second.asked -= want.count;
@@ -126,7 +126,7 @@ asio::awaitable<void> Claimer::run_suspect() {
     try {
       claimed = co_await state.table.claim_suspect(token, state_.identity, queues);
     } catch (const Error& e) {
-      this->failed(e);
+      claim_failed(e);
       failed = true;
     }
     state.ledger.unknown(token);

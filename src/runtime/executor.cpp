@@ -86,8 +86,9 @@ asio::awaitable<void> Executor::run(RunningJobs::Ref running, JobTypePolicy poli
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await progress_.flush_one(*running);
   }
-  // Whatever the handler made of it, even a success that came late.
-  if (running->reason == StopReason::cancelled) outcome = Outcome(Cancelled(running->stop_note));
+  // Whatever the handler made of it, even a success that came late; but what a transaction has ended has ended.
+  const bool settled = outcome && std::holds_alternative<Settled>(*outcome);
+  if (running->reason == StopReason::cancelled && !settled) outcome = Outcome(Cancelled(running->stop_note));
   end(*running, outcome, policy);
 }
 

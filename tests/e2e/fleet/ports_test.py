@@ -49,6 +49,14 @@ class Ports(FleetTest):
         self.wait_finished()
         self.assertEqual(self.ends(), [("1", "completed", None)])
 
+    def test_a_suspect_waits_until_the_end_of_the_one_before_is_written(self):
+        # By then its own claim has gone: what is counted would share the fate of this node.
+        self.shop("PERFORM pg_sleep(0.3); INSERT INTO shop.told SELECT job_id, count(*)::text FROM rowcrew.job_queue_claim WHERE alone;")
+        self.insert(4, ", crashes", ", 2")
+        self.node().ready()
+        self.wait_finished()
+        self.assertEqual(self.db.execute("SELECT status, count(*) FROM shop.told GROUP BY 1"), [("0", 4)])
+
     def test_a_node_says_which_port_has_a_wrong_signature_and_does_not_start(self):
         self.db.execute(SHOP + "CREATE FUNCTION shop.email_allowed(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'")
         node = self.node()

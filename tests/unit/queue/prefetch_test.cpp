@@ -49,6 +49,26 @@ TEST_CASE("prefetch: never more than the most, and nothing at all with none") {
   CHECK(settled(1ms, 1ms, 0).depth(100) == 0);
 }
 
+TEST_CASE("prefetch: one claim leaves half of the room to another that is under way beside it") {
+  const Prefetch none = settled(1ms, 1ms, 0);
+  CHECK(none.ask(10, 10, 0) == 10);
+  CHECK(none.ask(10, 10, 10) == 0);
+  const Prefetch ahead = settled(1us, 100ms);  // 500 beside the slots
+  CHECK(ahead.ask(500, 500, 0) == 500);
+  CHECK(ahead.ask(500, 500, 500) == 500);  // the other half
+  CHECK(ahead.ask(500, 500, 1'000) == 0);
+  CHECK(ahead.ask(10, 10, 0) == 255);
+  CHECK(ahead.ask(10, 10, 255) == 255);
+}
+
+TEST_CASE("prefetch: what is claimed ahead is not topped up one by one, free slots are") {
+  const Prefetch ahead = settled(1us, 100ms);
+  CHECK(ahead.ask(0, 10, 300) == 0);
+  CHECK(ahead.ask(0, 10, 250) == 250);
+  CHECK(ahead.ask(3, 10, 2) == 252);
+  CHECK(settled(1min, 1ms).ask(1, 10, 0) == 1);
+}
+
 TEST_CASE("prefetch: one long run counts at once, many short ones are needed to forget it") {
   Prefetch prefetch = settled(1ms, 1ms);
   REQUIRE(prefetch.depth(100) >= 199);

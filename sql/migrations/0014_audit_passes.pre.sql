@@ -1,4 +1,4 @@
--- 0015: whole passes of the hint audit, at a node's start and when the server is another one.
+-- 0014: whole passes of the hint audit, at a node's start and when the server is another one.
 
 CREATE TABLE rowcrew.audit_pass (
   job_table      text        PRIMARY KEY,
@@ -11,4 +11,4 @@ COMMENT ON TABLE rowcrew.audit_pass IS
 COMMENT ON COLUMN rowcrew.audit_pass.server_started IS
   'pg_postmaster_start_time() of the server it was walked on: a promoted standby, a restored or a restarted server has another.';
 
-UPDATE rowcrew.meta SET schema_version = 15;
+UPDATE rowcrew.meta SET schema_version = 14;

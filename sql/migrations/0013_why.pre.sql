@@ -1,4 +1,4 @@
--- 0014: why a job is not running.
+-- 0013: why a job is not running.
 
 CREATE FUNCTION rowcrew.say_time(p timestamptz) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
   SELECT to_char(p AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
@@ -199,4 +199,4 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION rowcrew.why(uuid) IS 'Why is this job not running? One line for people, one object for programs; costs a few pages.';
 
-UPDATE rowcrew.meta SET schema_version = 14;
+UPDATE rowcrew.meta SET schema_version = 13;

@@ -1,4 +1,4 @@
--- 0013: control: why a job is not running; pause, cancel and redrive; progress, policies, deadlines.
+-- 0012: control: why a job is not running; pause, cancel and redrive; progress, policies, deadlines.
 
 ALTER TABLE rowcrew.job_queue ADD COLUMN tenant text CHECK (length(tenant) BETWEEN 1 AND 100);
 ALTER TABLE rowcrew.processing_jobs ADD COLUMN tenant text CHECK (length(tenant) BETWEEN 1 AND 100);
@@ -446,4 +446,4 @@ BEGIN
   RETURN v_answer;
 END $$;
 
-UPDATE rowcrew.meta SET schema_version = 13;
+UPDATE rowcrew.meta SET schema_version = 12;
