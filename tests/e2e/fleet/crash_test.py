@@ -6,7 +6,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
-from support.fleet import Database, Node, wait_for  # noqa: E402
+from support.fleet import Node, Stage, wait_for  # noqa: E402
 
 ROUNDS = 20
 LANES = 5  # rounds side by side: each is mostly a wait for the dead node's lease
@@ -14,25 +14,16 @@ JOBS_OF_A_TYPE = 8
 POINTS = ["claim.committed", "job.starting", "handler.running", "finish.sending", "finish.committed"]
 
 
-class Run:
+class Run(Stage):
     """One database, filled; nodes come and go until every job has ended."""
 
     def __init__(self):
-        self.db = Database()
-        self.nodes = []
+        super().__init__()
         self.db.execute(
             "INSERT INTO rowcrew.event_subscription VALUES ('test', ARRAY['job.completed', 'job.failed'], NULL)")
         self.db.execute(
             "INSERT INTO rowcrew.job_queue (job_type) "
             "SELECT t FROM unnest(ARRAY['noop', 'flaky', 'fail']) t, generate_series(1, %s)", (JOBS_OF_A_TYPE,))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for node in self.nodes:
-            node.close()
-        self.db.drop()
 
     def node(self, name, fault=None):
         node = Node(self.db, name, fault=fault, node={"lease": "2s"})

@@ -185,6 +185,22 @@ class Node:
         self.config_path.unlink(missing_ok=True)
 
 
+class Stage:
+    """A database and the nodes on it, gone with the end of the block: for tests that run many side by side."""
+
+    def __init__(self):
+        self.db = Database()
+        self.nodes = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for node in self.nodes:
+            node.close()
+        self.db.drop()
+
+
 class FleetTest(unittest.TestCase):
     """Each test has a database of its own; nodes end with the test."""
 

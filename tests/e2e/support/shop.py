@@ -1,6 +1,6 @@
 """An application whose jobs work inside the database: what they did stands in shop.effect, one row for
 each time it was done; shop.tries counts every try, those that were undone too."""
-from support.fleet import Database, Node
+from support.fleet import Node, Stage
 
 SCHEMA = """
 CREATE SCHEMA shop;
@@ -40,21 +40,12 @@ def tries(db):
     return db.value("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM shop.tries")
 
 
-class Shop:
+class Shop(Stage):
     """A database with the application, and nodes on it."""
 
     def __init__(self):
-        self.db = Database()
+        super().__init__()
         self.db.execute(SCHEMA)
-        self.nodes = []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for node in self.nodes:
-            node.close()
-        self.db.drop()
 
     def node(self, name="node", **settings):
         settings.setdefault("kinds", {"sql": {"allow": ENTRIES}})

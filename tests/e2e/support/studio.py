@@ -22,7 +22,7 @@ import psycopg2
 
 from PIL import Image
 
-from support.fleet import BIN, SOURCE, URL, Database, Node, run, wait_for, with_database
+from support.fleet import BIN, SOURCE, URL, Database, Node, Stage, run, wait_for, with_database
 
 _template = None
 _template_lock = threading.Lock()
@@ -121,7 +121,7 @@ class Receiver:
             return all(ok for _, ok, _ in self.received.get(path, []))
 
 
-class Studio:
+class Studio(Stage):
     def __init__(self, receiver, name="studio", tier="creator"):
         self.receiver = receiver
         self.path = "/" + name
@@ -149,13 +149,8 @@ class Studio:
             "INSERT INTO rowcrew.webhook_endpoints (app, url, events, secret) VALUES ('demo', %s, %s, %s)",
             (f"http://{receiver.address}{self.path}", ["photo.ready", "photo.failed", "photo.blocked"], SECRET))
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for node in self.nodes:
-            node.close()
-        self.db.drop()
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
         shutil.rmtree(self.home, ignore_errors=True)
 
     def drop_in(self, name, content):
