@@ -25,7 +25,8 @@ asio::awaitable<void> Claimer::step() {
   const Mono now = state_.clock.mono();
   if (!unserved_.empty()) co_await park_unserved();
   for (LocalJob& job : local_.older_than(now - kLongestLocalWait)) hand_back(std::move(job));
-  if (suspect_running_ && state_.running.empty() && !completer_.holds(suspect_.first, suspect_.second)) {
+  // The claim is known from its answer until its end is written, wherever the job is meanwhile.
+  if (suspect_running_ && state_.running.empty() && !state_.tables[suspect_.first]->ledger.knows(suspect_.second)) {
     suspect_running_ = false;
     suspects_.settled();
     next_suspect_look_ = now;

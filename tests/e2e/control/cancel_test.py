@@ -127,6 +127,21 @@ class Cancel(FleetTest):
         wait_for("the job to end", lambda: self.db.counts() == {"cancelled": 1}, 30)
         self.assertEqual(second.lines("job.started"), [])
 
+    def test_what_a_transaction_has_ended_stays_ended_whatever_was_asked_meanwhile(self):
+        self.db.execute("CREATE SCHEMA shop; CREATE TABLE shop.sold (n int); CREATE FUNCTION shop.slow(args jsonb) RETURNS void "
+                        "LANGUAGE sql AS $$ SELECT pg_sleep(1); INSERT INTO shop.sold VALUES (1) $$")
+        node = self.node(kinds={"sql": {"allow": {"slow": {"function": "shop.slow"}}}}).ready()
+        self.enqueue("sql", payload='{"entry": "slow"}')
+        node.wait_event("job.started")
+        wait_for("the function to run", lambda: self.db.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"), 20)
+        self.assertEqual(self.db.value("SELECT rowcrew.cancel(id) FROM rowcrew.job_queue"), "requested")
+        self.wait_finished()
+        self.assertEqual(self.db.counts(), {"completed": 1})
+        self.assertEqual(self.db.value("SELECT count(*) FROM shop.sold"), 1)
+        node.wait_event("job.completed")
+        self.assertEqual(node.lines("job.claim_lost"), [])
+
     def test_a_child_that_ignores_sigterm_is_gone_with_its_grandchildren(self):
         script = f"trap '' TERM; /bin/sleep {MARK} & wait; /bin/sleep {MARK}"
         kinds = {"command": {"allow": {"deaf": {"argv": ["/bin/sh", "-c", script], "timeout": "1h"}}}}
