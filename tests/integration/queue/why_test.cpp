@@ -167,8 +167,7 @@ const std::vector<Fixture>& fixtures() {
          NodeIdentity node;
          const std::string id = running(b, node);
          b.run(sql::cli_cancel, Params{}.add(id).add("wrong photo"));
-         b.kill(node);
-         b.await(b.jobs.reap(3, 0));
+         b.await(b.jobs.hand_back(b.last_token(), node.node_id));
          return id;
        }},
       {"cancelled", "cancelled", "cancelled by .*: not wanted at 20.* UTC", false,
