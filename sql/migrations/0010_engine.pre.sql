@@ -68,6 +68,12 @@ DECLARE
   v_parked text := format('rowcrew.%I', p_table || '_parked');
   v_file text := format('rowcrew.%I', p_table || '_file_new');
   v_changed text := format('rowcrew.%I', p_table || '_changed');
+  v_limited text := format('rowcrew.%I', p_table || '_limited');
+  -- What rules about limits look at.
+  v_of text := CASE p_table WHEN 'job_queue' THEN '%1$s.job_type, %1$s.tenant, NULL, %1$s.payload'
+                    ELSE '%1$s.type, %1$s.tenant, %1$s.provider, %1$s.inputs' END;
+  v_of_fresh text := format(v_of, 'f');
+  v_of_new text := format(v_of, 'NEW');
 BEGIN
   EXECUTE format($t$
     CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
@@ -78,7 +84,16 @@ BEGIN
     BEGIN
       SELECT count(*) FILTER (WHERE status IN ('pending', 'retrying') AND scheduled_at <= v_now AND crashes = 0), count(*)
         INTO v_due, v_all FROM fresh;
-      IF v_due > 0 THEN  -- an insert of no row would wake the fleet as well
+      IF v_due > 0 AND EXISTS (SELECT FROM rowcrew.job_limit) THEN  -- 0016
+        WITH k AS MATERIALIZED (
+          SELECT f.id, f.priority, f.queue, rowcrew.keys_of(f.queue, %4$s) AS keys FROM fresh f
+          WHERE f.status IN ('pending', 'retrying') AND f.scheduled_at <= v_now AND f.crashes = 0
+        ), l AS (
+          INSERT INTO %5$s (run_at, id, priority, queue, grp, keys, units)
+          SELECT v_now, id, priority, queue, (keys).grp, (keys).keys, (keys).units FROM k WHERE (keys).grp IS NOT NULL
+        )
+        INSERT INTO %2$s (run_at, id, priority, queue) SELECT v_now, id, priority, queue FROM k WHERE (keys).grp IS NULL;
+      ELSIF v_due > 0 THEN  -- an insert of no row would wake the fleet as well
         INSERT INTO %2$s (run_at, id, priority, queue)
           SELECT v_now, id, priority, queue FROM fresh
           WHERE status IN ('pending', 'retrying') AND scheduled_at <= v_now AND crashes = 0;
@@ -90,7 +105,7 @@ BEGIN
           WHERE status IN ('pending', 'retrying') AND (scheduled_at > v_now OR crashes > 0);
       END IF;
       RETURN NULL;
-    END $f$ $t$, v_file, v_ready, v_parked);
+    END $f$ $t$, v_file, v_ready, v_parked, v_of_fresh, v_limited);
   EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_file_new ON %s', v_table);
   EXECUTE format('CREATE TRIGGER rowcrew_file_new AFTER INSERT ON %s REFERENCING NEW TABLE AS fresh'
                  ' FOR EACH STATEMENT EXECUTE FUNCTION %s()', v_table, v_file);
@@ -100,6 +115,9 @@ BEGIN
     DECLARE
       v_now timestamptz := rowcrew.clock_now();
       v_held boolean := false;
+      v_grp text;
+      v_keys text[];
+      v_units integer[];
     BEGIN
       IF OLD.id IS DISTINCT FROM NEW.id THEN
         RAISE EXCEPTION '%%: the id of a job cannot change', TG_TABLE_NAME USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -111,10 +129,16 @@ BEGIN
       IF NEW.status IN ('pending', 'retrying')
          AND (OLD.status, OLD.scheduled_at, OLD.priority, OLD.queue, OLD.crashes)
              IS DISTINCT FROM (NEW.status, NEW.scheduled_at, NEW.priority, NEW.queue, NEW.crashes) THEN
-        IF NEW.crashes = 0 AND NEW.scheduled_at <= v_now THEN
-          IF current_setting('rowcrew.hold', true) = 'on' THEN  -- a node lays it aside: 0012
-            v_held := rowcrew.hold_hint(TG_TABLE_NAME, NEW.id, NEW.priority, NEW.queue);
-          END IF;
+        IF NEW.crashes = 0 AND NEW.scheduled_at <= v_now AND current_setting('rowcrew.hold', true) = 'on' THEN  -- a node lays it aside: 0012
+          v_held := rowcrew.hold_hint(TG_TABLE_NAME, NEW.id, NEW.priority, NEW.queue);
+        END IF;
+        IF NEW.crashes < 2 AND NEW.scheduled_at <= v_now AND NOT v_held AND EXISTS (SELECT FROM rowcrew.job_limit) THEN  -- 0016
+          SELECT k.grp, k.keys, k.units INTO v_grp, v_keys, v_units FROM rowcrew.keys_of(NEW.queue, %4$s) k;
+        END IF;
+        IF v_grp IS NOT NULL THEN
+          INSERT INTO %5$s (run_at, id, priority, queue, grp, keys, units)
+          VALUES (v_now, NEW.id, NEW.priority, NEW.queue, v_grp, v_keys, v_units);
+        ELSIF NEW.crashes = 0 AND NEW.scheduled_at <= v_now THEN
           IF NOT v_held THEN
             INSERT INTO %2$s (run_at, id, priority, queue) VALUES (v_now, NEW.id, NEW.priority, NEW.queue);
           END IF;
@@ -130,7 +154,7 @@ BEGIN
         WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
       END IF;
       RETURN NULL;
-    END $f$ $t$, v_changed, v_ready, v_parked);
+    END $f$ $t$, v_changed, v_ready, v_parked, v_of_new, v_limited);
   -- One trigger with one condition that claims and completions do not meet: a row trigger before the
   -- update would lock each row once more, and every condition is read and evaluated for every row.
   EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_refile ON %1$s; DROP TRIGGER IF EXISTS rowcrew_guard ON %1$s;'

@@ -47,8 +47,8 @@ $$;
 -- Pause -----------------------------------------------------------------------------------------
 
 CREATE TABLE rowcrew.pause (
-  scope     text        NOT NULL CHECK (scope IN ('queue', 'type', 'tenant')),
-  name      text        NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+  scope     text        NOT NULL CHECK (scope IN ('queue', 'type', 'tenant', 'key')),
+  name      text        NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
   reason    text        CHECK (length(reason) <= 500),
   paused_by text        NOT NULL DEFAULT session_user,
   since     timestamptz NOT NULL DEFAULT rowcrew.clock(),
@@ -72,10 +72,10 @@ DECLARE
   v_before jsonb := (SELECT to_jsonb(p) FROM rowcrew.pause p WHERE p.scope = p_scope AND p.name = p_name);
   v_after rowcrew.pause;
 BEGIN
-  IF p_scope IS NULL OR p_scope NOT IN ('queue', 'type', 'tenant') THEN
-    PERFORM rowcrew.refuse('scope', p_scope, 'queue, type or tenant');
-  ELSIF coalesce(length(p_name), 0) NOT BETWEEN 1 AND 100 THEN
-    PERFORM rowcrew.refuse('name', p_name, '1 to 100 characters');
+  IF p_scope IS NULL OR p_scope NOT IN ('queue', 'type', 'tenant', 'key') THEN
+    PERFORM rowcrew.refuse('scope', p_scope, 'queue, type, tenant or key');
+  ELSIF coalesce(length(p_name), 0) NOT BETWEEN 1 AND 200 THEN
+    PERFORM rowcrew.refuse('name', p_name, '1 to 200 characters');
   ELSIF length(p_reason) > 500 THEN
     PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '…', 'at most 500 characters');
   ELSIF p_for <= interval '0' OR p_for > interval '10 years' THEN
@@ -95,8 +95,8 @@ DECLARE
   v_before jsonb;
   v_flag integer := 0;
 BEGIN
-  IF p_scope IS NULL OR p_scope NOT IN ('queue', 'type', 'tenant') THEN
-    PERFORM rowcrew.refuse('scope', p_scope, 'queue, type or tenant');
+  IF p_scope IS NULL OR p_scope NOT IN ('queue', 'type', 'tenant', 'key') THEN
+    PERFORM rowcrew.refuse('scope', p_scope, 'queue, type, tenant or key');
   END IF;
   DELETE FROM rowcrew.pause p WHERE p.scope = p_scope AND p.name = p_name RETURNING to_jsonb(p) INTO v_before;
   IF p_scope = 'queue' THEN

@@ -145,12 +145,12 @@ BEGIN
     RETURN rowcrew.because(j, 'type_unserved', format('no running node of queue %s has a handler for job type %s', j.queue, j.job_type), NULL,
                            jsonb_build_object('nodes', n.live));
   END IF;
-  RETURN NULL;
+  RETURN CASE WHEN j.scheduled_at <= rowcrew.clock() THEN rowcrew.why_limited(j) END;  -- 0018
 END $$;
 
 -- Why is this job not running? One line for people and one object for programs: {"job", "reason",
 -- "text", "until", "details"}. Reasons: unknown, scheduled, backoff, snoozed, paused, no_node,
--- queue_unserved, type_unserved, suspect, no_slot, running, node_lost, cancel_requested, cancelled,
+-- queue_unserved, type_unserved, limit, rate, suspect, no_slot, running, node_lost, cancel_requested, cancelled,
 -- completed, failed, poison. What keeps a job whenever it is due comes before its being due.
 CREATE FUNCTION rowcrew.why(p_job uuid, OUT line text, OUT answer jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off

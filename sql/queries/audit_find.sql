@@ -8,6 +8,7 @@ WHERE q.ctid >= format('(%s,0)', $1::bigint)::tid AND q.ctid < format('(%s,0)', 
   AND q.status IN ('pending', 'retrying')
   AND NOT EXISTS (SELECT FROM {ready} r WHERE r.id = q.id)
   AND NOT EXISTS (SELECT FROM {parked} p WHERE p.id = q.id)
+  AND NOT EXISTS (SELECT FROM {limited} l WHERE l.id = q.id)
 UNION ALL
 SELECT q.id FROM {table} q
 WHERE q.ctid >= format('(%s,0)', $1::bigint)::tid AND q.ctid < format('(%s,0)', $1::bigint + $2::bigint)::tid

@@ -12,6 +12,7 @@ WITH j AS MATERIALIZED (
   WHERE j.status IN ('pending', 'retrying')
     AND NOT EXISTS (SELECT FROM {ready} r WHERE r.id = j.id)
     AND NOT EXISTS (SELECT FROM {parked} x WHERE x.id = j.id)
+    AND NOT EXISTS (SELECT FROM {limited} l WHERE l.id = j.id)
   RETURNING id
 ), u AS (
   UPDATE {table} q

@@ -20,16 +20,14 @@ WITH w AS MATERIALIZED (
   FROM t
   WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = t.queue
     AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes = 1
+    AND ((SELECT NOT EXISTS (SELECT FROM rowcrew.job_limit)) OR (rowcrew.keys_of(q.queue, {limit_columns})).grp IS NULL)
   RETURNING q.id, {job_type} AS job_type, q.queue, {payload} AS payload, q.attempts, q.max_attempts,
             q.crashes, (extract(epoch FROM t.run_at) * 1000000)::bigint AS run_at_us, t.priority, {app} AS app, t.token
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, ids)
   SELECT u.token, $2::bigint, $3::bigint, ARRAY[u.id] FROM u
-), m AS (
-  INSERT INTO {parked} (run_at, id, priority, queue, reason)
-  SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue, rowcrew.parked_reason(q.status, q.crashes)
-  FROM (SELECT id FROM t EXCEPT SELECT id FROM u) stale
-  JOIN {table} q ON q.id = ANY (ARRAY[stale.id])
-  WHERE q.status IN ('pending', 'retrying') AND (q.crashes > 0 OR q.scheduled_at > rowcrew.clock_now())
+), m AS MATERIALIZED (
+  SELECT rowcrew.file_truth({table_name}, ARRAY(SELECT id FROM t EXCEPT SELECT id FROM u))
+  WHERE (SELECT count(*) FROM t) > (SELECT count(*) FROM u)  -- decided before the function is called
 )
-SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app, token FROM u
+SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app, token FROM u WHERE (SELECT count(*) FROM m) >= 0

@@ -84,6 +84,14 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON rowcrew.job_progress TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.paused_key(text, text), rowcrew.cancel_text(text, text), rowcrew.cancel_note(text, uuid),
       rowcrew.note_cancelled(text, uuid[], text[], text[], integer[], text[], bigint[]) TO rowcrew_worker;
 
+-- Limits: nodes read the rules; what takes, gives back and files is done by these functions and by triggers.
+GRANT SELECT ON rowcrew.job_limit TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.job_queue_take(bigint[], bigint, bigint, text[], integer[], text[], boolean[], bigint[]),
+      rowcrew.processing_jobs_take(bigint[], bigint, bigint, text[], integer[], text[], boolean[], bigint[]),
+      rowcrew.keys_of(text, text, text, text, jsonb), rowcrew.limit_value(text, text, text, jsonb), rowcrew.take_keys(rowcrew.job_keys),
+      rowcrew.file_due(text, uuid[]), rowcrew.file_truth(text, uuid[]), rowcrew.forget_keys() TO rowcrew_worker;
+GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited TO rowcrew_worker;
+
 -- The defaults of the ports, and what apps call from theirs.
 GRANT EXECUTE ON FUNCTION rowcrew.drive_folder(text), rowcrew.drive_files_found(text, jsonb), rowcrew.email_allowed(text, text),
       rowcrew.usage_reset(), rowcrew.generation_input(uuid), rowcrew.emit(text, jsonb, text, uuid, text) TO rowcrew_worker;
@@ -123,6 +131,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestampt
 GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule TO rowcrew_operator;
 -- What these change they do by themselves, each act one row of audit_logs.
 GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowcrew.pause(text, text, text, interval), rowcrew.resume(text, text),
+      rowcrew.limit_set(text, text, text, text, integer, integer, interval, integer, text), rowcrew.limit_remove(text),
       rowcrew.cancel(uuid, text), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer)
       TO rowcrew_operator;
 
@@ -132,5 +141,6 @@ GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_q
       rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.tick,
       rowcrew.job_attempt, rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
 GRANT SELECT ON rowcrew.pause, rowcrew.cancel_request, rowcrew.retry_rule TO rowcrew_viewer;
+GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited, rowcrew.job_limit, rowcrew.limit_key TO rowcrew_viewer;
 GRANT SELECT (job_table, job_id, percent, note, updated_at) ON rowcrew.job_progress TO rowcrew_viewer;
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.why(uuid), rowcrew.say_time(timestamptz) TO rowcrew_viewer;

@@ -28,12 +28,14 @@ void ClaimLedger::ended(std::int64_t token, std::size_t jobs, bool row_removed) 
     return;
   }
   held_.erase(at);
+  with_permits_.erase(token);
   if (!row_removed) removable_.insert(token);
 }
 
 void ClaimLedger::abandon() {
   sending_.clear();
   held_.clear();
+  with_permits_.clear();
   removable_.clear();
 }
 

@@ -20,11 +20,18 @@ class ClaimLedger {
   /// The claim's reply: it holds `jobs` jobs. With none the claim row is due for removal (it may
   /// hold stale ids).
   void claimed(std::int64_t token, std::size_t jobs);
+  /// As claimed(), of one job that holds permits.
+  void claimed_with_permits(std::int64_t token) {
+    claimed(token, 1);
+    with_permits_.insert(token);
+  }
+  bool has_permits(std::int64_t token) const { return with_permits_.contains(token); }
+  bool any_permits() const { return !with_permits_.empty(); }
   /// No reply, or a refusal: if a row exists after all, reconciliation hands it back.
   void unknown(std::int64_t token) { sending_.erase(token); }
 
   /// Which of these tokens end with `jobs` (token, how many of it): to be removed in the same
-  /// statement.
+  /// statement. Sorted.
   std::vector<std::int64_t> ending_with(const std::map<std::int64_t, std::size_t>& jobs) const;
   /// The database acknowledged (or refused) the end of `jobs` jobs of a token.
   void ended(std::int64_t token, std::size_t jobs, bool row_removed);
@@ -44,6 +51,7 @@ class ClaimLedger {
   std::uint64_t sent_ = 0;
   std::map<std::int64_t, std::size_t> held_;
   std::set<std::int64_t> removable_;
+  std::set<std::int64_t> with_permits_;  ///< of those that are held
 };
 
 }  // namespace rowcrew

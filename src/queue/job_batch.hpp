@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct ClaimedJob {
   int priority = 0;
   std::int64_t hint_run_at_us = 0;  ///< of its ready hint, database clock
   std::chrono::milliseconds age{0};  ///< since its creation, where its type's policy asks for it
+  bool limited = false;  ///< holds permits: they come back with its own claim row
 };
 
 /// How many jobs of a queue to claim, from which marks on (ten, see Watermarks).
@@ -31,6 +33,20 @@ struct ClaimWant {
   std::string queue;
   std::size_t count = 0;
   std::vector<std::string> marks;
+};
+
+/// Of jobs that rules about limits are about: into free slots only, one token per job.
+struct LimitedWant {
+  std::string queue;
+  std::size_t count = 0;
+  std::string cursor;  ///< where the walk over its groups begins
+  bool walk = true;    ///< else only what ended claims hand over
+};
+
+struct LimitedAnswer {
+  std::string queue;
+  std::string cursor;                             ///< where the next walk begins
+  std::optional<std::chrono::milliseconds> look;  ///< when it may find something; nullopt: nothing waits
 };
 
 /// How many hints a claim took of each queue, stale ones included. As many as were asked for means
@@ -96,9 +112,13 @@ struct Exchange {
   std::int64_t token = 0;  ///< of the claim; 0: none
   NodeIdentity node;
   std::vector<ClaimWant> wants;
+  std::vector<LimitedWant> limited;
+  std::vector<std::int64_t> limited_tokens;  ///< as many as all of `limited` ask for
+  std::vector<std::int64_t> handed;          ///< tokens of ended claims whose permits may go to other jobs
 
-  bool empty() const { return completed.empty() && ended.empty() && token == 0; }
-  bool fused() const { return (completed.empty() ? 0 : 1) + (ended.empty() ? 0 : 1) + (token == 0 ? 0 : 1) > 1; }
+  std::size_t parts() const { return (completed.empty() ? 0 : 1) + (ended.empty() ? 0 : 1) + (token == 0 ? 0 : 1) + (limited.empty() ? 0 : 1); }
+  bool empty() const { return parts() == 0; }
+  bool fused() const { return parts() > 1; }
 };
 
 struct Exchanged {
@@ -106,6 +126,8 @@ struct Exchanged {
   std::vector<std::string> ended;
   std::vector<ClaimedJob> claimed;
   TakenHints taken;
+  std::vector<ClaimedJob> limited;
+  std::vector<LimitedAnswer> answers;  ///< of the queues that `limited` was asked for
 };
 
 }  // namespace rowcrew

@@ -20,6 +20,23 @@ Params claim_params(std::int64_t token, NodeIdentity node, const std::vector<Cla
   return params;
 }
 
+Params limited_params(const Exchange& what) {
+  Ids queues;
+  std::vector<std::int64_t> counts;
+  Ids cursors;
+  Ids walks;
+  for (const LimitedWant& want : what.limited) {
+    queues.push_back(want.queue);
+    counts.push_back(static_cast<std::int64_t>(want.count));
+    cursors.push_back(want.cursor);
+    walks.emplace_back(want.walk ? "t" : "f");
+  }
+  Params params;
+  params.add_array(what.limited_tokens).add(what.node.node_id).add(what.node.epoch).add_array(queues).add_array(counts)
+      .add_array(cursors).add_array(walks).add_array(what.handed);
+  return params;
+}
+
 ClaimedJob read_job(const Rows& rows, std::size_t i, std::int64_t token, const std::string& table) {
   ClaimedJob claimed;
   Job& job = claimed.job;
@@ -51,6 +68,21 @@ Claimed read_claimed(const Rows& rows, std::int64_t token, const std::string& ta
     for (const ClaimedJob& job : claimed.jobs) ++claimed.taken[job.job.queue];
   }
   return claimed;
+}
+
+void read_limited(const Rows& rows, const std::string& table, Exchanged& done) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows.is_null(i, 0)) {
+      LimitedAnswer answer;
+      answer.queue = rows.text(i, 2);
+      answer.cursor = rows.text(i, 1);
+      if (!rows.is_null(i, 7)) answer.look = std::chrono::milliseconds(rows.integer(i, 7));
+      done.answers.push_back(std::move(answer));
+    } else {
+      done.limited.push_back(read_job(rows, i, rows.integer(i, 10), table));
+      done.limited.back().limited = true;
+    }
+  }
 }
 
 Ids first_column(const Rows& rows) {

@@ -27,9 +27,12 @@ struct Claimed {
 };
 
 Params claim_params(std::int64_t token, NodeIdentity node, const std::vector<ClaimWant>& wants, bool with_marks);
+Params limited_params(const Exchange& what);
 ClaimedJob read_job(const Rows& rows, std::size_t i, std::int64_t token, const std::string& table);
 /// A row without an id tells how many hints were taken of a queue.
 Claimed read_claimed(const Rows& rows, std::int64_t token, const std::string& table);
+/// A row without an id tells of a queue where its next walk begins and when.
+void read_limited(const Rows& rows, const std::string& table, Exchanged& done);
 
 Params completed_params(const EndedJobs& jobs, const std::vector<std::int64_t>& drop);
 Params ended_params(const EndedJobs& jobs, std::int64_t node_id, const std::vector<std::int64_t>& drop);

@@ -80,16 +80,18 @@ JobTable::Awaitable<Exchanged> JobTable::exchange(Wire& wire, Exchange what) {
   if (what.token != 0) {
     calls.emplace_back(statements_.render(sql::claim), claim_params(what.token, what.node, what.wants, true));
   }
+  if (!what.limited.empty()) calls.emplace_back(statements_.render(sql::claim_limited), limited_params(what));
   const std::vector<Rows> answers = co_await wire.exec(std::move(calls));
   Exchanged done;
   auto rows = answers.begin();
   if (!what.completed.empty()) done.completed = first_column(*rows++);
   if (!what.ended.empty()) done.ended = first_column(*rows++);
   if (what.token != 0) {
-    Claimed claimed = read_claimed(*rows, what.token, name_);
+    Claimed claimed = read_claimed(*rows++, what.token, name_);
     done.claimed = std::move(claimed.jobs);
     done.taken = std::move(claimed.taken);
   }
+  if (!what.limited.empty()) read_limited(*rows, name_, done);
   co_return done;
 }
 

@@ -16,6 +16,8 @@ TableMap table_map(std::string_view name) {
       {"ready", quote_qualified(kSchema, own + "_ready")},
       {"parked", quote_qualified(kSchema, own + "_parked")},
       {"claim", quote_qualified(kSchema, own + "_claim")},
+      {"limited", quote_qualified(kSchema, own + "_limited")},
+      {"take", quote_qualified(kSchema, own + "_take")},
       {"table_name", "'" + own + "'"},
       {"app", "q.app"},
       {"table_regclass", "'" + quote_qualified(kSchema, own) + "'"},
@@ -23,6 +25,7 @@ TableMap table_map(std::string_view name) {
   if (name == "job_queue") {
     map.values["job_type"] = "q.job_type";
     map.values["payload"] = "q.payload";
+    map.values["limit_columns"] = "q.job_type, q.tenant, NULL, q.payload";
     map.values["result"] = "result";
     map.values["took"] = "";
   } else if (name == "processing_jobs") {
@@ -30,6 +33,7 @@ TableMap table_map(std::string_view name) {
     map.values["payload"] =
         "jsonb_build_object('type', q.type, 'provider', q.provider, 'external_id', q.external_id,"
         " 'prompt', q.prompt, 'inputs', q.inputs)";
+    map.values["limit_columns"] = "q.type, q.tenant, q.provider, q.inputs";
     map.values["result"] = "outputs";
     map.values["took"] =
         ", processing_time_ms = least(extract(epoch FROM rowcrew.clock_now() - q.started_at) * 1000, 2147483647)::int";

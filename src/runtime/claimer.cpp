@@ -18,7 +18,7 @@ Claimer::Claimer(NodeState& state, Executor& executor, Completer& completer, Int
       wake_(state.executor, state.clock), rescued_due_(state.tables.size(), false) {
   ClaimPacer::Options pacing;
   pacing.poll_every = state.config.poll_every;
-  for (std::size_t i = 0; i < state.tables.size(); ++i) tables_.emplace_back(ClaimPacer(pacing, state.config.queue_names()));
+  for (std::size_t i = 0; i < state.tables.size(); ++i) tables_.emplace_back(ClaimPacer(pacing, state.config.queue_names()), LimitedPacer(state.config.queue_names()));
   Prefetch::Options ahead;
   ahead.most = state.config.prefetch;
   for (const auto& [queue, slots] : state.config.queues) queues_.emplace(queue, Queue(Prefetch(ahead))).first->second.slots = slots;
@@ -28,6 +28,8 @@ void Claimer::wake(std::string_view table) {
   for (std::size_t i = 0; i < tables_.size(); ++i) {
     if (!table.empty() && state_.tables[i]->table.name() != table) continue;
     tables_[i].pacer.woken(state_.clock.mono());
+    tables_[i].limited.rules(state_.limits, state_.clock.mono());
+    tables_[i].limited.woken(state_.clock.mono());
     tables_[i].found_nothing = false;
   }
   if (table.empty()) look_for_survivors();
@@ -127,61 +129,82 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep) const {
 }
 
 Mono Claimer::due(std::size_t table) const {
-  if (!state_.may_claim() || holding() || room(table) == 0) return Mono::max();
-  return tables_[table].pacer.due();
+  if (!state_.may_claim() || holding()) return Mono::max();
+  const Mono limited = state_.limits ? limited_due(table) : Mono::max();
+  return room(table) == 0 ? limited : std::min(limited, tables_[table].pacer.due());
 }
 
-std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table) {
+std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const std::set<std::string, std::less<>>& ended) {
   const Mono now = state_.clock.mono();
-  if (due(table) > now) return nullptr;
+  if (due(table) > now && (ended.empty() || !state_.may_claim() || holding())) return nullptr;
   Table& of = tables_[table];
   auto plan = std::make_unique<ClaimPlan>();
   plan->table = table;
-  plan->sweep = of.pacer.idle() || of.marks.sweep_due(now);
-  plan->wants = wants(table, plan->sweep);
-  plan->token = state_.new_token();
   plan->node = state_.identity;
   plan->sent = now;
+  const bool others = room(table) > 0 && of.pacer.due() <= now;
+  if (others) {
+    plan->sweep = of.pacer.idle() || of.marks.sweep_due(now);
+    plan->wants = wants(table, plan->sweep);
+  }
+  if (state_.limits) add_limited(*plan, others, ended);
+  if (!plan->wants.empty()) {
+    plan->token = state_.new_token();
+    plan->moment = of.pacer.started();
+    state_.tables[table]->ledger.sending(plan->token);
+  }
   for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked += want.count;
-  plan->moment = of.pacer.started();
-  state_.tables[table]->ledger.sending(plan->token);
+  if (plan->wants.empty() && plan->limited.empty()) return nullptr;
   return plan;
 }
 
-void Claimer::answered(std::unique_ptr<ClaimPlan> plan, std::vector<ClaimedJob> claimed, const TakenHints& taken) {
+void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
   const Mono now = state_.clock.mono();
   Table& table = tables_[plan->table];
-  ClaimLedger& ledger = state_.tables[plan->table]->ledger;
-  if (claimed.empty()) {
-    ledger.unknown(plan->token);  // no row, or one of stale ids only: reconciliation removes it
-  } else {
-    ledger.claimed(plan->token, claimed.size());
+  if (!plan->limited.empty()) answered_limited(*plan, done);
+  if (!plan->wants.empty()) {
+    ClaimLedger& ledger = state_.tables[plan->table]->ledger;
+    if (done.claimed.empty()) {
+      ledger.unknown(plan->token);  // no row, or one of stale ids only: reconciliation removes it
+    } else {
+      ledger.claimed(plan->token, done.claimed.size());
+    }
+    if (plan->sweep) table.marks.swept(now, state_.random.unit());
+    std::vector<ClaimPacer::Answer> answers;
+    for (const ClaimWant& want : plan->wants) {
+      Queue& queue = queues_.find(want.queue)->second;
+      queue.asked -= want.count;
+      queue.prefetch.answered(now - plan->sent);
+      // Stale hints fill a claim without giving a job: what lies behind them must not wait for a poll.
+      const auto hints = done.taken.find(want.queue);
+      answers.push_back({want.queue, want.count, hints == done.taken.end() ? 0 : hints->second});
+    }
+    for (const ClaimedJob& job : done.claimed) table.marks.note(job.job.queue, job.priority, job.hint_run_at_us);
+    table.marks.settle();
+    table.found_nothing = done.claimed.empty() && done.taken.empty() && done.limited.empty();
+    table.pacer.claimed(plan->moment, now, answers, state_.random.unit());
   }
-  if (plan->sweep) table.marks.swept(now, state_.random.unit());
-  std::vector<ClaimPacer::Answer> answers;
-  for (const ClaimWant& want : plan->wants) {
-    Queue& queue = queues_.find(want.queue)->second;
-    queue.asked -= want.count;
-    queue.prefetch.answered(now - plan->sent);
-    // Stale hints fill a claim without giving a job: what lies behind them must not wait for a poll.
-    const auto hints = taken.find(want.queue);
-    answers.push_back({want.queue, want.count, hints == taken.end() ? 0 : hints->second});
-  }
-  for (const ClaimedJob& job : claimed) table.marks.note(job.job.queue, job.priority, job.hint_run_at_us);
-  table.marks.settle();
-  table.found_nothing = claimed.empty() && taken.empty();
-  table.pacer.claimed(plan->moment, now, answers, state_.random.unit());
-  found_something_ = found_something_ || !claimed.empty();
-  accept(plan->table, plan->node.epoch, std::move(claimed));
+  found_something_ = found_something_ || !done.claimed.empty() || !done.limited.empty();
+  // Those with permits first: others may wait here for a slot, they may not.
+  accept(plan->table, plan->node.epoch, std::move(done.limited));
+  accept(plan->table, plan->node.epoch, std::move(done.claimed));
   if (short_ && table.pacer.idle()) short_();
 }
 
 void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
   Table& table = tables_[plan->table];
-  state_.tables[plan->table]->ledger.unknown(plan->token);
-  for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked -= want.count;
+  const Mono now = state_.clock.mono();
+  for (const std::int64_t token : plan->limited_tokens) state_.tables[plan->table]->ledger.unknown(token);
+  for (const LimitedWant& want : plan->limited) {
+    queues_.find(want.queue)->second.asked -= want.count;
+    table.limited.refused(want, now);
+  }
   table.found_nothing = false;
-  table.pacer.failed(state_.clock.mono(), state_.random.unit());
+  if (!plan->wants.empty()) {
+    state_.tables[plan->table]->ledger.unknown(plan->token);
+    for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked -= want.count;
+    table.pacer.failed(now, state_.random.unit());
+  }
   claim_failed(error);
 }
 
@@ -211,7 +234,7 @@ void Claimer::take_in(std::size_t table, std::int64_t epoch, std::vector<Claimed
       hand_back({table, std::move(job), now});
     } else if (state_.registry.find(job.job.job_type) == nullptr) {
       unserved_.emplace_back(table, std::move(job.job));
-    } else if (job.job.crashes > 0 && state_.slots.free(job.job.queue) > 0) {
+    } else if ((job.job.crashes > 0 || job.limited) && state_.slots.free(job.job.queue) > 0) {
       state_.slots.take(job.job.queue);  // kept for it: not for those who wait here already
       executor_.start(table, std::move(job));
     } else if (may_start_at_once(job.job.queue)) {

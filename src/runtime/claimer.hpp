@@ -7,11 +7,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "base/service.hpp"
 #include "queue/claim_pacer.hpp"
+#include "queue/limited_pacer.hpp"
 #include "queue/prefetch.hpp"
 #include "queue/suspect_pacer.hpp"
 #include "queue/watermarks.hpp"
@@ -28,7 +31,9 @@ struct ClaimPlan {
   std::size_t table = 0;
   std::int64_t token = 0;
   NodeIdentity node;
-  std::vector<ClaimWant> wants;
+  std::vector<ClaimWant> wants;  ///< none: then of limited jobs alone
+  std::vector<LimitedWant> limited;
+  std::vector<std::int64_t> limited_tokens;
   bool sweep = false;  ///< without marks
   Mono sent{};
   ClaimPacer::Moment moment = 0;
@@ -66,6 +71,10 @@ class Claimer final : public Service {
   void forget_local();
   /// The node stops: what has not started goes back.
   void hand_back_local();
+  /// There may be other rules about limits than before.
+  void limits_changed();
+  /// An end has given permits back, and they went to nobody.
+  void permits_freed(std::size_t table, std::string_view queue);
   /// Other queues are paused than before: what waits here of them goes back.
   void pauses_changed();
   const LocalJobs& local() const { return local_; }
@@ -86,15 +95,16 @@ class Claimer final : public Service {
   Mono due(std::size_t table) const;
   /// How many jobs a claim of this table would ask for.
   std::size_t room(std::size_t table) const;
-  /// A claim to be sent now; null when none is due.
-  std::unique_ptr<ClaimPlan> plan(std::size_t table);
-  void answered(std::unique_ptr<ClaimPlan> plan, std::vector<ClaimedJob> claimed, const TakenHints& taken);
+  /// A claim to be sent now; null when none is due. `ended`: queues of jobs with permits whose ends go along.
+  std::unique_ptr<ClaimPlan> plan(std::size_t table, const std::set<std::string, std::less<>>& ended);
+  void answered(std::unique_ptr<ClaimPlan> plan, Exchanged done);
   void refused(std::unique_ptr<ClaimPlan> plan, const Error& error);
 
  private:
   struct Table {
-    Table(ClaimPacer p) : pacer(std::move(p)), marks(Watermarks::Options{}) {}
+    Table(ClaimPacer p, LimitedPacer l) : pacer(std::move(p)), limited(std::move(l)), marks(Watermarks::Options{}) {}
     ClaimPacer pacer;
+    LimitedPacer limited;
     Watermarks marks;
     bool found_nothing = false;
   };
@@ -117,12 +127,17 @@ class Claimer final : public Service {
   bool may_start_at_once(const std::string& queue) const;
   void hand_back(LocalJob job);
   std::size_t room_of(const std::string& queue, const Queue& state) const;
+  std::size_t free_of(const std::string& queue, const Queue& state) const;
+  Mono limited_due(std::size_t table) const;
+  void add_limited(ClaimPlan& plan, bool others, const std::set<std::string, std::less<>>& ended);
+  void answered_limited(const ClaimPlan& plan, Exchanged& done);
   std::vector<ClaimWant> wants(std::size_t table, bool sweep) const;
   std::vector<ClaimWant> free_slots() const;
   bool rescued_wait() const { return std::find(rescued_due_.begin(), rescued_due_.end(), true) != rescued_due_.end(); }
   std::size_t kept_for_rescued(const Queue& state) const;
   std::vector<std::string> open_queues() const;  ///< served here and not paused
   bool holding() const;
+  static constexpr std::size_t kMostWithPermits = 200;  ///< in one claim
 
   NodeState& state_;
   Executor& executor_;

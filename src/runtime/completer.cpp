@@ -138,6 +138,18 @@ void Completer::add_to(Exchange& exchange, const Batch& batch) const {
   exchange.node = state_.identity;
 }
 
+std::set<std::string, std::less<>> Completer::queues_with_permits(const Batch& batch) const {
+  std::set<std::string, std::less<>> queues;
+  const ClaimLedger& ledger = state_.tables[batch.table]->ledger;
+  if (!ledger.any_permits()) return queues;
+  for (const auto* items : {&batch.completed, &batch.ended}) {
+    for (const Item& item : *items) {
+      if (ledger.has_permits(item.ended.job.claim_token)) queues.insert(item.ended.job.queue);
+    }
+  }
+  return queues;
+}
+
 void Completer::leave(const Batch& batch) {
   batches_.erase(&batch);
   buffers_[batch.table].on_the_way -= batch.size();
@@ -279,7 +291,7 @@ void Completer::settle(std::size_t table, std::vector<Item> batch, const std::ve
   ClaimLedger& ledger = state_.tables[table]->ledger;
   for (Item& item : batch) {
     const std::int64_t token = item.ended.job.claim_token;
-    ledger.ended(token, 1, std::find(dropped.begin(), dropped.end(), token) != dropped.end());
+    ledger.ended(token, 1, std::binary_search(dropped.begin(), dropped.end(), token));
     if (all_ours || ours.contains(item.ended.job.id)) {
       report(table, item.ended);
       if (item.ended.ending.delay > 0ms && parked_) parked_(item.ended.ending.delay);

@@ -63,6 +63,8 @@ class Completer final : public Service {
   /// May be empty.
   std::unique_ptr<Batch> take(std::size_t table);
   void add_to(Exchange& exchange, const Batch& batch) const;
+  /// Queues of jobs in the batch that hold permits.
+  std::set<std::string, std::less<>> queues_with_permits(const Batch& batch) const;
   void written(std::unique_ptr<Batch> batch, const Exchanged& done);
   /// Nothing of it was written, or its answer was lost (error.outcome_unknown()).
   void refused(std::unique_ptr<Batch> batch, const DbError& error);

@@ -19,6 +19,7 @@ struct Exchanger::Load {
   std::size_t table = 0;
   std::unique_ptr<Completer::Batch> batch;
   std::unique_ptr<ClaimPlan> plan;
+  std::set<std::string, std::less<>> permits_of;  ///< queues whose jobs give permits back with these ends
   explicit operator bool() const { return (batch && batch->size() > 0) || plan; }
 };
 
@@ -37,6 +38,7 @@ class Exchanger::Lane final : public Service {
 
  private:
   asio::awaitable<void> carry();
+  void hand_over(Exchange& what) const;
   asio::awaitable<void> send_ends(std::optional<DbError>& error);
   asio::awaitable<void> claim_around();
   void give_back();
@@ -94,7 +96,8 @@ Exchanger::Load Exchanger::gather(Lane& lane) {
     next_table_ = (table + 1) % state_.tables.size();
     load.table = table;
     load.batch = completer_.take(table);
-    load.plan = claimer_.plan(table);
+    load.permits_of = completer_.queues_with_permits(*load.batch);
+    load.plan = claimer_.plan(table, load.permits_of);
     return load;
   }
   return load;
@@ -150,7 +153,11 @@ asio::awaitable<void> Exchanger::Lane::carry() {
     what.token = load_.plan->token;
     what.node = load_.plan->node;
     what.wants = load_.plan->wants;
+    what.limited = load_.plan->limited;
+    what.limited_tokens = load_.plan->limited_tokens;
+    if (!what.limited.empty()) hand_over(what);
   }
+  const std::size_t handed = what.handed.size();
   const bool ends = load_.batch->size() > 0;
   const bool claims = load_.plan != nullptr;
   const bool fused = what.fused();
@@ -162,7 +169,11 @@ asio::awaitable<void> Exchanger::Lane::carry() {
     if (ends) ROWCREW_FAULT_POINT("finish.committed");
     if (claims) ROWCREW_FAULT_POINT("claim.committed");
     exchanger_.completer_.written(std::move(load_.batch), done);
-    if (claims) exchanger_.claimer_.answered(std::move(load_.plan), std::move(done.claimed), done.taken);
+    const bool left = handed == 0 || done.limited.size() < handed;
+    for (const std::string& queue : load_.permits_of) {
+      if (left) exchanger_.claimer_.permits_freed(load_.table, queue);
+    }
+    if (claims) exchanger_.claimer_.answered(std::move(load_.plan), std::move(done));
     co_return;
   }
   // One part was refused and took the others along: each by itself.
@@ -178,6 +189,16 @@ asio::awaitable<void> Exchanger::Lane::carry() {
   if (load_.plan) exchanger_.claimer_.refused(std::move(load_.plan), *error);
 }
 
+/// Claims that end here and whose jobs hold permits are left to the claim that follows.
+void Exchanger::Lane::hand_over(Exchange& what) const {
+  const ClaimLedger& ledger = exchanger_.state_.tables[load_.table]->ledger;
+  for (std::vector<std::int64_t>* drop : {&what.completed_drop, &what.ended_drop}) {
+    const auto kept = std::stable_partition(drop->begin(), drop->end(), [&](std::int64_t token) { return !ledger.has_permits(token); });
+    what.handed.insert(what.handed.end(), kept, drop->end());
+    drop->erase(kept, drop->end());
+  }
+}
+
 asio::awaitable<void> Exchanger::Lane::send_ends(std::optional<DbError>& error) {
   Exchange what;
   exchanger_.completer_.add_to(what, *load_.batch);
@@ -190,13 +211,16 @@ asio::awaitable<void> Exchanger::Lane::claim_around() {
   TableState& table = *exchanger_.state_.tables[load_.table];
   ClaimPlan& plan = *load_.plan;
   table.ledger.unknown(plan.token);
+  if (plan.wants.empty()) {  // of limited jobs alone: tried again by itself
+    exchanger_.claimer_.refused(std::move(load_.plan), DbError(ErrorClass::transient, "55P03", "rows are locked", false, false));
+    co_return;
+  }
   plan.token = exchanger_.state_.new_token();
   table.ledger.sending(plan.token);
-  std::vector<ClaimedJob> claimed;
-  TakenHints taken;
+  Exchanged done;
   std::optional<DbError> error;
   try {
-    claimed = co_await table.table.claim_unlocked(plan.token, plan.node, plan.wants, &taken);
+    done.claimed = co_await table.table.claim_unlocked(plan.token, plan.node, plan.wants, &done.taken);
   } catch (const DbError& e) {
     error = e;
   } catch (const TransientError& e) {
@@ -205,7 +229,7 @@ asio::awaitable<void> Exchanger::Lane::claim_around() {
   if (error) {
     exchanger_.claimer_.refused(std::move(load_.plan), *error);
   } else {
-    exchanger_.claimer_.answered(std::move(load_.plan), std::move(claimed), taken);
+    exchanger_.claimer_.answered(std::move(load_.plan), std::move(done));
   }
 }
 

@@ -153,8 +153,16 @@ void Heartbeat::know_fleet(std::size_t others, std::set<std::string> served) {
 asio::awaitable<void> Heartbeat::reread_settings() {
   const Rows paused = co_await state_.db.query(sql::node_settings, Params{});
   std::set<std::string, std::less<>> now_paused;
-  for (std::size_t i = 0; i < paused.size(); ++i) now_paused.emplace(paused.text(i, 0));
-  const bool changed = now_paused != state_.paused;
+  bool limits = false;
+  for (std::size_t i = 0; i < paused.size(); ++i) {
+    if (paused.is_null(i, 0)) {
+      limits = true;
+    } else {
+      now_paused.emplace(paused.text(i, 0));
+    }
+  }
+  const bool changed = now_paused != state_.paused || limits != state_.limits;
+  state_.limits = limits;
   state_.paused = std::move(now_paused);
   if (state_.clock.mono() >= next_job_types_) {
     // A node that has done nothing is told of new policies, and has no use for new ports.

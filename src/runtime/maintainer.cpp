@@ -58,6 +58,14 @@ asio::awaitable<void> Maintainer::audit_pieces() {
   const Mono began = state_.clock.mono();
   changed_ = false;
   for (std::size_t table = 0; table < state_.tables.size(); ++table) co_await audit_piece(table);
+  if (state_.limits && began >= next_keys_) {
+    next_keys_ = began + 1min;
+    const Rows wrong = co_await state_.db.query(sql::node_forget_keys, Params{});
+    if (wrong.integer(0, 0) > 0) {
+      state_.log.error(event::kHintHealed, {{"keys", wrong.integer(0, 0)}},
+                       "permits of limits did not add up: they were put right. Were claims removed past the triggers?");
+    }
+  }
   audit_took_ = state_.clock.mono() - began;
   if (state_.clock.mono() < next_forget_) co_return;
   next_forget_ = state_.clock.mono() + 1h;

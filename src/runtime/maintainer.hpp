@@ -40,6 +40,7 @@ class Maintainer final : public Service {
   std::vector<std::int64_t> clean_pages_;  ///< walked without a find since the table last changed
   bool changed_ = true;
   MonoClock::duration audit_took_{};
+  Mono next_keys_{};
   Mono next_forget_{};
 };
 

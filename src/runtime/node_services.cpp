@@ -27,7 +27,10 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
     } else if (channel == "rowcrew_fan") {
       if (!services.state.leader) services.claimer.wake();
     } else {
-      if (payload == "policies") services.heartbeat.policies_changed();
+      if (payload == "policies") {
+        services.heartbeat.policies_changed();
+        services.claimer.limits_changed();
+      }
       services.control.wake();
       services.cancellation.wake();
       services.pauses.wake();

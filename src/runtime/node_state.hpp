@@ -60,6 +60,7 @@ struct NodeState final : LeaseView {
   Statistics statistics;
   JobTypes job_types;
   std::set<std::string, std::less<>> paused;  ///< queues
+  bool limits = false;                        ///< there are rules about limits
 
   NodeIdentity identity;             ///< node_id 0: not registered (any more)
   std::optional<LeaseKeeper> lease;  ///< of this registration

@@ -1,0 +1,195 @@
+-- 0016: limits and rates: how many jobs of a kind may run at once, how many may start per time.
+-- A job that a rule is about is not filed as ready: it waits in <table>_limited, in the group of jobs
+-- with the same keys. Whoever claims from a group takes a permit of each of its keys in the same
+-- transaction and writes them into the claim row; the end of that row gives them back. Producers read
+-- the rules and nothing else: no key, no permit, no count.
+
+CREATE TABLE rowcrew.job_limit (
+  name        text     COLLATE "C" PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9_.-]{0,62}$'),
+  queue       text     COLLATE "C",
+  job_type    text,
+  keyed_by    text,
+  max_running integer  CHECK (max_running BETWEEN 0 AND 1000000),
+  units       integer  CHECK (units BETWEEN 1 AND 1000000000),
+  per         interval CHECK (per BETWEEN interval '10 ms' AND interval '366 days'),
+  burst       integer  CHECK (burst BETWEEN 1 AND 1000000000),
+  weight      text,
+  set_by      text     NOT NULL DEFAULT session_user,
+  set_at      timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  CONSTRAINT running_or_rate CHECK (max_running IS NULL OR units IS NULL),
+  CONSTRAINT units_per CHECK ((units IS NULL) = (per IS NULL)),
+  CONSTRAINT burst_of_rate CHECK (burst IS NULL OR units IS NOT NULL),
+  CONSTRAINT weight_of_rate CHECK (weight IS NULL OR units IS NOT NULL)
+);
+COMMENT ON TABLE rowcrew.job_limit IS
+  'Rules about jobs: of a queue, of a job type, of both, or (neither) of all. Set by limit_set(), which moves what waits.';
+COMMENT ON COLUMN rowcrew.job_limit.keyed_by IS
+  'Null: one key for all of them. Else a key per value: tenant, provider (processing_jobs) or payload.<path>. A job without a value is not limited.';
+COMMENT ON COLUMN rowcrew.job_limit.max_running IS 'At most so many run at once per key, in the whole fleet.';
+COMMENT ON COLUMN rowcrew.job_limit.units IS
+  'So many units may start per key within any span of "per" (a sliding window) or, with burst, flow into a bucket that holds burst.';
+COMMENT ON COLUMN rowcrew.job_limit.weight IS 'The units of a job: payload.<path>, a whole number. Null, or no such value: 1. At most what the rule allows at once.';
+COMMENT ON CONSTRAINT running_or_rate ON rowcrew.job_limit IS 'A rule with neither is a lane: it limits nothing until it, or one of its keys, is paused.';
+
+CREATE TABLE rowcrew.limit_key (
+  key       text        COLLATE "C" PRIMARY KEY,
+  held      integer     NOT NULL DEFAULT 0,
+  level     double precision,
+  filled_at timestamptz
+) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE rowcrew.limit_key IS
+  'One row per key in use, locked by whoever takes permits. Permits out are held less the rows of limit_freed; no row: none are out.';
+
+CREATE TABLE rowcrew.limit_freed (
+  key text COLLATE "C" NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX ON rowcrew.limit_freed (key);
+COMMENT ON TABLE rowcrew.limit_freed IS
+  'Permits that came back. Rows of their own, so that whoever ends a job waits for no key and no two ends for each other.';
+
+CREATE TABLE rowcrew.limit_start (
+  key   text        COLLATE "C" NOT NULL,
+  at    timestamptz NOT NULL,
+  units integer     NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX ON rowcrew.limit_start (key, at);
+COMMENT ON TABLE rowcrew.limit_start IS 'What started when, of sliding windows; removed when no window reaches so far back.';
+
+-- The keys of a job in order, what it takes of each, and the group of jobs with the same ones.
+CREATE TYPE rowcrew.job_keys AS (grp text, keys text[], units integer[]);
+
+-- What a path of a rule gives, null when the job has no such value. A long value stands under its hash.
+CREATE FUNCTION rowcrew.limit_value(p_by text, p_tenant text, p_provider text, p_payload jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN length(v.value) > 100 THEN 'md5-' || md5(v.value) ELSE v.value END
+  FROM (SELECT CASE p_by WHEN 'tenant' THEN p_tenant WHEN 'provider' THEN p_provider
+               ELSE p_payload #>> (string_to_array(p_by, '.'))[2:] END AS value) v
+$$;
+
+-- Null: no rule is about such a job.
+CREATE FUNCTION rowcrew.keys_of(p_queue text, p_type text, p_tenant text, p_provider text, p_payload jsonb) RETURNS rowcrew.job_keys
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  k rowcrew.job_keys;
+  r rowcrew.job_limit;
+  v_value text;
+BEGIN
+  FOR r IN SELECT * FROM rowcrew.job_limit x ORDER BY x.name LOOP  -- few, and a value never sorts across names
+    CONTINUE WHEN r.queue <> p_queue OR r.job_type <> p_type;
+    IF r.keyed_by IS NOT NULL THEN
+      v_value := rowcrew.limit_value(r.keyed_by, p_tenant, p_provider, p_payload);
+      CONTINUE WHEN v_value IS NULL;
+      k.keys := k.keys || (r.name || ':' || v_value);
+    ELSE
+      k.keys := k.keys || r.name;
+    END IF;
+    IF r.weight IS NULL THEN
+      k.units := k.units || 1;
+    ELSE
+      v_value := rowcrew.limit_value(r.weight, p_tenant, p_provider, p_payload);
+      k.units := k.units || CASE WHEN v_value ~ '^[0-9]{1,9}$' THEN greatest(1, least(v_value::integer, coalesce(r.burst, r.units))) ELSE 1 END;
+    END IF;
+  END LOOP;
+  k.grp := k.keys::text;
+  RETURN k;
+END $$;
+
+ALTER TABLE rowcrew.job_queue_claim ADD COLUMN queue text COLLATE "C", ADD COLUMN grp text COLLATE "C", ADD COLUMN keys text[];
+ALTER TABLE rowcrew.processing_jobs_claim ADD COLUMN queue text COLLATE "C", ADD COLUMN grp text COLLATE "C", ADD COLUMN keys text[];
+COMMENT ON COLUMN rowcrew.job_queue_claim.keys IS 'Keys of which the one job of this claim holds a permit. Deleting the row gives them back.';
+COMMENT ON COLUMN rowcrew.job_queue_claim.grp IS 'The group that its permits may be handed over in. Null: they cannot be.';
+
+CREATE FUNCTION rowcrew.free_permits() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  INSERT INTO rowcrew.limit_freed (key) SELECT unnest(OLD.keys);
+  RETURN NULL;
+END $$;
+
+-- Files jobs that wait and are due by what they are now: behind their rules, or as ready.
+CREATE FUNCTION rowcrew.file_due(p_table text, p_ids uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+  EXECUTE format($q$
+    WITH j AS MATERIALIZED (
+      SELECT q.id, q.priority, q.queue, q.crashes, rowcrew.keys_of(q.queue, %3$s) AS k FROM unnest($1) AS x (id) JOIN rowcrew.%1$I q ON q.id = ANY (ARRAY[x.id])
+      WHERE q.status IN ('pending', 'retrying') AND q.crashes < 2
+    ), l AS (
+      INSERT INTO rowcrew.%2$I (run_at, id, priority, queue, grp, keys, units)
+      SELECT rowcrew.clock_now(), id, priority, queue, (k).grp, (k).keys, (k).units FROM j WHERE (k).grp IS NOT NULL
+    ), p AS (
+      INSERT INTO rowcrew.%5$I (run_at, id, priority, queue, reason)
+      SELECT rowcrew.clock_now(), id, priority, queue, 'rescued' FROM j WHERE (k).grp IS NULL AND crashes > 0
+    )
+    INSERT INTO rowcrew.%4$I (run_at, id, priority, queue)
+    SELECT rowcrew.clock_now(), id, priority, queue FROM j WHERE (k).grp IS NULL AND crashes = 0$q$,
+    p_table, p_table || '_limited', rowcrew.key_columns(p_table, 'q'), p_table || '_ready', p_table || '_parked') USING p_ids;
+END $$;
+
+-- What keys_of() is told of a row, as text for EXECUTE.
+CREATE FUNCTION rowcrew.key_columns(p_table text, p_row text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE p_table WHEN 'job_queue' THEN format('%1$s.job_type, %1$s.tenant, NULL, %1$s.payload', p_row)
+         ELSE format('%1$s.type, %1$s.tenant, %1$s.provider, %1$s.inputs', p_row) END
+$$;
+
+DO $$
+DECLARE
+  v_table text;
+BEGIN
+  FOREACH v_table IN ARRAY ARRAY['job_queue', 'processing_jobs'] LOOP
+    EXECUTE format($t$
+      CREATE TABLE rowcrew.%1$I (
+        run_at timestamptz NOT NULL, id uuid NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL,
+        grp text COLLATE "C" NOT NULL, keys text[] NOT NULL, units integer[] NOT NULL
+      ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+              autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off)$t$, v_table || '_limited');
+    EXECUTE format('CREATE INDEX ON rowcrew.%I (queue, grp, priority, run_at)', v_table || '_limited');
+    EXECUTE format('COMMENT ON TABLE rowcrew.%I IS ''Hints: what is due and waits for permits. Nobody but rowcrew writes here.''', v_table || '_limited');
+    EXECUTE format('CREATE TRIGGER rowcrew_wake AFTER INSERT ON rowcrew.%I FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake(%L)', v_table || '_limited', v_table);
+    EXECUTE format('ALTER TABLE rowcrew.%I ENABLE ALWAYS TRIGGER rowcrew_wake', v_table || '_limited');
+    EXECUTE format('CREATE TRIGGER rowcrew_free AFTER DELETE ON rowcrew.%I FOR EACH ROW WHEN (OLD.keys IS NOT NULL)'
+                   ' EXECUTE FUNCTION rowcrew.free_permits()', v_table || '_claim');
+    EXECUTE format('ALTER TABLE rowcrew.%I ENABLE ALWAYS TRIGGER rowcrew_free', v_table || '_claim');
+    EXECUTE format($t$
+      CREATE OR REPLACE FUNCTION rowcrew.%1$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+      BEGIN
+        DELETE FROM rowcrew.%2$I WHERE keys IS NOT NULL;  -- gives the permits back
+        TRUNCATE rowcrew.%3$I, rowcrew.%4$I, rowcrew.%5$I, rowcrew.%2$I;
+        DELETE FROM rowcrew.job_unique WHERE job_table = TG_TABLE_NAME;
+        RETURN NULL;
+      END $f$ $t$, v_table || '_empty', v_table || '_claim', v_table || '_ready', v_table || '_parked', v_table || '_limited');
+    PERFORM rowcrew.keep_hints(v_table);
+  END LOOP;
+END $$;
+
+-- Puts keys right whose permits do not add up: claims that were removed past their trigger (a restore,
+-- replication) gave nothing back. Every move of a permit is one transaction, so within one snapshot a
+-- difference is a fault, and it stays the same whatever happens meanwhile. Then removes what nothing
+-- needs: keys without permits out and with a full bucket, starts beyond every window.
+-- Returns how many keys were wrong.
+CREATE FUNCTION rowcrew.forget_keys() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_wrong bigint;
+BEGIN
+  UPDATE rowcrew.limit_key k SET held = k.held - d.surplus
+  FROM (
+    SELECT x.key, x.held - coalesce(o.out, 0) AS surplus
+    FROM rowcrew.limit_key x
+    LEFT JOIN (SELECT u.key, count(*) AS out FROM (
+                 SELECT unnest(c.keys) AS key FROM rowcrew.job_queue_claim c WHERE c.keys IS NOT NULL
+                 UNION ALL SELECT unnest(c.keys) FROM rowcrew.processing_jobs_claim c WHERE c.keys IS NOT NULL
+                 UNION ALL SELECT f.key FROM rowcrew.limit_freed f) u GROUP BY u.key) o ON o.key = x.key) d
+  WHERE k.key = d.key AND d.surplus <> 0;
+  GET DIAGNOSTICS v_wrong = ROW_COUNT;
+  DELETE FROM rowcrew.limit_start s WHERE s.ctid = ANY (ARRAY(
+    SELECT x.ctid FROM rowcrew.limit_start x LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+    WHERE x.at < rowcrew.clock() - coalesce(r.per, interval '0') - interval '1 minute' LIMIT 10000 FOR UPDATE OF x SKIP LOCKED));
+  DELETE FROM rowcrew.limit_key k WHERE k.ctid = ANY (ARRAY(
+    SELECT x.ctid FROM rowcrew.limit_key x LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+    WHERE x.held = 0 AND NOT EXISTS (SELECT FROM rowcrew.limit_freed f WHERE f.key = x.key)
+      AND NOT EXISTS (SELECT FROM rowcrew.limit_start s WHERE s.key = x.key)
+      AND (r.burst IS NULL OR x.level IS NULL
+           OR x.level + r.units * extract(epoch FROM rowcrew.clock() - x.filled_at) / extract(epoch FROM r.per) >= r.burst)
+    LIMIT 1000 FOR UPDATE OF x SKIP LOCKED));
+  RETURN v_wrong;
+END $$;
+
+UPDATE rowcrew.meta SET schema_version = 16;

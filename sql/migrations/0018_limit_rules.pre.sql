@@ -1,0 +1,165 @@
+-- 0018: setting and removing limits.
+
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.job_limit
+  FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.announce_policies();
+
+-- Moves what waits in a table to where its rules say now: out of ready what a rule is about, back what none is.
+CREATE FUNCTION rowcrew.refile_limited(p_table text, p_queue text, p_type text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+  v_moved uuid[];
+BEGIN
+  EXECUTE format($q$
+    WITH r AS (
+      DELETE FROM rowcrew.%2$I r USING rowcrew.%1$I q
+      WHERE q.id = r.id AND ($1 IS NULL OR r.queue = $1) AND ($2 IS NULL OR q.%4$I = $2) RETURNING r.id
+    ), l AS (
+      DELETE FROM rowcrew.%3$I l USING rowcrew.%1$I q
+      WHERE q.id = l.id AND ($1 IS NULL OR l.queue = $1) AND ($2 IS NULL OR q.%4$I = $2) RETURNING l.id
+    )
+    SELECT coalesce(array_agg(x.id), '{}') FROM (SELECT id FROM r UNION ALL SELECT id FROM l) x$q$,
+    p_table, p_table || '_ready', p_table || '_limited', CASE p_table WHEN 'job_queue' THEN 'job_type' ELSE 'type' END)
+  USING p_queue, p_type INTO v_moved;
+  PERFORM rowcrew.file_due(p_table, v_moved);
+  RETURN cardinality(v_moved);
+END $$;
+
+-- Whether a path leads anywhere: among the last jobs that the rule would be about. Nothing is said of a kind that never had a job.
+CREATE FUNCTION rowcrew.limit_path_known(p_path text, p_queue text, p_type text) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  SELECT coalesce(bool_or(x.known), true) FROM (
+    (SELECT rowcrew.limit_value(p_path, q.tenant, NULL, q.payload) IS NOT NULL AS known FROM rowcrew.job_queue q
+     WHERE (p_queue IS NULL OR q.queue = p_queue) AND (p_type IS NULL OR q.job_type = p_type) ORDER BY q.id DESC LIMIT 1000)
+    UNION ALL
+    (SELECT rowcrew.limit_value(p_path, q.tenant, q.provider, q.inputs) IS NOT NULL FROM rowcrew.processing_jobs q
+     WHERE (p_queue IS NULL OR q.queue = p_queue) AND (p_type IS NULL OR q.type = p_type) ORDER BY q.id DESC LIMIT 1000)) x
+$$;
+
+-- Sets a rule anew or changes it. A change of its numbers holds from the next claim on; when it becomes
+-- about other jobs, those that wait are moved in this transaction. Jobs of a transaction that was open
+-- meanwhile may still be filed by the rules that it saw.
+CREATE FUNCTION rowcrew.limit_set(p_name text, p_queue text DEFAULT NULL, p_type text DEFAULT NULL, p_by text DEFAULT NULL,
+                                  p_running integer DEFAULT NULL, p_units integer DEFAULT NULL, p_per interval DEFAULT NULL,
+                                  p_burst integer DEFAULT NULL, p_weight text DEFAULT NULL)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET jit = off AS $$
+DECLARE
+  c_path constant text := '^payload(\.[A-Za-z0-9_-]{1,63}){1,8}$';
+  v_before rowcrew.job_limit;
+  v_after rowcrew.job_limit;
+  v_moved bigint := 0;
+BEGIN
+  IF coalesce(p_name, '') !~ '^[a-z][a-z0-9_.-]{0,62}$' THEN
+    PERFORM rowcrew.refuse('name', p_name, 'a letter, then up to 62 of a-z, 0-9, "_", "." and "-"');
+  ELSIF length(p_queue) NOT BETWEEN 1 AND 63 THEN
+    PERFORM rowcrew.refuse('queue', left(p_queue, 80), '1 to 63 characters');
+  ELSIF length(p_type) NOT BETWEEN 1 AND 100 THEN
+    PERFORM rowcrew.refuse('type', left(p_type, 120), '1 to 100 characters');
+  ELSIF p_by NOT IN ('tenant', 'provider') AND p_by !~ c_path THEN
+    PERFORM rowcrew.refuse('by', p_by, 'tenant, provider or payload.<field>');
+  ELSIF p_weight !~ c_path THEN
+    PERFORM rowcrew.refuse('weight', p_weight, 'payload.<field>');
+  ELSIF p_running NOT BETWEEN 0 AND 1000000 THEN
+    PERFORM rowcrew.refuse('running', p_running::text, '0 to 1000000');
+  ELSIF p_units NOT BETWEEN 1 AND 1000000000 THEN
+    PERFORM rowcrew.refuse('units', p_units::text, '1 to 1000000000');
+  ELSIF p_per NOT BETWEEN interval '10 ms' AND interval '366 days' THEN
+    PERFORM rowcrew.refuse('per', p_per::text, '10 ms to 366 days');
+  ELSIF p_burst NOT BETWEEN 1 AND 1000000000 THEN
+    PERFORM rowcrew.refuse('burst', p_burst::text, '1 to 1000000000');
+  ELSIF p_running IS NOT NULL AND p_units IS NOT NULL THEN
+    PERFORM rowcrew.refuse('running', p_running::text, 'no units beside it: a limit of its own for the rate');
+  ELSIF p_units IS NULL AND coalesce(p_per::text, p_burst::text, p_weight) IS NOT NULL THEN
+    PERFORM rowcrew.refuse('units', NULL, 'how many, where per, burst or weight are given');
+  ELSIF p_units IS NOT NULL AND p_per IS NULL THEN
+    PERFORM rowcrew.refuse('per', NULL, 'a span of time, where units are given');
+  ELSIF p_by IS NOT NULL AND NOT rowcrew.limit_path_known(p_by, p_queue, p_type) THEN
+    PERFORM rowcrew.refuse('by', p_by, 'a value that one of the last 1000 such jobs has');
+  ELSIF p_weight IS NOT NULL AND NOT rowcrew.limit_path_known(p_weight, p_queue, p_type) THEN
+    PERFORM rowcrew.refuse('weight', p_weight, 'a value that one of the last 1000 such jobs has');
+  END IF;
+  SELECT * INTO v_before FROM rowcrew.job_limit r WHERE r.name = p_name FOR UPDATE;
+  INSERT INTO rowcrew.job_limit AS r (name, queue, job_type, keyed_by, max_running, units, per, burst, weight)
+  VALUES (p_name, p_queue, p_type, p_by, p_running, p_units, p_per, p_burst, p_weight)
+  ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, job_type = excluded.job_type, keyed_by = excluded.keyed_by, max_running = excluded.max_running,
+    units = excluded.units, per = excluded.per, burst = excluded.burst, weight = excluded.weight, set_by = excluded.set_by, set_at = excluded.set_at
+  RETURNING * INTO v_after;
+  IF (v_before.name, v_before.queue, v_before.job_type, v_before.keyed_by, v_before.weight)
+     IS DISTINCT FROM (v_after.name, v_after.queue, v_after.job_type, v_after.keyed_by, v_after.weight) THEN
+    IF v_before.name IS NOT NULL AND (v_before.queue, v_before.job_type) IS DISTINCT FROM (p_queue, p_type) THEN
+      v_moved := rowcrew.refile_limited('job_queue', v_before.queue, v_before.job_type) + rowcrew.refile_limited('processing_jobs', v_before.queue, v_before.job_type);
+    END IF;
+    v_moved := v_moved + rowcrew.refile_limited('job_queue', p_queue, p_type) + rowcrew.refile_limited('processing_jobs', p_queue, p_type);
+  END IF;
+  PERFORM rowcrew.write_audit('limit.set', 'limit ' || p_name, jsonb_build_object('before', to_jsonb(v_before), 'after', to_jsonb(v_after), 'moved', v_moved));
+  RETURN v_moved;
+END $$;
+COMMENT ON FUNCTION rowcrew.limit_set(text, text, text, text, integer, integer, interval, integer, text) IS
+  'Jobs of p_queue and p_type (null: any), one key per p_by (null: one for all): at most p_running at once, or p_units per p_per. Returns how many waiting jobs were moved.';
+
+-- False: there was none.
+CREATE FUNCTION rowcrew.limit_remove(p_name text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET jit = off AS $$
+DECLARE
+  v_before rowcrew.job_limit;
+BEGIN
+  DELETE FROM rowcrew.job_limit r WHERE r.name = p_name RETURNING * INTO v_before;
+  IF v_before.name IS NULL THEN
+    RETURN false;
+  END IF;
+  PERFORM rowcrew.refile_limited('job_queue', v_before.queue, v_before.job_type), rowcrew.refile_limited('processing_jobs', v_before.queue, v_before.job_type);
+  PERFORM rowcrew.write_audit('limit.remove', 'limit ' || p_name, jsonb_build_object('before', to_jsonb(v_before), 'after', NULL));
+  RETURN true;
+END $$;
+
+-- Of a due job: which of its keys has no room. Null: none, or no rule is about it.
+CREATE FUNCTION rowcrew.why_limited(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+  k record;
+  r rowcrew.job_limit;
+  s rowcrew.limit_key;
+  p record;
+  v_used bigint;
+  v_until timestamptz;
+  v_jobs uuid[];
+  v_level double precision;
+BEGIN
+  IF NOT EXISTS (SELECT FROM rowcrew.job_limit) THEN
+    RETURN NULL;
+  END IF;
+  FOR k IN EXECUTE format('SELECT u.key, u.units FROM (SELECT (rowcrew.keys_of(q.queue, %s)).* FROM rowcrew.%I q WHERE q.id = $1) x, unnest(x.keys, x.units) AS u (key, units)',
+                          rowcrew.key_columns(j.job_table, 'q'), j.job_table) USING j.id LOOP
+    SELECT * INTO r FROM rowcrew.job_limit x WHERE x.name = split_part(k.key, ':', 1);
+    SELECT x.reason, x.paused_by, x.since, x.until INTO p FROM rowcrew.pause x
+    WHERE x.scope = 'key' AND x.name IN (k.key, r.name) AND (x.until IS NULL OR x.until > rowcrew.clock()) ORDER BY x.until DESC NULLS FIRST LIMIT 1;
+    IF FOUND THEN
+      RETURN rowcrew.because(j, 'paused', format('key %s is paused by %s since %s%s%s', k.key, p.paused_by, rowcrew.say_time(p.since),
+        coalesce(' until ' || rowcrew.say_time(p.until), ', until it is resumed'), coalesce(': ' || p.reason, '')), p.until,
+        jsonb_build_object('scope', 'key', 'name', k.key, 'paused_by', p.paused_by, 'since', p.since, 'pause_reason', p.reason));
+    END IF;
+    SELECT * INTO s FROM rowcrew.limit_key x WHERE x.key = k.key;
+    IF r.max_running IS NOT NULL THEN
+      v_used := coalesce(s.held, 0) - (SELECT count(*) FROM (SELECT FROM rowcrew.limit_freed f WHERE f.key = k.key LIMIT 1000) x);
+      CONTINUE WHEN v_used < r.max_running;
+      -- Some of those that hold it; no index leads there, so only the first pages are looked at.
+      EXECUTE format('SELECT array_agg(x.id) FROM (SELECT c.ids[1] AS id FROM rowcrew.%I c WHERE c.ctid < ''(12,0)'' AND c.keys @> ARRAY[$1] LIMIT 5) x',
+                     j.job_table || '_claim') USING k.key INTO v_jobs;
+      RETURN rowcrew.because(j, 'limit', format('limit %s is full: %s of %s run%s', k.key, v_used, r.max_running,
+        coalesce(', among them ' || array_to_string(v_jobs, ', '), '')), NULL,
+        jsonb_build_object('key', k.key, 'running', v_used, 'max_running', r.max_running, 'jobs', to_jsonb(coalesce(v_jobs, '{}'))));
+    ELSIF r.burst IS NOT NULL THEN
+      v_level := least(r.burst, coalesce(s.level + r.units * extract(epoch FROM rowcrew.clock() - s.filled_at) / extract(epoch FROM r.per), r.burst));
+      CONTINUE WHEN v_level >= k.units;
+      v_until := rowcrew.clock() + r.per * ((k.units - v_level) / r.units);
+    ELSIF r.units IS NOT NULL THEN
+      SELECT min(x.at) FILTER (WHERE x.gone >= k.units - r.units + x.spent) + r.per, max(x.spent) INTO v_until, v_used FROM (
+        SELECT w.at, sum(w.units) OVER (ORDER BY w.at) AS gone, sum(w.units) OVER () AS spent FROM rowcrew.limit_start w
+        WHERE w.key = k.key AND w.at >= rowcrew.clock() - r.per) x;
+      CONTINUE WHEN coalesce(v_used, 0) + k.units <= r.units;
+    ELSE
+      CONTINUE;
+    END IF;
+    RETURN rowcrew.because(j, 'rate', format('rate %s (%s per %s) is spent until %s', k.key, r.units, r.per, rowcrew.say_time(v_until)), v_until,
+                           jsonb_build_object('key', k.key, 'units', r.units, 'per', r.per, 'burst', r.burst, 'needs', k.units));
+  END LOOP;
+  RETURN NULL;
+END $$;
+
+UPDATE rowcrew.meta SET schema_version = 18;

@@ -1,0 +1,2 @@
+-- Once a minute, where there are limits. Returns how many keys had permits that did not add up.
+SELECT rowcrew.forget_keys()

@@ -1,0 +1,101 @@
+// When to look for jobs of one job table that rules about limits are about, and how to share a queue's
+// free slots between them and the others. Pure: told the time and what became of each claim.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <rowcrew/clock.hpp>
+
+#include "queue/job_batch.hpp"
+
+namespace rowcrew {
+
+class LimitedPacer {
+ public:
+  explicit LimitedPacer(const std::vector<std::string>& queues) {
+    for (const std::string& queue : queues) queues_.emplace(queue, Queue{});
+  }
+
+  /// Whether there are rules at all: without any nothing is ever asked for.
+  void rules(bool any, Mono now) {
+    if (any && !rules_) woken(now);
+    rules_ = any;
+  }
+  /// Work was announced, or a key may have room again.
+  void woken(Mono now) {
+    for (auto& [name, queue] : queues_) {
+      queue.due = std::min(queue.due, now);
+      queue.announced = true;
+    }
+  }
+
+  /// Whether such jobs wait in this queue, as far as is known.
+  bool waits(std::string_view queue) const { return rules_ && of(queue).waits; }
+  /// When the groups of this queue are worth a walk; Mono::max() while one is under way, or nothing waits.
+  Mono due(std::string_view queue) const { return rules_ && !of(queue).walking ? of(queue).due : Mono::max(); }
+
+  /// How many of `free` slots to ask for, where other jobs of the queue are asked for as well: halves, of
+  /// which each side has the bigger one in turn.
+  std::size_t share(std::string_view queue, std::size_t free) { return (free + (of(queue).turn++ % 2)) / 2; }
+
+  /// What to send for this queue now; nullopt: nothing. `handed`: ends of such jobs go along, whose
+  /// permits the next ones of their groups may get.
+  std::optional<LimitedWant> want(std::string_view name, std::size_t count, bool handed, Mono now) {
+    Queue& queue = of(name);
+    const bool walk = due(name) <= now;
+    if (!rules_ || count == 0 || !(walk || (handed && queue.waits))) return std::nullopt;
+    if (walk) {
+      queue.walking = true;
+      queue.announced = false;
+    }
+    return LimitedWant{std::string(name), count, queue.cursor, walk};
+  }
+
+  void answered(const LimitedWant& want, const LimitedAnswer& answer, Mono now) {
+    Queue& queue = of(want.queue);
+    if (!want.walk) {
+      if (!answer.look) return;  // says what waits, not when: nobody walked
+      queue.waits = true;
+      return;
+    }
+    queue.walking = false;
+    queue.waits = answer.look.has_value();
+    queue.cursor = answer.cursor;
+    queue.due = answer.look ? now + std::chrono::duration_cast<MonoClock::duration>(*answer.look) : Mono::max();
+    if (queue.announced) queue.due = now;
+  }
+  void refused(const LimitedWant& want, Mono now) {
+    if (!want.walk) return;
+    of(want.queue).walking = false;
+    of(want.queue).due = now + std::chrono::duration_cast<MonoClock::duration>(kAfterError);
+  }
+
+  /// Permits of this queue's jobs came back and went to nobody: jobs of other groups may have them.
+  void permits_freed(std::string_view queue, Mono now) { of(queue).due = std::min(of(queue).due, now); }
+
+ private:
+  static constexpr std::chrono::milliseconds kAfterError{500};
+  struct Queue {
+    Mono due = Mono::max();
+    std::string cursor;
+    unsigned turn = 0;
+    bool waits = false;
+    bool walking = false;    ///< one at a time: two would meet at the same groups
+    bool announced = false;  ///< since the walk under way began
+  };
+  Queue& of(std::string_view name) { return queues_.find(name)->second; }
+  const Queue& of(std::string_view name) const { return queues_.find(name)->second; }
+
+  bool rules_ = false;
+  std::map<std::string, Queue, std::less<>> queues_;
+};
+
+}  // namespace rowcrew

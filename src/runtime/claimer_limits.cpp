@@ -1,0 +1,78 @@
+// The claimer's part in limits: jobs that hold permits go into free slots only, never ahead of them.
+#include <algorithm>
+
+#include "runtime/claimer.hpp"
+
+namespace rowcrew {
+
+std::size_t Claimer::free_of(const std::string& queue, const Queue& state) const {
+  const std::size_t all = state_.slots.free(queue);
+  const std::size_t taken = local_.size(queue) + state.asked + kept_for_rescued(state);
+  return all > taken ? all - taken : 0;
+}
+
+Mono Claimer::limited_due(std::size_t table) const {
+  Mono due = Mono::max();
+  for (const auto& [name, queue] : queues_) {
+    if (state_.paused.contains(name) || free_of(name, queue) == 0) continue;
+    due = std::min(due, tables_[table].limited.due(name));
+  }
+  return due;
+}
+
+/// Where jobs of both sorts may wait each sort gets a half, and nothing is claimed ahead.
+void Claimer::add_limited(ClaimPlan& plan, bool others, const std::set<std::string, std::less<>>& ended) {
+  LimitedPacer& pacer = tables_[plan.table].limited;
+  for (auto& [name, queue] : queues_) {
+    if (state_.paused.contains(name)) continue;
+    std::size_t free = free_of(name, queue);
+    if (others && pacer.waits(name)) {
+      const auto want = std::find_if(plan.wants.begin(), plan.wants.end(), [&](const ClaimWant& w) { return w.queue == name; });
+      if (want != plan.wants.end()) {
+        want->count = std::min(want->count, free - std::min(free, pacer.share(name, free)));
+        free -= want->count;
+        if (want->count == 0) plan.wants.erase(want);
+      }
+    }
+    auto want = pacer.want(name, std::min<std::size_t>(free, kMostWithPermits), ended.contains(name), plan.sent);
+    if (!want) continue;
+    queue.asked += want->count;
+    for (std::size_t i = 0; i < want->count; ++i) {
+      plan.limited_tokens.push_back(state_.new_token());
+      state_.tables[plan.table]->ledger.sending(plan.limited_tokens.back());
+    }
+    plan.limited.push_back(std::move(*want));
+  }
+}
+
+void Claimer::answered_limited(const ClaimPlan& plan, Exchanged& done) {
+  const Mono now = state_.clock.mono();
+  TableState& state = *state_.tables[plan.table];
+  for (const std::int64_t token : plan.limited_tokens) state.ledger.unknown(token);
+  for (const ClaimedJob& job : done.limited) state.ledger.claimed_with_permits(job.job.claim_token);
+  for (const LimitedWant& want : plan.limited) {
+    queues_.find(want.queue)->second.asked -= want.count;
+    const auto answer = std::find_if(done.answers.begin(), done.answers.end(), [&](const LimitedAnswer& a) { return a.queue == want.queue; });
+    if (answer == done.answers.end()) {
+      tables_[plan.table].limited.refused(want, now);  // the claim had to be made without them
+    } else {
+      tables_[plan.table].limited.answered(want, *answer, now);
+    }
+  }
+}
+
+void Claimer::permits_freed(std::size_t table, std::string_view queue) {
+  if (!queues_.contains(queue)) return;
+  tables_[table].limited.permits_freed(queue, state_.clock.mono());
+}
+
+void Claimer::limits_changed() {
+  state_.limits = true;  // the next beat knows
+  for (Table& table : tables_) {
+    table.limited.rules(true, state_.clock.mono());
+    table.limited.woken(state_.clock.mono());
+  }
+  if (due_rung_) due_rung_();
+}
+
+}  // namespace rowcrew
