@@ -10,6 +10,7 @@ Command enqueue_command();
 Command key_command();
 Command listen_command();
 Command migrate_command();
+Command limit_command();
 Command pause_command();
 Command redrive_command();
 Command resume_command();

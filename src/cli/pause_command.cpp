@@ -1,4 +1,4 @@
-// rowcrew pause, rowcrew resume: start nothing of a queue, a job type or a tenant for a while.
+// rowcrew pause, rowcrew resume: start nothing of a queue, job type, tenant or limit key for a while.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +10,7 @@
 #include "base/units.hpp"
 #include "cli/arguments.hpp"
 #include "cli/builtin.hpp"
+#include "cli/run_checked.hpp"
 #include "cli/text_table.hpp"
 #include "sql_queries.hpp"
 
@@ -19,7 +20,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr auto kLongest = std::chrono::hours{24 * 3650};
-const std::vector<std::string> kScopes = {"queue", "type", "tenant"};
+const std::vector<std::string> kScopes = {"queue", "type", "tenant", "key"};
 constexpr std::string_view kPauseText =
     "Nodes start nothing of it until it is resumed, or for as long as --for says; what runs goes\n"
     "on. Takes effect within a second. Without arguments: lists what is paused.";
@@ -28,18 +29,7 @@ std::string checked_scope(const std::string& scope) {
   for (const std::string& known : kScopes) {
     if (scope == known) return scope;
   }
-  throw UsageError(fmt::format("SCOPE: {}, expected queue, type or tenant", shown(scope)));
-}
-
-/// A value that the function refused is the user's mistake, and its message names the field.
-template <class Work>
-void run_checked(const PoolOptions& connection, Work work) {
-  try {
-    run_once(connection, TxMode::autocommit, work);
-  } catch (const DbError& e) {
-    if (e.sqlstate() == "22023") throw UsageError(e.what());
-    throw;
-  }
+  throw UsageError(fmt::format("SCOPE: {}, expected queue, type, tenant or key", shown(scope)));
 }
 
 int list(Invocation& call, const Arguments& args) {
@@ -62,7 +52,7 @@ int list(Invocation& call, const Arguments& args) {
 }
 
 int run_pause(Invocation& call) {
-  Arguments args("pause [queue|type|tenant NAME] [options]", kPauseText);
+  Arguments args("pause [queue|type|tenant|key NAME] [options]", kPauseText);
   args.optional_word("SCOPE")
       .optional_word("NAME")
       .value("for", "SPAN", "resume by itself after so long: 30m, 2h")
@@ -82,7 +72,7 @@ int run_pause(Invocation& call) {
 }
 
 int run_resume(Invocation& call) {
-  Arguments args("resume queue|type|tenant NAME", "Lets nodes start jobs of it again.");
+  Arguments args("resume queue|type|tenant|key NAME", "Lets nodes start jobs of it again.");
   args.word("SCOPE").word("NAME");
   if (!args.parse(call.args, call.out)) return kExitOk;
   const std::string scope = checked_scope(args.get("SCOPE", ""));
@@ -97,7 +87,7 @@ int run_resume(Invocation& call) {
 }  // namespace
 
 Command pause_command() {
-  return {"pause", "start nothing of a queue, job type or tenant", run_pause};
+  return {"pause", "start nothing of a queue, job type, tenant or key", run_pause};
 }
 
 Command resume_command() {

@@ -1,0 +1,100 @@
+// rowcrew limit: how many jobs of a kind run at once in the whole fleet, how many start per time.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include <rowcrew/db_error.hpp>
+
+#include "base/exit_code.hpp"
+#include "base/units.hpp"
+#include "cli/arguments.hpp"
+#include "cli/builtin.hpp"
+#include "cli/run_checked.hpp"
+#include "cli/text_table.hpp"
+#include "sql_queries.hpp"
+
+namespace rowcrew::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr auto kLongest = std::chrono::hours{24 * 366};
+constexpr std::string_view kText =
+    "set:    at most --running at once, or --units per --per (with --burst: a bucket that fills\n"
+    "        at that rate), of the jobs of --queue and --type (neither: of all), one key for all\n"
+    "        of them or one per value of --by. With no number it is a lane, to be paused by its key.\n"
+    "remove: what waits for it is free to run.\n"
+    "Without arguments: lists the limits. Holds from the next claim on, fleet-wide.";
+
+int list(Invocation& call, const Arguments& args) {
+  Rows rows;
+  run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_limits, Params{}); });
+  const std::vector<const char*> names = {"name", "queue", "type", "by", "running", "units", "per", "burst", "weight", "keys", "set_by", "set_at"};
+  std::vector<std::vector<std::string>> table = {{"NAME", "QUEUE", "TYPE", "BY", "RUNNING", "UNITS", "PER", "BURST", "WEIGHT", "KEYS", "SET BY", "AT"}};
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    ordered_json object;
+    std::vector<std::string> cells;
+    for (std::size_t column = 0; column < names.size(); ++column) {
+      object[names[column]] = rows.is_null(row, column) ? ordered_json() : ordered_json(rows.text(row, column));
+      cells.emplace_back(rows.text(row, column));
+    }
+    if (args.has("json")) call.out << object.dump() << "\n";
+    table.push_back(std::move(cells));
+  }
+  if (!args.has("json")) call.out << (rows.empty() ? "there are no limits\n" : format_table(table));
+  return kExitOk;
+}
+
+int set(Invocation& call, const Arguments& args, const std::string& name) {
+  Params params;
+  params.add(name);
+  for (const char* text : {"queue", "type", "by"}) params.add(args.get(text));
+  const auto add_number = [&](const char* option, std::int64_t least, std::int64_t most) {
+    const auto value = args.integer(option, least, most);
+    value ? params.add(*value) : params.add(std::nullopt);
+  };
+  add_number("running", 0, 1'000'000);
+  add_number("units", 1, 1'000'000'000);
+  const auto per = args.duration("per", kLongest);
+  per ? params.add(*per) : params.add(std::nullopt);
+  add_number("burst", 1, 1'000'000'000);
+  params.add(args.get("weight"));
+  std::int64_t moved = 0;
+  run_checked(args.connection(), [&](Tx& tx) { moved = tx.exec(sql::cli_limit_set, params).integer(0, 0); });
+  call.out << fmt::format("limit {} is set", name) << (moved > 0 ? fmt::format(", {} waiting jobs were moved\n", moved) : "\n");
+  return kExitOk;
+}
+
+int run(Invocation& call) {
+  Arguments args("limit [set|remove NAME] [options]", kText);
+  args.optional_word("ACT")
+      .optional_word("NAME")
+      .value("queue", "QUEUE", "of this queue")
+      .value("type", "TYPE", "of this job type")
+      .value("by", "WHAT", "a key per tenant, provider or payload.<field>")
+      .value("running", "N", "at most so many run at once")
+      .value("units", "N", "so many start per --per")
+      .value("per", "SPAN", "1s, 10m, 24h")
+      .value("burst", "N", "a bucket that holds so many")
+      .value("weight", "payload.<field>", "how many units a job takes")
+      .flag("json", "with the list: one object per line");
+  if (!args.parse(call.args, call.out)) return kExitOk;
+  if (!args.has("ACT")) return list(call, args);
+  const std::string act = args.get("ACT", "");
+  if (act != "set" && act != "remove") throw UsageError(fmt::format("ACT: {}, expected set or remove", shown(act)));
+  if (!args.has("NAME")) throw UsageError("NAME: missing, expected the limit's name");
+  const std::string name = args.get("NAME", "");
+  if (act == "set") return set(call, args, name);
+  bool was_there = false;
+  run_checked(args.connection(), [&](Tx& tx) { was_there = tx.exec(sql::cli_limit_remove, Params{}.add(name)).boolean(0, 0); });
+  if (!was_there) throw PermanentError("not_found", fmt::format("limit {}: there is none", shown(name)));
+  call.out << fmt::format("limit {} is removed\n", name);
+  return kExitOk;
+}
+
+}  // namespace
+
+Command limit_command() { return {"limit", "limit how many jobs run at once or start per time", run}; }
+
+}  // namespace rowcrew::cli
