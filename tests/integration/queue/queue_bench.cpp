@@ -47,7 +47,8 @@ std::unique_ptr<TempDatabase> obtain(QueueBench::Database which) {
       "DO $$ DECLARE t regclass; filled boolean; BEGIN "
       "FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'rowcrew'::regnamespace "
       "  AND relkind IN ('r', 'p') AND NOT relispartition "
-      "  AND relname NOT IN ('meta', 'schema_migration', 'port', 'preset', 'retention_policy') LOOP "
+      "  AND relname NOT IN ('meta', 'schema_migration', 'port', 'preset', 'retention_policy') "
+      "  ORDER BY relname NOT IN ('job_queue', 'processing_jobs') LOOP "  // whose claims give permits back
       "  EXECUTE format('SELECT EXISTS (SELECT FROM %s)', t) INTO filled; "
       "  IF filled THEN EXECUTE format('TRUNCATE %s CASCADE', t); END IF; "
       "END LOOP; END $$");
@@ -75,7 +76,7 @@ void QueueBench::ddl(const std::string& sql) {
 std::string QueueBench::named(std::string_view sql) const {
   std::string text(sql);
   replace_all(text, "{t}", "rowcrew." + table);
-  for (const char* companion : {"ready", "parked", "claim"}) {
+  for (const char* companion : {"ready", "parked", "claim", "limited"}) {
     replace_all(text, std::string("{") + companion + "}", "rowcrew." + table + "_" + companion);
   }
   replace_all(text, "{type}", table == "job_queue" ? "job_type" : "type");
@@ -162,6 +163,7 @@ std::string QueueBench::hints(const std::string& id) {
   return value(
       "SELECT coalesce(string_agg(hint, '+' ORDER BY hint), 'none') FROM ("
       "SELECT 'ready' FROM {ready} WHERE id = $1::uuid UNION ALL "
+      "SELECT 'limited' FROM {limited} WHERE id = $1::uuid UNION ALL "
       "SELECT 'parked:' || reason FROM {parked} WHERE id = $1::uuid) h (hint)",
       Params{}.add(id));
 }

@@ -41,7 +41,7 @@ class QueueBench {
                       Database database = Database::emptied);
   ~QueueBench();
 
-  /// `sql` with {t}, {ready}, {parked}, {claim} replaced by the names of the table under test, and
+  /// `sql` with {t}, {ready}, {parked}, {claim}, {limited} replaced by the names of the table under test, and
   /// {type} by its column of the job type.
   std::string named(std::string_view sql) const;
   Rows query(std::string_view sql, const Params& params = {});
@@ -77,7 +77,7 @@ class QueueBench {
   Ids end(const std::vector<ClaimedJob>& jobs, const Outcome& outcome, bool drop = true);
 
   std::string status(const std::string& id);
-  /// "ready", "parked:<reason>", several joined by "+" in alphabetical order, or "none".
+  /// "ready", "limited", "parked:<reason>", several joined by "+" in alphabetical order, or "none".
   std::string hints(const std::string& id);
   std::int64_t count(std::string_view what);  ///< rows of {ready}, {parked}, {claim} or a table
 

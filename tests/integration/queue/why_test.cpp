@@ -123,6 +123,29 @@ const std::vector<Fixture>& fixtures() {
          b.await(b.jobs.park_unserved(jobs, {b.last_token()}, 30s));
          return id;
        }},
+      {"limit full", "limit", "limit all is full: 0 of 0 run", false,
+       [](QueueBench& b) {
+         b.exec("SELECT rowcrew.limit_set('all', p_queue => 'q', p_running => 0)");
+         return job_on_node(b);
+       }},
+      {"rate spent", "rate", "rate slow \\(1 per 01:00:00\\) is spent until 20.* UTC", true,
+       [](QueueBench& b) {
+         b.exec("SELECT rowcrew.limit_set('slow', p_queue => 'q', p_units => 1, p_per => '1 hour')");
+         b.exec("INSERT INTO rowcrew.limit_start VALUES ('slow', rowcrew.clock_now(), 1)");
+         return job_on_node(b);
+       }},
+      {"bucket empty", "rate", "rate slow \\(1 per 01:00:00\\) is spent until 20.* UTC", true,
+       [](QueueBench& b) {
+         b.exec("SELECT rowcrew.limit_set('slow', p_queue => 'q', p_units => 1, p_per => '1 hour', p_burst => 3)");
+         b.exec("INSERT INTO rowcrew.limit_key (key, level, filled_at) VALUES ('slow', 0, rowcrew.clock_now())");
+         return job_on_node(b);
+       }},
+      {"key paused", "paused", "key lane is paused by .* since 20.* UTC until 20.* UTC: the provider says wait", true,
+       [](QueueBench& b) {
+         b.exec("SELECT rowcrew.limit_set('lane', p_queue => 'q')");
+         pause(b, "key", "lane", "the provider says wait", "60000");
+         return job_on_node(b);
+       }},
       {"suspect", "suspect", "met the death of its node 2 times: waits for a node that runs nothing else", false,
        [](QueueBench& b) {
          b.node();
@@ -237,7 +260,7 @@ TEST_CASE("why: each reason has its answer, for people and for programs") {
 TEST_CASE("why: every reason in the source has a fixture, and one that gives another turns it red") {
   QueueBench b("job_queue", 2, QueueBench::Database::fresh);
   const std::vector<std::string> intact = sources(b);
-  REQUIRE(intact.size() == 5);
+  REQUIRE(intact.size() == 6);
   static const std::regex kReason(R"('reason', '(\w+)'|because\(j, '(\w+)')");
   std::set<std::string> found;
   std::set<std::string> covered;
@@ -258,7 +281,8 @@ TEST_CASE("why: every reason in the source has a fixture, and one that gives ano
     int of_reason = 0;
     for (const Fixture& f : fixtures()) {
       if (f.reason != reason) continue;
-      b.ddl("TRUNCATE rowcrew.job_queue, rowcrew.node, rowcrew.pause, rowcrew.queue, rowcrew.cancel_request, rowcrew.job_progress");
+      b.ddl("TRUNCATE rowcrew.job_queue, rowcrew.node, rowcrew.pause, rowcrew.queue, rowcrew.cancel_request, rowcrew.job_progress, "
+            "rowcrew.job_limit, rowcrew.limit_key, rowcrew.limit_start");
       ++of_reason;
       red += why(b, f.make(b)).reason() != reason ? 1 : 0;
     }

@@ -1,0 +1,113 @@
+#!/usr/bin/python3
+"""Limits and rates on a fleet of real nodes: never above, and not idle below."""
+import collections
+import pathlib
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from support.fleet import BIN, FleetTest, run, wait_for  # noqa: E402
+
+
+class Limits(FleetTest):
+    def rowcrew(self, *args, check=True):
+        return run([BIN / "rowcrew", "--database", self.db.url, *args], check=check)
+
+    def add(self, count, tenants, ms=20, queue="default"):
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, queue, tenant, payload, max_attempts) "
+                        "SELECT 'sleep', %s, 't' || i %% %s, jsonb_build_object('ms', %s), 50 FROM generate_series(1, %s) i",
+                        (queue, tenants, ms, count))
+
+    def watch(self, caps, until, every=0.01):
+        """Running jobs per tenant, many times, until nothing is left to do. Returns (samples, sum of what ran)."""
+        samples = ran = 0
+        while not until():
+            rows = self.db.execute("SELECT tenant, count(*) FROM rowcrew.job_queue WHERE status = 'processing' GROUP BY 1")
+            for tenant, count in rows:
+                self.assertLessEqual(count, caps, f"tenant {tenant}")
+            samples += 1
+            ran += sum(count for _, count in rows)
+            time.sleep(every)
+        return samples, ran
+
+    def test_four_nodes_never_run_more_than_a_key_allows_while_nodes_die(self):
+        nodes = [self.node(f"n{i}", queues={"default": 8}, node={"lease": "5s"}) for i in range(4)]
+        for node in nodes:
+            node.ready()
+        self.rowcrew("limit", "set", "tenants", "--queue", "default", "--by", "tenant", "--running", "3")
+        self.add(1200, 4)
+        done = lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'completed'")  # noqa: E731
+        for at, node in ((200, nodes[0]), (500, nodes[1])):
+            self.watch(3, lambda at=at: done() >= at)
+            node.kill()
+        self.watch(3, lambda: self.db.unfinished() == 0)
+        self.assertEqual(self.db.counts(), {"completed": 1200})
+        self.assertEqual(self.db.value("SELECT coalesce(sum(held), 0) - (SELECT count(*) FROM rowcrew.limit_freed) FROM rowcrew.limit_key"), 0)
+
+    def test_a_limit_is_used_to_the_full_while_work_waits(self):
+        for i in range(4):
+            self.node(f"n{i}", queues={"default": 8}).ready()
+        self.rowcrew("limit", "set", "tenants", "--queue", "default", "--by", "tenant", "--running", "3")
+        self.add(600, 2, ms=50)
+        began = time.monotonic()
+        self.watch(3, lambda: self.db.unfinished() == 0)
+        took = time.monotonic() - began
+        # Six at a time, 50 ms each, is 5 s.
+        print(f"600 jobs of 50 ms, six at a time: {took:.1f} s")
+        self.assertLess(took, 5.0 * 1.5)
+
+    def test_a_raised_limit_and_a_removed_one_take_effect_within_a_second(self):
+        self.node(queues={"default": 20}).ready()
+        self.rowcrew("limit", "set", "all", "--queue", "default", "--running", "0")
+        self.add(400, 1, ms=300)
+        running = lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'processing'")  # noqa: E731
+        self.assertEqual(running(), 0)
+        for act, expected in ((("set", "all", "--queue", "default", "--running", "5"), 5), (("remove", "all"), 20)):
+            self.rowcrew("limit", *act)
+            began = time.monotonic()
+            wait_for("it to take effect", lambda expected=expected: running() == expected, 5, every=0.01)
+            self.assertLess(time.monotonic() - began, 1.0)
+
+    def test_keys_that_have_room_start_at_once_behind_a_hundred_thousand_that_have_not(self):
+        self.node(queues={"default": 10}).ready()
+        self.rowcrew("limit", "set", "tenants", "--queue", "default", "--by", "tenant", "--running", "1")
+        self.add(100000, 1, ms=1)
+        wait_for("the hot key to run", lambda: self.db.value("SELECT count(*) > 50 FROM rowcrew.job_queue WHERE status = 'completed'"))
+        lags = []
+        for i in range(20):
+            job = self.db.value("INSERT INTO rowcrew.job_queue (job_type, tenant) VALUES ('noop', %s) RETURNING id", (f"other{i}",))
+            wait_for("it to start", lambda job=job: self.db.value("SELECT started_at IS NOT NULL FROM rowcrew.job_queue WHERE id = %s", (job,)), every=0.005)
+            lags.append(self.db.value("SELECT 1000 * extract(epoch FROM started_at - created_at) FROM rowcrew.job_queue WHERE id = %s", (job,)))
+        lags.sort()
+        print(f"other keys start after {float(lags[10]):.1f} ms (median), {float(lags[-1]):.1f} ms (longest)")
+        self.assertLess(lags[-1], 100)
+
+    def test_a_sliding_window_holds_for_the_fleet_and_is_full_while_work_waits(self):
+        for i in range(4):
+            self.node(f"n{i}", queues={"default": 20}).ready()
+        self.rowcrew("limit", "set", "calls", "--queue", "default", "--units", "50", "--per", "1s")
+        self.add(400, 1, ms=1)
+        self.wait_finished(30)
+        starts = [float(row[0]) for row in self.db.execute("SELECT extract(epoch FROM started_at) FROM rowcrew.job_queue ORDER BY started_at")]
+        window = collections.deque()
+        for at in starts:
+            window.append(at)
+            while at - window[0] > 1.0:
+                window.popleft()
+            self.assertLessEqual(len(window), 50)
+        rate = len(starts) / (starts[-1] - starts[0] + 1.0)
+        print(f"50 per second: {rate:.1f} started per second")
+        self.assertGreater(rate, 0.95 * 50)
+
+    def test_bad_limits_are_refused_with_the_name_of_the_field(self):
+        for options, field in ((("--running", "-1"), "running"), (("--units", "5"), "per"), (("--units", "5", "--per", "0s"), "per"),
+                               (("--running", "1", "--units", "5", "--per", "1s"), "running"), (("--by", "colour", "--running", "1"), "by")):
+            done = self.rowcrew("limit", "set", "bad", *options, check=False)
+            self.assertEqual(done.returncode, 64, done.stderr)
+            self.assertIn(field, done.stderr)
+        self.assertIn("there are no limits", self.rowcrew("limit").stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,233 @@
+#include "limits_bench.hpp"
+#include "sql_queries.hpp"
+
+using namespace std::chrono_literals;
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+TEST_CASE("limits: no more run at once than a key allows, and each key by itself") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    LimitsBench b(table);
+    b.set("per-tenant", "p_queue => 'q', p_by => 'tenant', p_running => 2");
+    const NodeIdentity node = b.node();
+    b.insert(5, "tenant", "'a'");
+    b.insert(1, "tenant", "'b'");
+    b.insert(1);  // without a value: no rule is about it
+    CHECK(b.count("{ready}") == 1);
+    const Took took = b.take(node, 10);
+    CHECK(took.jobs.size() == 3);
+    CHECK(took.answer.look == 200ms);
+    CHECK(b.out("per-tenant:a") == 2);
+    CHECK(b.take(node, 10).jobs.empty());
+  }
+}
+
+TEST_CASE("limits: the end of a job hands its permits to the next of its group in the same transaction") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  const NodeIdentity node = b.node();
+  const Ids ids = b.insert(3);
+  const Took first = b.take(node, 5);
+  REQUIRE(first.jobs.size() == 1);
+  const Took second = b.take(node, 1, first.jobs, false);
+  REQUIRE(second.jobs.size() == 1);
+  CHECK(b.status(first.jobs[0].job.id) == "completed");
+  CHECK(b.status(second.jobs[0].job.id) == "processing");
+  CHECK(b.out("one") == 1);
+  CHECK(b.count("{claim}") == 1);
+  CHECK(b.count("rowcrew.limit_freed") == 0);
+}
+
+TEST_CASE("limits: whatever removes a claim gives its permits back") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  const NodeIdentity node = b.node();
+  b.insert(4);
+  const auto running = [&] {
+    const Took took = b.take(node, 1);
+    REQUIRE(took.jobs.size() == 1);
+    return took.jobs;
+  };
+  b.complete(running());
+  CHECK(b.out("one") == 0);
+  b.end(running(), Failed("broken", "it broke"));
+  CHECK(b.out("one") == 0);
+  const auto handed = running();
+  b.await(b.jobs.hand_back(handed[0].job.claim_token, node.node_id));
+  CHECK(b.out("one") == 0);
+  running();
+  b.kill(node);
+  b.await(b.jobs.reap(3, 0));
+  CHECK(b.out("one") == 0);
+}
+
+TEST_CASE("limits: an end that was refused frees the permits of its own claim, not those of the next") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  const NodeIdentity node = b.node();
+  const std::string id = b.insert_one();
+  const Took first = b.take(node, 1);
+  b.exec("UPDATE {t} SET status = 'pending'");  // by hand: its handler still runs
+  CHECK(b.take(node, 1).jobs.empty());
+  const Took again = b.take(node, 1, first.jobs);
+  REQUIRE(again.jobs.size() == 1);
+  CHECK(b.out("one") == 1);
+  CHECK(b.status(id) == "processing");
+}
+
+TEST_CASE("limits: a job of a dead node waits for permits like any other") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  const NodeIdentity dead = b.node(11);
+  const NodeIdentity node = b.node(12);
+  b.insert(2);
+  const Took lost = b.take(dead, 1);
+  b.kill(dead);
+  b.await(b.jobs.reap(3, 0));
+  CHECK(b.hints(lost.jobs[0].job.id) == "limited");
+  const Took next = b.take(node, 2);
+  REQUIRE(next.jobs.size() == 1);
+  CHECK(b.take(node, 2).jobs.empty());
+}
+
+TEST_CASE("limits: a suspect runs only when its keys have room") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  const NodeIdentity node = b.node();
+  b.insert_one();
+  const std::string suspect = b.insert_one("crashes", "2");
+  const Took other = b.take(node, 1);
+  CHECK(b.claim_suspect(node).empty());
+  CHECK(b.hints(suspect) == "parked:suspect");
+  b.complete(other.jobs);
+  CHECK(b.claim_suspect(node).size() == 1);
+  CHECK(b.out("one") == 1);
+}
+
+TEST_CASE("limits: a cap that is lowered lets no end hand over until the key is below it, a raised one holds at once") {
+  LimitsBench b;
+  b.set("some", "p_queue => 'q', p_running => 3");
+  const NodeIdentity node = b.node();
+  b.insert(9);
+  const Took three = b.take(node, 9);
+  REQUIRE(three.jobs.size() == 3);
+  b.set("some", "p_queue => 'q', p_running => 1");
+  CHECK(b.take(node, 1, {three.jobs[0]}).jobs.empty());
+  CHECK(b.take(node, 1, {three.jobs[1]}).jobs.empty());
+  CHECK(b.out("some") == 1);
+  CHECK(b.take(node, 1, {three.jobs[2]}).jobs.size() == 1);
+  b.set("some", "p_queue => 'q', p_running => 4");
+  CHECK(b.take(node, 9).jobs.size() == 3);
+}
+
+TEST_CASE("limits: a job with several keys takes all of them or none") {
+  LimitsBench b;
+  b.set("all", "p_queue => 'q', p_running => 3");
+  b.set("tenant", "p_queue => 'q', p_by => 'tenant', p_running => 2");
+  const NodeIdentity node = b.node();
+  b.insert(5, "tenant", "'a'");
+  b.insert(5, "tenant", "'b'");
+  CHECK(b.take(node, 10).jobs.size() == 3);
+  CHECK(b.out("all") == 3);
+  CHECK(b.out("tenant:a") + b.out("tenant:b") == 3);
+}
+
+TEST_CASE("limits: a new rule moves what waits, a removed one frees it") {
+  LimitsBench b;
+  const NodeIdentity node = b.node();
+  b.insert(4);
+  CHECK(b.set("one", "p_queue => 'q', p_running => 1") == 4);
+  CHECK(b.count("{ready}") == 0);
+  CHECK(b.count("{limited}") == 4);
+  b.take(node, 1);
+  CHECK(b.value("SELECT rowcrew.limit_remove('one')") == "t");
+  CHECK(b.count("{limited}") == 0);
+  CHECK(b.count("{ready}") == 3);
+}
+
+TEST_CASE("limits: what becomes due later is filed behind its rules") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  const std::string id = b.insert_one("scheduled_at", "now() + interval '50 min'");
+  CHECK(b.hints(id) == "parked:scheduled");
+  b.ddl("SELECT rowcrew.set_clock_offset('1 hour')");
+  CHECK(b.await(b.jobs.promote(10)) == 1);
+  CHECK(b.hints(id) == "limited");
+}
+
+TEST_CASE("limits: a paused key is not taken from, its rule's other keys are") {
+  LimitsBench b;
+  b.set("tenant", "p_queue => 'q', p_by => 'tenant', p_running => 2");
+  const NodeIdentity node = b.node();
+  b.insert(1, "tenant", "'a'");
+  b.insert(1, "tenant", "'b'");
+  b.exec("SELECT rowcrew.pause('key', 'tenant:a', 'on request', interval '10 min')");
+  const Took took = b.take(node, 5);
+  REQUIRE(took.jobs.size() == 1);
+  REQUIRE(took.answer.look);
+  CHECK(b.out("tenant:a") == 0);
+  b.exec("SELECT rowcrew.resume('key', 'tenant:a')");
+  CHECK(b.take(node, 5).jobs.size() == 1);
+}
+
+TEST_CASE("limits: keys that nobody holds are forgotten") {
+  LimitsBench b;
+  b.set("tenant", "p_queue => 'q', p_by => 'tenant', p_running => 2");
+  const NodeIdentity node = b.node();
+  b.insert(1, "tenant", "'a'");
+  b.insert(1, "tenant", "'b'");
+  const Took took = b.take(node, 1);
+  b.exec("SELECT rowcrew.forget_keys()");
+  CHECK(b.out("tenant:a") == 1);
+  b.take(node, 1, took.jobs);
+  b.exec("SELECT rowcrew.forget_keys()");
+  CHECK(b.number("SELECT count(*) FROM rowcrew.limit_key WHERE key = 'tenant:a'") == 1);  // what came back is folded first
+  b.insert(1, "tenant", "'a'");
+  b.complete(b.take(node, 1).jobs);
+}
+
+TEST_CASE("limits: permits of claims that were removed past their trigger are found") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  b.insert(2);
+  const NodeIdentity node = b.node();
+  b.take(node, 1);
+  b.ddl("ALTER TABLE rowcrew.job_queue_claim DISABLE TRIGGER rowcrew_free; DELETE FROM rowcrew.job_queue_claim");
+  CHECK(b.out("one") == 1);
+  CHECK(b.run(sql::node_forget_keys).integer(0, 0) == 1);
+  CHECK(b.out("one") == 0);
+  CHECK(b.take(node, 1).jobs.size() == 1);
+}
+
+TEST_CASE("limits: what makes no sense is refused with the name of the field") {
+  LimitsBench b;
+  b.insert_one("payload", R"('{"account": "x"}')");
+  const std::pair<const char*, const char*> refused[] = {
+      {"p_running => -1", "running: '-1', expected 0 to 1000000"},
+      {"p_units => 0, p_per => '1 s'", "units: '0', expected 1 to 1000000000"},
+      {"p_units => 5, p_per => '0 s'", "per: '00:00:00', expected 10 ms to 366 days"},
+      {"p_units => 5", "per: missing, expected a span of time"},
+      {"p_per => '1 s'", "units: missing"},
+      {"p_running => 1, p_units => 5, p_per => '1 s'", "running: '1', expected no units beside it"},
+      {"p_burst => -3, p_units => 5, p_per => '1 s'", "burst: '-3'"},
+      {"p_by => 'colour', p_running => 1", "by: 'colour', expected tenant, provider or payload.<field>"},
+      {"p_queue => 'q', p_by => 'payload.acount', p_running => 1", "by: 'payload.acount', expected a value that one of the last 1000 such jobs has"},
+      {"p_queue => '', p_running => 1", "queue: ''"},
+  };
+  for (const auto& [arguments, message] : refused) {
+    CAPTURE(arguments);
+    CHECK_THROWS_WITH_AS(b.set("bad", arguments), doctest::Contains(message), DbError);
+  }
+  CHECK_THROWS_WITH_AS(b.set("Bad name", "p_running => 1"), doctest::Contains("name: 'Bad name'"), DbError);
+  CHECK(b.set("good", "p_queue => 'q', p_by => 'payload.account', p_running => 1") == 1);
+}
+
+TEST_CASE("limits: each act is one row of the audit log, with before and after") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  b.set("one", "p_queue => 'q', p_running => 2");
+  b.exec("SELECT rowcrew.limit_remove('one')");
+  CHECK(b.value("SELECT string_agg(action || ' ' || coalesce(metadata #>> '{before,max_running}', '-') || ' ' || coalesce(metadata #>> '{after,max_running}', '-'),"
+                " ', ' ORDER BY id) FROM rowcrew.audit_logs WHERE target = 'limit one'") == "limit.set - 1, limit.set 1 2, limit.remove 2 -");
+}
