@@ -68,7 +68,7 @@ $$;
 
 -- Null: no rule is about such a job.
 CREATE FUNCTION rowcrew.keys_of(p_queue text, p_type text, p_tenant text, p_provider text, p_payload jsonb) RETURNS rowcrew.job_keys
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
 DECLARE
   k rowcrew.job_keys;
   r rowcrew.job_limit;
