@@ -4,19 +4,20 @@
 -- The database's clock, the only one that decides about jobs. STABLE: the statement's time, so that
 -- it can bound an index scan.
 CREATE FUNCTION rowcrew.clock() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE
-AS $$ SELECT statement_timestamp() $$;
+RETURN statement_timestamp();
 
 -- The time of the call, for filing hints: a long transaction must not backdate them.
+-- Both bodies are read here, once: triggers call them with our rights and an inserter's search_path.
 CREATE FUNCTION rowcrew.clock_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE
-AS $$ SELECT clock_timestamp() $$;
+RETURN clock_timestamp();
 
 -- Tests move time by redefining both functions: nothing is read or compared when they do not.
 CREATE FUNCTION rowcrew.set_clock_offset(p_offset interval) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE format('CREATE OR REPLACE FUNCTION rowcrew.clock() RETURNS timestamptz LANGUAGE sql STABLE'
-                 ' PARALLEL SAFE AS $f$ SELECT statement_timestamp() + interval %L $f$', p_offset);
+                 ' PARALLEL SAFE RETURN statement_timestamp() + interval %L', p_offset);
   EXECUTE format('CREATE OR REPLACE FUNCTION rowcrew.clock_now() RETURNS timestamptz LANGUAGE sql VOLATILE'
-                 ' PARALLEL SAFE AS $f$ SELECT clock_timestamp() + interval %L $f$', p_offset);
+                 ' PARALLEL SAFE RETURN clock_timestamp() + interval %L', p_offset);
 END $$;
 COMMENT ON FUNCTION rowcrew.set_clock_offset(interval) IS
   'For tests only: shifts the clock that every statement, default and trigger of rowcrew reads.';

@@ -3,10 +3,9 @@
 
 -- The same ids as before at half the cost: RFC 9562 version 7 differs from a random uuid in its first
 -- 48 bits and in two bits of the version.
-CREATE OR REPLACE FUNCTION rowcrew.uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
-  SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
-    PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid
-$$;
+CREATE OR REPLACE FUNCTION rowcrew.uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE
+RETURN encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+    PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid;
 
 ALTER TABLE rowcrew.job_queue ADD COLUMN lonely_crashes smallint NOT NULL DEFAULT 0;
 ALTER TABLE rowcrew.processing_jobs ADD COLUMN lonely_crashes smallint NOT NULL DEFAULT 0;
@@ -178,10 +177,9 @@ BEGIN
 END $keep$;
 
 -- Why a waiting job is not in the ready table, told from its row.
-CREATE FUNCTION rowcrew.parked_reason(p_status text, p_crashes integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN p_crashes > 1 THEN 'suspect' WHEN p_crashes = 1 THEN 'rescued'
-              WHEN p_status = 'pending' THEN 'scheduled' ELSE 'backoff' END
-$$;
+CREATE FUNCTION rowcrew.parked_reason(p_status text, p_crashes integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN p_crashes > 1 THEN 'suspect' WHEN p_crashes = 1 THEN 'rescued'
+            WHEN p_status = 'pending' THEN 'scheduled' ELSE 'backoff' END;
 
 -- What claims and completions do in rare cases only, as functions that are called in those cases: as
 -- part of the statement it would be set up, and its triggers fire, on every execution. That was a
