@@ -26,13 +26,15 @@ ALTER TABLE rowcrew.processing_jobs SET (fillfactor = 40);
 -- Whoever finds the second one taken notifies. Whoever found it free still holds the first one while
 -- its rows are invisible, so the sleeper tests that until it is free once, and only then trusts what
 -- it sees (sql/queries/gate).
+CREATE FUNCTION rowcrew.fleet_is_awake() RETURNS boolean LANGUAGE sql VOLATILE
+RETURN CASE WHEN pg_try_advisory_xact_lock_shared(7126300142)
+            THEN CASE WHEN pg_try_advisory_lock_shared(7126300141) THEN pg_advisory_unlock_shared(7126300141) ELSE false END
+            ELSE false END;
+
 CREATE FUNCTION rowcrew.wake_sleepers(p_channel_payload text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF pg_catalog.pg_try_advisory_xact_lock_shared(7126300142) THEN
-    IF pg_catalog.pg_try_advisory_lock_shared(7126300141) THEN
-      PERFORM pg_catalog.pg_advisory_unlock_shared(7126300141);
-      RETURN;
-    END IF;
+  IF rowcrew.fleet_is_awake() THEN
+    RETURN;
   END IF;
   IF pg_catalog.texteq(coalesce(pg_catalog.current_setting('rowcrew.notify', true), ''), 'off') THEN
     RETURN;
@@ -43,10 +45,13 @@ COMMENT ON FUNCTION rowcrew.wake_sleepers(text) IS
   'Called by whatever makes a job due, in the transaction that does so. SET rowcrew.notify = off keeps it from '
   'notifying: for producers that PREPARE TRANSACTION, which a NOTIFY would forbid.';
 
--- On <table>_ready: fires for no rows too, which costs a sleeper one look.
+-- On <table>_ready: fires for no rows too, which costs a sleeper one look. Asks first: a condition
+-- is evaluated on the spot, while a PERFORM is a query, and somebody is nearly always awake.
 CREATE OR REPLACE FUNCTION rowcrew.wake() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM rowcrew.wake_sleepers(TG_ARGV[0]);
+  IF NOT rowcrew.fleet_is_awake() THEN
+    PERFORM rowcrew.wake_sleepers(TG_ARGV[0]);
+  END IF;
   RETURN NULL;
 END $$;
 
