@@ -9,6 +9,10 @@ RETURN encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
 
 ALTER TABLE rowcrew.job_queue ADD COLUMN lonely_crashes smallint NOT NULL DEFAULT 0;
 ALTER TABLE rowcrew.processing_jobs ADD COLUMN lonely_crashes smallint NOT NULL DEFAULT 0;
+ALTER TABLE rowcrew.job_queue ADD COLUMN tenant text;
+ALTER TABLE rowcrew.processing_jobs ADD COLUMN tenant text;
+COMMENT ON COLUMN rowcrew.job_queue.tenant IS 'On whose behalf, for pause, cancel and redrive by tenant. Null: nobody''s.';
+COMMENT ON COLUMN rowcrew.processing_jobs.tenant IS 'As in job_queue.';
 COMMENT ON COLUMN rowcrew.job_queue.crashes IS
   'Claims that a node''s death ended. With one the job is claimed by itself, beside others; with more it runs alone on its node.';
 COMMENT ON COLUMN rowcrew.job_queue.lonely_crashes IS
@@ -64,6 +68,56 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- What the columns of a job may hold. Asked by triggers, whose plans are kept. Rows that a replica or
+-- a restore inserts while triggers are off are not asked: they were where they come from.
+CREATE FUNCTION rowcrew.job_is_sound(
+  p_type text, p_status text, p_attempts smallint, p_max_attempts smallint, p_priority smallint, p_queue text, p_claim_token bigint,
+  p_unique_key text, p_tenant text
+) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN length(p_type) BETWEEN 1 AND 100
+   AND p_status IN ('pending', 'processing', 'completed', 'failed', 'retrying', 'cancelled')
+   AND (p_status <> 'processing' OR p_claim_token IS NOT NULL)
+   AND p_attempts >= 0 AND p_max_attempts BETWEEN 1 AND 1000 AND p_priority BETWEEN 0 AND 9 AND length(p_queue) BETWEEN 1 AND 63
+   AND (p_unique_key IS NULL OR length(p_unique_key) <= 300) AND (p_tenant IS NULL OR length(p_tenant) BETWEEN 1 AND 100);
+
+-- Says which rule such a job breaks, in the words of the CHECK constraint that the rule would be.
+CREATE FUNCTION rowcrew.refuse_unsound(
+  p_table text, p_type text, p_status text, p_attempts smallint, p_max_attempts smallint, p_priority smallint, p_queue text,
+  p_claim_token bigint, p_unique_key text, p_tenant text
+) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+  v_column text;
+  v_expected text;
+  v_found text;
+BEGIN
+  SELECT r.name, r.expected, r.found INTO v_column, v_expected, v_found
+  FROM (VALUES
+    (1, CASE p_table WHEN 'job_queue' THEN 'job_type' ELSE 'type' END, length(p_type) BETWEEN 1 AND 100, '1 to 100 characters', p_type),
+    (2, 'status', p_status IN ('pending', 'processing', 'completed', 'failed', 'retrying', 'cancelled'),
+     'pending, processing, completed, failed, retrying or cancelled', p_status),
+    (3, NULL, p_status <> 'processing' OR p_claim_token IS NOT NULL, 'a claim token: only a claim sets it', p_status),
+    (4, 'attempts', p_attempts >= 0, '0 or more', p_attempts::text),
+    (5, 'max_attempts', p_max_attempts BETWEEN 1 AND 1000, '1 to 1000', p_max_attempts::text),
+    (6, 'priority', p_priority BETWEEN 0 AND 9, '0 to 9', p_priority::text),
+    (7, 'queue', length(p_queue) BETWEEN 1 AND 63, '1 to 63 characters', p_queue),
+    (8, 'unique_key', length(p_unique_key) <= 300, 'up to 300 characters', p_unique_key),
+    (9, 'tenant', length(p_tenant) BETWEEN 1 AND 100, '1 to 100 characters', p_tenant)
+  ) AS r (n, name, holds, expected, found) WHERE NOT r.holds ORDER BY r.n LIMIT 1;
+  RAISE check_violation USING
+    MESSAGE = format('new row for relation "%s" violates check constraint "%s"', p_table, concat_ws('_', p_table, v_column, 'check')),
+    DETAIL = format('%s is %L, expected %s.', coalesce(v_column, 'status'), left(v_found, 100), v_expected),
+    SCHEMA = 'rowcrew', TABLE = p_table, CONSTRAINT = concat_ws('_', p_table, v_column, 'check');
+END $$;
+
+-- Whether a job may run now, and whether it waits for later, told from its row.
+CREATE FUNCTION rowcrew.job_is_due(p_status text, p_scheduled_at timestamptz, p_crashes smallint, p_now timestamptz)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN p_status IN ('pending', 'retrying') AND p_scheduled_at <= p_now AND p_crashes = 0;
+
+CREATE FUNCTION rowcrew.job_is_parked(p_status text, p_scheduled_at timestamptz, p_crashes smallint, p_now timestamptz)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN p_status IN ('pending', 'retrying') AND (p_scheduled_at > p_now OR p_crashes > 0);
+
 -- Makes, or makes anew, the functions and triggers that keep the hints of a job table of ours.
 CREATE FUNCTION rowcrew.keep_hints(p_table text) RETURNS void LANGUAGE plpgsql AS $keep$
 DECLARE
@@ -78,38 +132,49 @@ DECLARE
                     ELSE '%1$s.type, %1$s.tenant, %1$s.provider, %1$s.inputs' END;
   v_of_fresh text := format(v_of, 'f');
   v_of_new text := format(v_of, 'NEW');
+  v_sound text := format('rowcrew.%I', p_table || '_sound');
+  v_type text := CASE p_table WHEN 'job_queue' THEN 'job_type' ELSE 'type' END;
+  v_columns text := v_type || ', status, attempts, max_attempts, priority, queue, claim_token, unique_key, tenant';
+  v_new text := 'NEW.' || replace(v_columns, ', ', ', NEW.');
 BEGIN
+  -- On the path of every enqueue, so it has no SET search_path, which is set and undone by each call.
+  -- It runs with our rights and the inserter's path: name every type, function and table by its
+  -- schema, and use no operator; conditions live in functions whose bodies are read when made.
   EXECUTE format($t$
-    CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $f$
     DECLARE
-      v_now timestamptz := rowcrew.clock_now();
-      v_due bigint;
-      v_all bigint;
+      v_now pg_catalog.timestamptz := rowcrew.clock_now();
+      v_limits pg_catalog.bool;
+      v_plain pg_catalog.bool;  -- all rows are sound, due and nothing else; null: there is no row
     BEGIN
-      SELECT count(*) FILTER (WHERE status IN ('pending', 'retrying') AND scheduled_at <= v_now AND crashes = 0), count(*)
-        INTO v_due, v_all FROM fresh;
-      IF v_due > 0 AND EXISTS (SELECT FROM rowcrew.job_limit) THEN  -- 0016
-        WITH k AS MATERIALIZED (
-          SELECT f.id, f.priority, f.queue, rowcrew.keys_of(f.queue, %4$s) AS keys FROM fresh f
-          WHERE f.status IN ('pending', 'retrying') AND f.scheduled_at <= v_now AND f.crashes = 0
-        ), l AS (
-          INSERT INTO %5$s (run_at, id, priority, queue, grp, keys, units)
-          SELECT v_now, id, priority, queue, (keys).grp, (keys).keys, (keys).units FROM k WHERE (keys).grp IS NOT NULL
-        )
-        INSERT INTO %2$s (run_at, id, priority, queue) SELECT v_now, id, priority, queue FROM k WHERE (keys).grp IS NULL;
-      ELSIF v_due > 0 THEN  -- an insert of no row would wake the fleet as well
-        INSERT INTO %2$s (run_at, id, priority, queue)
-          SELECT v_now, id, priority, queue FROM fresh
-          WHERE status IN ('pending', 'retrying') AND scheduled_at <= v_now AND crashes = 0;
-      END IF;
-      IF v_due < v_all THEN
+      SELECT NOT EXISTS (SELECT FROM fresh  -- of one row an aggregate costs more to set up than to compute
+                         WHERE NOT (rowcrew.job_is_sound(%4$s) AND rowcrew.job_is_due(status, scheduled_at, crashes, v_now))),
+             EXISTS (SELECT FROM rowcrew.job_limit)
+        INTO v_plain, v_limits FROM fresh;
+      IF v_plain AND NOT v_limits THEN
+        INSERT INTO %2$s (run_at, id, priority, queue) SELECT v_now, id, priority, queue FROM fresh;
+      ELSIF v_plain IS NOT NULL THEN
+        PERFORM rowcrew.refuse_unsound(%5$L, %4$s) FROM fresh WHERE NOT rowcrew.job_is_sound(%4$s);
+        IF v_limits THEN  -- 0016
+          WITH k AS MATERIALIZED (
+            SELECT f.id, f.priority, f.queue, rowcrew.keys_of(f.queue, %6$s) AS keys FROM fresh f
+            WHERE rowcrew.job_is_due(f.status, f.scheduled_at, f.crashes, v_now)
+          ), l AS (
+            INSERT INTO %7$s (run_at, id, priority, queue, grp, keys, units)
+            SELECT v_now, id, priority, queue, (keys).grp, (keys).keys, (keys).units FROM k WHERE (keys).grp IS NOT NULL
+          )
+          INSERT INTO %2$s (run_at, id, priority, queue) SELECT v_now, id, priority, queue FROM k WHERE (keys).grp IS NULL;
+        -- An insert of no row would wake the fleet as well.
+        ELSIF EXISTS (SELECT FROM fresh WHERE rowcrew.job_is_due(status, scheduled_at, crashes, v_now)) THEN
+          INSERT INTO %2$s (run_at, id, priority, queue)
+            SELECT v_now, id, priority, queue FROM fresh WHERE rowcrew.job_is_due(status, scheduled_at, crashes, v_now);
+        END IF;
         INSERT INTO %3$s (run_at, id, priority, queue, reason)
           SELECT greatest(scheduled_at, v_now), id, priority, queue, rowcrew.parked_reason(status, crashes)
-          FROM fresh
-          WHERE status IN ('pending', 'retrying') AND (scheduled_at > v_now OR crashes > 0);
+          FROM fresh WHERE rowcrew.job_is_parked(status, scheduled_at, crashes, v_now);
       END IF;
       RETURN NULL;
-    END $f$ $t$, v_file, v_ready, v_parked, v_of_fresh, v_limited);
+    END $f$ $t$, v_file, v_ready, v_parked, v_columns, p_table, v_of_fresh, v_limited);
   EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_file_new ON %s', v_table);
   EXECUTE format('CREATE TRIGGER rowcrew_file_new AFTER INSERT ON %s REFERENCING NEW TABLE AS fresh'
                  ' FOR EACH STATEMENT EXECUTE FUNCTION %s()', v_table, v_file);
@@ -123,6 +188,9 @@ BEGIN
       v_keys text[];
       v_units integer[];
     BEGIN
+      IF NOT rowcrew.job_is_sound(%4$s) THEN
+        PERFORM rowcrew.refuse_unsound(TG_TABLE_NAME, %4$s);
+      END IF;
       IF OLD.id IS DISTINCT FROM NEW.id THEN
         RAISE EXCEPTION '%%: the id of a job cannot change', TG_TABLE_NAME USING ERRCODE = 'object_not_in_prerequisite_state';
       END IF;
@@ -137,10 +205,10 @@ BEGIN
           v_held := rowcrew.hold_hint(TG_TABLE_NAME, NEW.id, NEW.priority, NEW.queue);
         END IF;
         IF NEW.crashes < 2 AND NEW.scheduled_at <= v_now AND NOT v_held AND EXISTS (SELECT FROM rowcrew.job_limit) THEN  -- 0016
-          SELECT k.grp, k.keys, k.units INTO v_grp, v_keys, v_units FROM rowcrew.keys_of(NEW.queue, %4$s) k;
+          SELECT k.grp, k.keys, k.units INTO v_grp, v_keys, v_units FROM rowcrew.keys_of(NEW.queue, %5$s) k;
         END IF;
         IF v_grp IS NOT NULL THEN
-          INSERT INTO %5$s (run_at, id, priority, queue, grp, keys, units)
+          INSERT INTO %6$s (run_at, id, priority, queue, grp, keys, units)
           VALUES (v_now, NEW.id, NEW.priority, NEW.queue, v_grp, v_keys, v_units);
         ELSIF NEW.crashes = 0 AND NEW.scheduled_at <= v_now THEN
           IF NOT v_held THEN
@@ -158,7 +226,7 @@ BEGIN
         WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
       END IF;
       RETURN NULL;
-    END $f$ $t$, v_changed, v_ready, v_parked, v_of_new, v_limited);
+    END $f$ $t$, v_changed, v_ready, v_parked, v_new, v_of_new, v_limited);
   -- One trigger with one condition that claims and completions do not meet: a row trigger before the
   -- update would lock each row once more, and every condition is read and evaluated for every row.
   EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_refile ON %1$s; DROP TRIGGER IF EXISTS rowcrew_guard ON %1$s;'
@@ -167,8 +235,21 @@ BEGIN
     CREATE TRIGGER rowcrew_changed AFTER UPDATE ON %s FOR EACH ROW
     WHEN (NEW.status NOT IN ('processing', 'completed') OR NEW.unique_key IS NOT NULL OR OLD.unique_key IS NOT NULL
           OR OLD.id IS DISTINCT FROM NEW.id
-          OR (OLD.status <> 'processing' AND OLD.claim_token IS NOT DISTINCT FROM NEW.claim_token))
+          OR (OLD.status <> 'processing' AND OLD.claim_token IS NOT DISTINCT FROM NEW.claim_token)
+          OR NEW.claim_token IS NULL OR NEW.attempts < 0)
     EXECUTE FUNCTION %s()$$, v_table, v_changed);
+  -- Columns that no claim and no completion sets: told from the statement, which costs those nothing.
+  EXECUTE format($t$
+    CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    BEGIN
+      IF NOT rowcrew.job_is_sound(%2$s) THEN
+        PERFORM rowcrew.refuse_unsound(TG_TABLE_NAME, %2$s);
+      END IF;
+      RETURN NULL;
+    END $f$ $t$, v_sound, v_new);
+  EXECUTE format('CREATE OR REPLACE TRIGGER rowcrew_sound AFTER UPDATE OF %s, max_attempts, priority, queue, unique_key, tenant ON %s'
+                 ' FOR EACH ROW EXECUTE FUNCTION %s()', v_type, v_table, v_sound);
+  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_sound', v_table);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_changed', v_table);
 
   EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_wake ON %s', v_ready);

@@ -1,10 +1,5 @@
 -- 0012: control: why a job is not running; pause, cancel and redrive; progress, policies, deadlines.
 
-ALTER TABLE rowcrew.job_queue ADD COLUMN tenant text CHECK (length(tenant) BETWEEN 1 AND 100);
-ALTER TABLE rowcrew.processing_jobs ADD COLUMN tenant text CHECK (length(tenant) BETWEEN 1 AND 100);
-COMMENT ON COLUMN rowcrew.job_queue.tenant IS 'On whose behalf, for pause, cancel and redrive by tenant. Null: nobody''s.';
-COMMENT ON COLUMN rowcrew.processing_jobs.tenant IS 'As in job_queue.';
-
 ALTER TABLE rowcrew.node ADD COLUMN job_types text[];
 COMMENT ON COLUMN rowcrew.node.job_types IS 'Those it has a handler for. Null: an older program, which does not tell.';
 

@@ -6,7 +6,7 @@
 Starts a PostgreSQL of its own (lab.py says what that needs). One row a commit by pgbench (-M prepared), in turns:
 
     bare      the columns of job_queue and its key; the server's own functions as defaults; no checks, no triggers
-    like      CREATE TABLE (LIKE job_queue INCLUDING ALL): its defaults and checks too, no triggers
+    like      CREATE TABLE (LIKE job_queue INCLUDING ALL): its defaults too, no triggers
     job_queue the product
     notify    the product with one more trigger, which calls pg_notify in every insert
 

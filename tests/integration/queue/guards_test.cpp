@@ -16,6 +16,23 @@ std::string refusal_of(QueueBench& b, const std::string& sql) {
   return "accepted";
 }
 
+/// The CHECK constraint, by name, that `sql` is refused for.
+std::string broken_by(QueueBench& b, const std::string& sql) {
+  try {
+    b.query(sql);
+  } catch (const DbError& e) {
+    const std::string what = e.what();
+    const std::string before = "violates check constraint \"";
+    const auto at = what.find(before);
+    if (e.sqlstate() != "23514" || at == std::string::npos) {
+      return what;
+    }
+    const auto name = at + before.size();
+    return what.substr(name, what.find('"', name) - name);
+  }
+  return "";
+}
+
 }  // namespace
 
 TEST_CASE("triggers: an inserted 'processing' row without a claim token is refused") {
@@ -23,6 +40,54 @@ TEST_CASE("triggers: an inserted 'processing' row without a claim token is refus
     QueueBench b(table);
     CHECK(refusal_of(b, "INSERT INTO {t} ({type}, status) VALUES ('t', 'processing')") == "23514");
     CHECK(b.count("{t}") == 0);
+  }
+}
+
+TEST_CASE("triggers: a value that a column may not hold is refused by its rule's name") {
+  for (const std::string table : kJobTables) {
+    QueueBench b(table.c_str());
+    const std::string type = table == "job_queue" ? "job_type" : "type";
+    const struct {
+      std::string column, bad, good;
+    } cases[] = {
+        {type, "''", "'t'"},
+        {type, "repeat('x', 101)", "'t'"},
+        {"status", "'odd'", "'failed'"},
+        {"attempts", "-1", "0"},
+        {"max_attempts", "0", "1"},
+        {"max_attempts", "1001", "1000"},
+        {"priority", "10", "9"},
+        {"queue", "''", "'q'"},
+        {"queue", "repeat('x', 64)", "repeat('x', 63)"},
+        {"tenant", "''", "NULL"},
+        {"tenant", "repeat('x', 101)", "repeat('x', 100)"},
+        {"unique_key", "repeat('x', 301)", "repeat('x', 300)"},
+    };
+    for (const auto& [column, bad, good] : cases) {
+      CAPTURE(column);
+      CAPTURE(bad);
+      const std::string rule = table + "_" + column + "_check";
+      b.exec("TRUNCATE {t}");
+      const bool typed = column != type;  // beside the column in question
+      const std::string columns = column + (typed ? ", " + type : "");
+      const std::string last = typed ? ", 't'" : "";
+      CHECK(broken_by(b, "INSERT INTO {t} (" + columns + ") VALUES (" + bad + last + ")") == rule);
+      // Among good ones, in a statement that makes nothing ready.
+      const std::string some = "CASE n WHEN 3 THEN " + bad + " ELSE " + good + " END";
+      CHECK(broken_by(b, "INSERT INTO {t} (scheduled_at, " + columns + ") SELECT '2999-01-01', " +
+                             some + last + " FROM generate_series(1, 5) n") == rule);
+      CHECK(b.count("{t}") + b.count("{ready}") + b.count("{parked}") == 0);
+      CHECK(broken_by(b, "INSERT INTO {t} (" + columns + ") VALUES (" + good + last + ")") == "");
+      for (const char* was : {"pending", "processing", "completed", "failed"}) {
+        CAPTURE(was);
+        b.exec("TRUNCATE {t}");
+        b.insert_one("status, claim_token", "'" + std::string(was) + "', 1");
+        CHECK(broken_by(b, "UPDATE {t} SET " + column + " = " + bad) == rule);
+      }
+    }
+    b.exec("TRUNCATE {t}");
+    b.insert_one("status, claim_token", "'processing', 1");
+    CHECK(broken_by(b, "UPDATE {t} SET claim_token = NULL") == table + "_check");
   }
 }
 
@@ -79,11 +144,40 @@ TEST_CASE("triggers: hints are filed with our rights, whatever the inserter's se
   b.ddl(
       "CREATE SCHEMA evil; CREATE TABLE evil.job_queue_ready (LIKE rowcrew.job_queue_ready);"
       "CREATE FUNCTION evil.clock_now() RETURNS timestamptz LANGUAGE sql AS "
-      "$$ SELECT '2999-01-01'::timestamptz $$;"
-      "SET search_path = evil, rowcrew; INSERT INTO rowcrew.job_queue (job_type) VALUES ('t');"
+      "$$ SELECT '2999-01-01'::timestamptz $$;");
+  // Whatever a trigger or a default might name without its schema.
+  b.ddl(
+      "CREATE TABLE evil.fresh (LIKE rowcrew.job_queue); CREATE TABLE evil.used (what text);"
+      "CREATE FUNCTION evil.note(w text) RETURNS boolean LANGUAGE plpgsql AS "
+      "$$ BEGIN INSERT INTO evil.used VALUES (w); RETURN true; END $$;"
+      "CREATE DOMAIN evil.timestamptz AS timestamptz CHECK (evil.note('timestamptz'));"
+      "CREATE DOMAIN evil.bool AS bool CHECK (evil.note('bool'));"
+      "CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS "
+      "$$ BEGIN PERFORM evil.note('clock_timestamp'); RETURN now(); END $$;"
+      "CREATE FUNCTION evil.length(text) RETURNS integer LANGUAGE plpgsql AS "
+      "$$ BEGIN PERFORM evil.note('length'); RETURN 1; END $$;"
+      "CREATE FUNCTION evil.text(text, text) RETURNS boolean LANGUAGE plpgsql AS "
+      "$$ BEGIN RETURN evil.note('text'); END $$;"
+      "CREATE FUNCTION evil.number(smallint, integer) RETURNS boolean LANGUAGE plpgsql AS "
+      "$$ BEGIN RETURN evil.note('number'); END $$;"
+      "CREATE FUNCTION evil.time(timestamptz, timestamptz) RETURNS boolean LANGUAGE plpgsql AS "
+      "$$ BEGIN RETURN evil.note('time'); END $$;"
+      "CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.text);"
+      "CREATE OPERATOR evil.= (LEFTARG = smallint, RIGHTARG = integer, FUNCTION = evil.number);"
+      "CREATE OPERATOR evil.> (LEFTARG = smallint, RIGHTARG = integer, FUNCTION = evil.number);"
+      "CREATE OPERATOR evil.<= (LEFTARG = timestamptz, RIGHTARG = timestamptz,"
+      " FUNCTION = evil.time);"
+      "CREATE OPERATOR evil.> (LEFTARG = timestamptz, RIGHTARG = timestamptz,"
+      " FUNCTION = evil.time);");
+  b.ddl(
+      "SET search_path = evil, pg_catalog, rowcrew;"
+      "INSERT INTO rowcrew.job_queue (job_type) VALUES ('t');"
+      "INSERT INTO rowcrew.job_queue (job_type, scheduled_at) VALUES ('t', '2999-01-01');"
       "UPDATE rowcrew.job_queue SET priority = 1");
   CHECK(b.count("evil.job_queue_ready") == 0);
+  CHECK(b.value("SELECT coalesce(string_agg(DISTINCT what, ' '), '') FROM evil.used") == "");
   CHECK(b.count("{ready}") == 2);
+  CHECK(b.count("{parked}") == 2);
 }
 
 TEST_CASE("triggers: without the insert trigger hints are missing, all others fire even so") {
