@@ -108,6 +108,14 @@ GRANT EXECUTE ON FUNCTION rowcrew.retention_page(text, boolean, text, uuid) TO r
 GRANT SELECT, INSERT, UPDATE ON rowcrew.email_notifications TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.email_ended(uuid, jsonb), rowcrew.email_message_id(text, text) TO rowcrew_worker;
 
+-- Adopted tables: nodes read how to serve them and hold them; rights on the tables themselves are their owners' to give.
+GRANT SELECT ON rowcrew.adopted_table TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.hold_adopted(text, bigint, text), rowcrew.adopted_fault(text), rowcrew.adopted_column(oid, text),
+      rowcrew.adopted_fill(text, jsonb), rowcrew.adopted_file_again(text, text[], text[], text[]), rowcrew.adopted_overdue(text[]),
+      rowcrew.adopted_note_events(text, text, text[], uuid[], text[]),
+      rowcrew.adopted_note_cancelled(text, text[], uuid[], text[], integer[], text[]),
+      rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_worker;
+
 -- Ingest: two calls, nothing else.
 GRANT EXECUTE ON FUNCTION rowcrew.ingest_key(text),
       rowcrew.ingest_enqueue(text, text, jsonb, text, text, integer, bigint, text) TO rowcrew_ingest;
@@ -132,7 +140,7 @@ GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule TO rowcrew_op
 -- What these change they do by themselves, each act one row of audit_logs.
 GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowcrew.pause(text, text, text, interval), rowcrew.resume(text, text),
       rowcrew.limit_set(text, text, text, text, integer, integer, interval, integer, text), rowcrew.limit_remove(text),
-      rowcrew.cancel(uuid, text), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer)
+      rowcrew.cancel(uuid, text), rowcrew.adopted_cancel(text, text, text), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer)
       TO rowcrew_operator;
 
 -- Viewers: the state of the fleet, no payloads and no keys.
@@ -140,7 +148,7 @@ GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_q
       rowcrew.processing_jobs_ready, rowcrew.processing_jobs_parked, rowcrew.processing_jobs_claim,
       rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.tick,
       rowcrew.job_attempt, rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
-GRANT SELECT ON rowcrew.pause, rowcrew.cancel_request, rowcrew.retry_rule TO rowcrew_viewer;
+GRANT SELECT ON rowcrew.pause, rowcrew.cancel_request, rowcrew.retry_rule, rowcrew.adopted_table, rowcrew.adopted_conflict TO rowcrew_viewer;
 GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited, rowcrew.job_limit, rowcrew.limit_key TO rowcrew_viewer;
 GRANT SELECT (job_table, job_id, percent, note, updated_at) ON rowcrew.job_progress TO rowcrew_viewer;
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.why(uuid), rowcrew.say_time(timestamptz) TO rowcrew_viewer;

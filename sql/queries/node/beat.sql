@@ -13,5 +13,5 @@ RETURNING
           WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted
           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
           AND l.classid = (7126300140::bigint >> 32)::oid AND l.objid = (7126300140::bigint & 4294967295)::oid AND l.objsubid = 1),
-  rowcrew.overdue(queues),
+  rowcrew.overdue(queues) OR rowcrew.adopted_overdue(queues),
   pg_postmaster_start_time()

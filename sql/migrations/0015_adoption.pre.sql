@@ -1,0 +1,414 @@
+-- 0015: job tables that an application already has. What such a table lacks lives with us; on the
+-- table itself there are triggers and nothing else.
+
+CREATE TABLE rowcrew.adopted_table (
+  name        text        PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9_]{0,47}$'),
+  rel         oid         NOT NULL UNIQUE,
+  schema_name text        NOT NULL,
+  table_name  text        NOT NULL,
+  app         text        REFERENCES rowcrew.app,
+  map         jsonb       NOT NULL,
+  columns     jsonb       NOT NULL,
+  template    jsonb       NOT NULL,
+  mode        text        NOT NULL CHECK (mode IN ('serve', 'shadow', 'held')),
+  hold_reason text        CHECK ((mode = 'held') = (hold_reason IS NOT NULL)),
+  epoch       bigint      NOT NULL DEFAULT 1,
+  adopted_at  timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  adopted_by  text        NOT NULL DEFAULT session_user
+);
+COMMENT ON TABLE rowcrew.adopted_table IS
+  'Job tables of applications that the fleet serves; kept by "rowcrew adopt" and "unadopt", not by hand.';
+COMMENT ON COLUMN rowcrew.adopted_table.rel IS 'The table itself, whatever it is called by now.';
+COMMENT ON COLUMN rowcrew.adopted_table.columns IS 'What each column of the map was when it was adopted: number and type.';
+COMMENT ON COLUMN rowcrew.adopted_table.template IS 'What the statements of the nodes are filled in with: made from the map, quoted.';
+COMMENT ON COLUMN rowcrew.adopted_table.mode IS
+  'serve: nodes claim from it. shadow: nothing is attached to it and nothing claimed. held: nothing is claimed until it is repaired.';
+COMMENT ON COLUMN rowcrew.adopted_table.epoch IS 'Grows with every change of what nodes have to know; they reread it.';
+
+CREATE TABLE rowcrew.adopted_conflict (
+  conflict_id bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  job_table   text        NOT NULL REFERENCES rowcrew.adopted_table ON DELETE CASCADE,
+  job_key     text        NOT NULL,
+  was         text        NOT NULL,
+  wanted      text        NOT NULL,
+  at          timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  by_role     text        NOT NULL DEFAULT session_user,
+  by_program  text        DEFAULT current_setting('application_name', true)
+);
+CREATE INDEX ON rowcrew.adopted_conflict (job_table, at);
+COMMENT ON TABLE rowcrew.adopted_conflict IS
+  'Writes of the application that would have made a running or finished job wait again. The job''s columns '
+  'kept their values, everything else of the write was done.';
+
+-- Ids of adopted tables are of any type; what is written about their jobs is found by job_key.
+ALTER TABLE rowcrew.job_attempt ADD COLUMN job_key text;
+ALTER TABLE rowcrew.job_event ADD COLUMN job_key text;
+ALTER TABLE rowcrew.cancel_request ADD COLUMN job_key text;
+COMMENT ON COLUMN rowcrew.job_attempt.job_key IS 'The id of a job of an adopted table; job_id is then made of it, or the same.';
+COMMENT ON COLUMN rowcrew.job_event.job_key IS 'As in job_attempt.';
+COMMENT ON COLUMN rowcrew.cancel_request.job_key IS 'As in job_attempt.';
+
+-- A uuid for every job: its own id where that is one.
+CREATE FUNCTION rowcrew.job_uuid(p_table text, p_key uuid) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT p_key $$;
+CREATE FUNCTION rowcrew.job_uuid(p_table text, p_key text) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT md5(p_table || ':' || p_key)::uuid $$;
+CREATE FUNCTION rowcrew.job_uuid(p_table text, p_key bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT md5(p_table || ':' || p_key::text)::uuid $$;
+
+-- The column of a table, or nothing.
+CREATE FUNCTION rowcrew.adopted_column(p_rel oid, p_name text, OUT number smallint, OUT type text, OUT base text, OUT length integer,
+                                       OUT needed boolean, OUT "collation" text)
+LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  SELECT a.attnum, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, NULL),
+         CASE WHEN a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
+         a.attnotnull,
+         CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation
+              THEN (SELECT format('%I.%I', n.nspname, o.collname) FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace
+                    WHERE o.oid = a.attcollation) END
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  WHERE a.attrelid = p_rel AND a.attname = p_name AND a.attnum > 0 AND NOT a.attisdropped
+$$;
+
+-- An instant as a column of this type takes it, and as it is read from there.
+CREATE FUNCTION rowcrew.adopted_time_in(p_base text, p_zone text, p_instant text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_base LIKE 'timestamp%without time zone' THEN format('(%s AT TIME ZONE %L)', p_instant, p_zone) ELSE p_instant END
+$$;
+CREATE FUNCTION rowcrew.adopted_time_out(p_base text, p_zone text, p_column text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_base LIKE 'timestamp%without time zone' THEN format('(%s AT TIME ZONE %L)', p_column, p_zone) ELSE p_column END
+$$;
+
+-- A text of ours as a column of this type takes it.
+CREATE FUNCTION rowcrew.adopted_text_in(p_base text, p_length integer, p_text text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_base IN ('json', 'jsonb') THEN format('to_jsonb(%s)', p_text) ELSE format('left(%s, %s)', p_text, coalesce(p_length, 100000)) END
+$$;
+
+-- Everything that the statements of nodes and the triggers need to know about a table, as SQL text
+-- in terms of its row q, and of f, the row that tells how an execution ended (finish_ended).
+CREATE FUNCTION rowcrew.adopted_template(p_name text, p_rel oid, p_map jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+  v_columns jsonb := p_map -> 'columns';
+  v_states jsonb := p_map -> 'states';
+  v_zone text := coalesce(p_map ->> 'zone', 'UTC');
+  v_executions boolean := coalesce(p_map ->> 'counts', 'executions') = 'executions';
+  v_key record;
+  v_status record;
+  v_words jsonb := '{}';
+  v_col record;
+  v_role text;
+  v_q text;
+  v_null text;
+  v_claimed text := '';
+  v_completed text := '';
+  v_ended text := '';
+  v_kept text := '';
+  v_state text;
+  v_due text := 'x.scheduled_at';
+  v_created text := 'NULL::timestamptz';
+  v_attempts text := 'coalesce(x.attempts, 0)';
+  v_max text := coalesce(p_map ->> 'max_attempts', '5');
+  v_priority text := format('%s::smallint', coalesce(p_map ->> 'priority', '5'));
+  v_queue text := format('%L::text', coalesce(p_map ->> 'queue', 'default'));
+  v_type text := format('%L::text', p_map ->> 'job_type');
+BEGIN
+  SELECT * INTO v_key FROM rowcrew.adopted_column(p_rel, p_map ->> 'key');
+  SELECT * INTO v_status FROM rowcrew.adopted_column(p_rel, v_columns ->> 'status');
+  -- A state that the table has no word for is written as the nearest that it has.
+  FOREACH v_state IN ARRAY ARRAY['pending', 'processing', 'completed', 'failed', 'retrying', 'cancelled'] LOOP
+    v_words := v_words || jsonb_build_object(v_state, format('%L::%s', coalesce(v_states ->> v_state,
+      CASE v_state WHEN 'retrying' THEN v_states ->> 'pending' WHEN 'cancelled' THEN v_states ->> 'failed' END), v_status.base));
+  END LOOP;
+
+  FOR v_role, v_q IN SELECT key, value FROM jsonb_each_text(v_columns) ORDER BY key LOOP
+    SELECT * INTO v_col FROM rowcrew.adopted_column(p_rel, v_q);
+    v_null := CASE WHEN v_col.needed AND v_col.base IN ('text', 'character varying') THEN '''''' ELSE 'NULL' END;
+    v_q := quote_ident(v_q);
+    CASE v_role
+    WHEN 'job_type' THEN
+      v_type := format('q.%s::text', v_q);
+      CONTINUE;
+    WHEN 'queue' THEN
+      v_queue := format('coalesce(q.%s::text, %s)', v_q, v_queue);
+      CONTINUE;
+    WHEN 'priority' THEN
+      v_priority := format('least(greatest(coalesce(q.%s, %s), 0), 9)::smallint', v_q, coalesce(p_map ->> 'priority', '5'));
+      CONTINUE;
+    WHEN 'max_attempts' THEN
+      v_max := format('greatest(coalesce(q.%s, %s), 1)', v_q, v_max);
+      CONTINUE;
+    WHEN 'created_at' THEN
+      v_created := rowcrew.adopted_time_out(v_col.base, v_zone, 'q.' || v_q);
+      CONTINUE;
+    WHEN 'attempts' THEN
+      v_attempts := format('coalesce(q.%s, 0)', v_q);
+      IF v_executions THEN v_completed := v_completed || format(', %1$s = coalesce(q.%1$s, 0) + 1', v_q); END IF;
+      v_ended := v_ended || format(', %1$s = coalesce(q.%1$s, 0) + f.counts', v_q);
+    WHEN 'scheduled_at' THEN
+      v_due := rowcrew.adopted_time_out(v_col.base, v_zone, 'q.' || v_q);
+      v_ended := v_ended || format(', %1$s = CASE WHEN f.status IN (''pending'', ''retrying'') THEN %2$s ELSE q.%1$s END',
+                                   v_q, rowcrew.adopted_time_in(v_col.base, v_zone, 'f.due'));
+    WHEN 'started_at' THEN
+      v_claimed := v_claimed || format(', %s = %s', v_q, rowcrew.adopted_time_in(v_col.base, v_zone, 'rowcrew.clock()'));
+    WHEN 'completed_at' THEN
+      v_completed := v_completed || format(', %s = %s', v_q, rowcrew.adopted_time_in(v_col.base, v_zone, 'rowcrew.clock_now()'));
+      v_ended := v_ended || format(', %1$s = CASE WHEN f.status IN (''failed'', ''cancelled'') THEN %2$s ELSE q.%1$s END',
+                                   v_q, rowcrew.adopted_time_in(v_col.base, v_zone, 'rowcrew.clock_now()'));
+    WHEN 'error_code', 'error_message' THEN
+      v_completed := v_completed || format(', %1$s = CASE WHEN f.note IS NULL THEN %2$s ELSE %3$s END', v_q, v_null,
+        rowcrew.adopted_text_in(v_col.base, v_col.length, CASE v_role WHEN 'error_code' THEN '''cancelled''::text' ELSE 'f.note' END));
+      v_ended := v_ended || format(', %1$s = CASE WHEN f.outcome IN (''snooze'', ''released'') THEN q.%1$s ELSE %2$s END', v_q,
+        rowcrew.adopted_text_in(v_col.base, v_col.length,
+          format('coalesce(%s, %s)', CASE v_role WHEN 'error_code' THEN 'f.code' ELSE 'f.message' END, v_null)));
+    WHEN 'result' THEN
+      v_completed := v_completed || format(', %1$s = coalesce(f.result::%2$s, q.%1$s)', v_q, v_col.base);
+    WHEN 'duration_ms' THEN
+      v_completed := v_completed || format(', %s = least(extract(epoch FROM rowcrew.clock_now() - f.claimed_at) * 1000, 2147483647)::int', v_q);
+      v_ended := v_ended || format(', %1$s = coalesce(f.duration_ms, q.%1$s)', v_q);
+    WHEN 'worker' THEN
+      v_claimed := v_claimed || format(', %s = left(''rowcrew/'' || $2::bigint, %s)', v_q, coalesce(v_col.length, 100));
+    WHEN 'locked_at' THEN
+      v_claimed := v_claimed || format(', %s = %s', v_q, rowcrew.adopted_time_in(v_col.base, v_zone, 'rowcrew.clock()'));
+      v_completed := v_completed || format(', %s = NULL', v_q);
+      v_ended := v_ended || format(', %s = NULL', v_q);
+    WHEN 'locked_by' THEN
+      v_claimed := v_claimed || format(', %s = left(''rowcrew/'' || $2::bigint, %s)', v_q, coalesce(v_col.length, 100));
+      v_completed := v_completed || format(', %s = %s', v_q, v_null);
+      v_ended := v_ended || format(', %s = %s', v_q, v_null);
+    ELSE NULL;  -- status
+    END CASE;
+    v_kept := v_kept || format('NEW.%1$s := OLD.%1$s; ', v_q);
+  END LOOP;
+
+  FOR v_q IN SELECT value FROM jsonb_array_elements_text(coalesce(p_map -> 'touch', '[]')) LOOP
+    SELECT * INTO v_col FROM rowcrew.adopted_column(p_rel, v_q);
+    v_q := format(', %I = %s', v_q, rowcrew.adopted_time_in(v_col.base, v_zone, 'rowcrew.clock_now()'));
+    v_claimed := v_claimed || v_q;
+    v_completed := v_completed || v_q;
+    v_ended := v_ended || v_q;
+  END LOOP;
+
+  RETURN jsonb_build_object(
+    'table', p_rel::regclass::text, 'table_regclass', p_rel::text, 'table_name', quote_literal(p_name),
+    'ready', format('rowcrew.%I', p_name || '_ready'), 'parked', format('rowcrew.%I', p_name || '_parked'),
+    'claim', format('rowcrew.%I', p_name || '_claim'), 'job', format('rowcrew.%I', p_name || '_job'),
+    'key', quote_ident(p_map ->> 'key'), 'key_type', v_key.base,
+    'key_column', v_key.base || coalesce(' COLLATE ' || v_key."collation", ''),
+    'status', quote_ident(v_columns ->> 'status'),
+    -- In a CASE, so that an index of the application's on its status column is no way to find a job: it
+    -- leads past every other job of that status, and a plan that was made while there were few outlives that.
+    'is_waiting', format('CASE WHEN q.%I IN (%s) THEN true ELSE false END', v_columns ->> 'status',
+                         (SELECT string_agg(DISTINCT v_words ->> w, ', ') FROM unnest(ARRAY['pending', 'retrying']) w)),
+    'is_processing', format('CASE WHEN q.%I = %s THEN true ELSE false END', v_columns ->> 'status', v_words ->> 'processing'),
+    'processing', v_words ->> 'processing', 'completed', v_words ->> 'completed', 'cancelled', v_words ->> 'cancelled',
+    'waiting', (SELECT string_agg(DISTINCT v_words ->> w, ', ') FROM unnest(ARRAY['pending', 'retrying']) w),
+    'ended', (SELECT string_agg(DISTINCT v_words ->> w, ', ') FROM unnest(ARRAY['completed', 'failed', 'cancelled']) w),
+    -- The same as text, for functions whose owner need not know the schema that the type lies in.
+    'waiting_text', (SELECT string_agg(DISTINCT quote_literal(v_states ->> w), ', ') FROM unnest(ARRAY['pending', 'retrying']) w WHERE v_states ? w),
+    'ended_text', (SELECT string_agg(DISTINCT quote_literal(v_states ->> w), ', ') FROM unnest(ARRAY['completed', 'failed', 'cancelled']) w WHERE v_states ? w),
+    'processing_text', quote_literal(v_states ->> 'processing'),
+    'requeue_text', coalesce((SELECT string_agg(DISTINCT quote_literal(coalesce(v_states ->> w, v_states ->> 'failed')), ', ')
+                              FROM jsonb_array_elements_text(coalesce(p_map -> 'requeue', '[]')) w), 'NULL'),
+    'word', format('CASE f.status WHEN ''pending'' THEN %s WHEN ''retrying'' THEN %s WHEN ''failed'' THEN %s ELSE %s END',
+                   v_words ->> 'pending', v_words ->> 'retrying', v_words ->> 'failed', v_words ->> 'cancelled'),
+    'due', v_due, 'created', v_created, 'attempts', v_attempts, 'max_attempts', v_max, 'priority', v_priority, 'queue', v_queue, 'job_type', v_type,
+    'payload', format('(SELECT (%s)::jsonb FROM (SELECT q.*) AS q)', coalesce(p_map ->> 'payload', 'to_jsonb(q)')),
+    'app', format('%L::text', p_map ->> 'app'),
+    'set_claimed', v_claimed, 'set_completed', v_completed, 'set_ended', v_ended, 'keep', v_kept);
+END $$;
+
+-- What each column of the map is now: to be compared later.
+CREATE FUNCTION rowcrew.adopted_columns(p_rel oid, p_map jsonb) RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  SELECT coalesce(jsonb_object_agg(c.name, jsonb_build_object('number', (rowcrew.adopted_column(p_rel, c.name)).number,
+                                                              'type', (rowcrew.adopted_column(p_rel, c.name)).type)), '{}')
+  FROM (SELECT p_map ->> 'key' AS name
+        UNION SELECT value FROM jsonb_each_text(p_map -> 'columns')
+        UNION SELECT value FROM jsonb_array_elements_text(coalesce(p_map -> 'touch', '[]'))) c
+$$;
+
+-- Fills "{name}" in from a template, as nodes do. Names and words with braces are refused before.
+CREATE FUNCTION rowcrew.adopted_fill(p_text text, p_template jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$
+DECLARE
+  v record;
+BEGIN
+  FOR v IN SELECT key, value FROM jsonb_each_text(p_template) LOOP
+    p_text := replace(p_text, '{' || v.key || '}', v.value);
+  END LOOP;
+  RETURN p_text;
+END $$;
+
+-- The template of one table, with the names of its functions.
+CREATE FUNCTION rowcrew.adopted_names(p_name text) RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  SELECT z.template || jsonb_build_object(
+    'file', format('rowcrew.%I', p_name || '_file_new'), 'refile', format('rowcrew.%I', p_name || '_refile'),
+    'hold', format('rowcrew.%I', p_name || '_hold'), 'gone', format('rowcrew.%I', p_name || '_gone'),
+    'empty', format('rowcrew.%I', p_name || '_empty'))
+  FROM rowcrew.adopted_table z WHERE z.name = p_name
+$$;
+
+-- The companions of an adopted table: hints and claims as our own tables have them, and one row per
+-- job that was claimed and has not completed. That row is the fence: it holds the claim's token.
+CREATE FUNCTION rowcrew.adopted_create_companions(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $create$
+DECLARE
+  t jsonb := rowcrew.adopted_names(p_name);
+  v_options text := ' WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,'
+                    ' autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off)';
+  v_companion text;
+  v_key text := (rowcrew.adopted_column(to_regclass(t ->> 'job'), 'id')).base;
+BEGIN
+  IF v_key <> t ->> 'key_type' THEN
+    RAISE EXCEPTION 'adopt: the key was % and is % now: unadopt it first', v_key, t ->> 'key_type' USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  IF v_key IS NOT NULL THEN RETURN; END IF;  -- there already
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE TABLE {ready} (
+      run_at timestamptz NOT NULL, id {key_column} NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL)$t$, t) || v_options;
+  EXECUTE rowcrew.adopted_fill('CREATE INDEX ON {ready} (queue, priority, run_at)', t);
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE TABLE {parked} (
+      run_at timestamptz NOT NULL, id {key_column} NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL,
+      reason text NOT NULL CHECK (reason IN ('scheduled', 'backoff', 'rescued', 'suspect', 'paused')), key text)$t$, t) || v_options;
+  EXECUTE rowcrew.adopted_fill($t$CREATE INDEX ON {parked} (run_at) WHERE reason NOT IN ('rescued', 'suspect')$t$, t);
+  EXECUTE rowcrew.adopted_fill($t$CREATE INDEX ON {parked} (reason, queue, run_at) WHERE reason IN ('rescued', 'suspect')$t$, t);
+  EXECUTE rowcrew.adopted_fill($t$CREATE INDEX ON {parked} (key) WHERE reason = 'paused'$t$, t);
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE TABLE {claim} (
+      token bigint PRIMARY KEY, node_id bigint NOT NULL, epoch bigint NOT NULL,
+      alone boolean NOT NULL DEFAULT false, claimed_at timestamptz NOT NULL DEFAULT rowcrew.clock(),
+      ids {key_type}[] NOT NULL)$t$, t) || v_options;
+  EXECUTE rowcrew.adopted_fill('ALTER TABLE {claim} ALTER ids SET STORAGE EXTERNAL', t);
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE TABLE {job} (
+      id {key_column} PRIMARY KEY, token bigint NOT NULL,
+      status text NOT NULL CHECK (status IN ('pending', 'processing', 'failed', 'retrying', 'cancelled')),
+      attempts smallint NOT NULL DEFAULT 0, crashes smallint NOT NULL DEFAULT 0, lonely_crashes smallint NOT NULL DEFAULT 0,
+      claimed_at timestamptz NOT NULL DEFAULT rowcrew.clock(), scheduled_at timestamptz,
+      error_code text, error_message text, moved xid8
+    )$t$, t) || v_options;
+  EXECUTE rowcrew.adopted_fill($t$COMMENT ON TABLE {job} IS
+    'What the adopted table cannot hold of a job: the claim''s token and what led here. No row: never claimed, or completed.'$t$, t);
+  EXECUTE rowcrew.adopted_fill($t$COMMENT ON COLUMN {job}.status IS
+    'The state in our words, where those of the table are too few. While the table''s own word says otherwise, that one counts.'$t$, t);
+  EXECUTE rowcrew.adopted_fill($t$COMMENT ON COLUMN {job}.scheduled_at IS 'Backing off until then, where the table has no column for it.'$t$, t);
+  EXECUTE rowcrew.adopted_fill($t$COMMENT ON COLUMN {job}.moved IS
+    'The transaction in which the engine itself made the job wait again: no stale write.'$t$, t);
+  EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_wake AFTER INSERT ON {ready}'
+    ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake({table_name})', t);
+  EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_wake AFTER INSERT ON {parked} REFERENCING NEW TABLE AS fresh'
+    ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake_soon()', t);
+  EXECUTE rowcrew.adopted_fill('ALTER TABLE {ready} ENABLE ALWAYS TRIGGER rowcrew_wake', t);
+  EXECUTE rowcrew.adopted_fill('ALTER TABLE {parked} ENABLE ALWAYS TRIGGER rowcrew_wake', t);
+  FOREACH v_companion IN ARRAY ARRAY['ready', 'parked', 'claim', 'job'] LOOP
+    IF to_regrole('rowcrew_worker') IS NOT NULL THEN
+      EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO rowcrew_worker', t ->> v_companion);
+      EXECUTE format('GRANT SELECT ON %s TO rowcrew_operator, rowcrew_viewer', t ->> v_companion);
+    END IF;
+    IF to_regrole('rowcrew_owner') IS NOT NULL AND pg_has_role('rowcrew_owner', 'MEMBER') THEN
+      EXECUTE format('ALTER TABLE %s OWNER TO rowcrew_owner', t ->> v_companion);
+    END IF;
+  END LOOP;
+END $create$;
+
+-- The functions behind the triggers, made anew from the template. None of them waits for a row that
+-- the engine may hold: no write of the application waits for us longer than we wait for it. And none
+-- fails because its table was changed so that ours do not fit it any more: nodes notice, and hold it.
+CREATE FUNCTION rowcrew.adopted_create_functions(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $create$
+DECLARE
+  v_map jsonb := (SELECT z.map FROM rowcrew.adopted_table z WHERE z.name = p_name);
+  v_due text := 'true';
+  t jsonb := rowcrew.adopted_names(p_name) || jsonb_build_object('theirs',
+    CASE WHEN coalesce(v_map ->> 'old_worker', 'none') = 'none' THEN 'false' ELSE 'true' END,
+    'changed', 'undefined_column OR undefined_table OR undefined_function OR undefined_object OR datatype_mismatch OR'
+               ' invalid_text_representation OR insufficient_privilege');
+  v_function text;
+BEGIN
+  IF v_map -> 'columns' ? 'scheduled_at' THEN v_due := 'coalesce({due} <= v_now, true)'; END IF;
+  EXECUTE rowcrew.adopted_fill(rowcrew.adopted_fill($t$
+    CREATE OR REPLACE FUNCTION {file}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    DECLARE
+      v_now timestamptz := rowcrew.clock_now();
+      v_due bigint;
+      v_waiting bigint;
+    BEGIN
+      SELECT count(*) FILTER (WHERE {is_due}), count(*) INTO v_due, v_waiting FROM fresh q WHERE q.{status}::text IN ({waiting_text});
+      IF v_due > 0 THEN  -- an insert of no row would wake the fleet as well
+        INSERT INTO {ready} (run_at, id, priority, queue)
+          SELECT v_now, q.{key}, {priority}, {queue} FROM fresh q WHERE q.{status}::text IN ({waiting_text}) AND {is_due};
+      END IF;
+      IF v_due < v_waiting THEN
+        INSERT INTO {parked} (run_at, id, priority, queue, reason)
+          SELECT {due}, q.{key}, {priority}, {queue}, 'scheduled' FROM fresh q WHERE q.{status}::text IN ({waiting_text}) AND NOT {is_due};
+      END IF;
+      RETURN NULL;
+    EXCEPTION WHEN {changed} THEN RETURN NULL;
+    END $f$ $t$, jsonb_build_object('is_due', v_due)), t || jsonb_build_object('due', CASE v_due WHEN 'true' THEN 'v_now' ELSE t ->> 'due' END));
+
+  -- A write that would make a running or finished job wait, or run, again: by the engine itself, by
+  -- an old worker of its own job, allowed by the map, or else a conflict.
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE OR REPLACE FUNCTION {hold}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    DECLARE
+      v_status text;
+      v_moved xid8;
+    BEGIN
+      IF OLD.{status}::text IN ({requeue_text}) AND NEW.{status}::text IN ({waiting_text}) THEN RETURN NEW; END IF;
+      SELECT x.status, x.moved INTO v_status, v_moved FROM {job} x WHERE x.id = OLD.{key};
+      IF v_status IN ('pending', 'retrying') AND v_moved = pg_current_xact_id() THEN RETURN NEW; END IF;
+      IF {theirs} AND OLD.{status}::text = {processing_text} AND v_status IS DISTINCT FROM 'processing' THEN RETURN NEW; END IF;
+      INSERT INTO rowcrew.adopted_conflict (job_table, job_key, was, wanted)
+      VALUES ({table_name}, OLD.{key}::text, OLD.{status}::text, NEW.{status}::text);
+      {keep}
+      RETURN NEW;
+    EXCEPTION WHEN {changed} THEN RETURN NEW;
+    END $f$ $t$, t);
+
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE OR REPLACE FUNCTION {refile}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    DECLARE
+      v_now timestamptz := rowcrew.clock_now();
+      v_status text;
+      v_moved xid8;
+    BEGIN
+      IF OLD.{status}::text IN ({processing_text}, {ended_text}) THEN
+        SELECT x.status, x.moved INTO v_status, v_moved FROM {job} x WHERE x.id = OLD.{key};
+        IF v_status IN ('pending', 'retrying') AND v_moved = pg_current_xact_id() THEN RETURN NULL; END IF;
+        IF OLD.{status}::text IN ({ended_text}) THEN  -- run again by whoever may: it starts anew
+          DELETE FROM {job} x WHERE x.id = NEW.{key};
+        END IF;
+      END IF;
+      INSERT INTO {parked} (run_at, id, priority, queue, reason)
+        SELECT greatest({due}, v_now), q.{key}, {priority}, {queue},
+               rowcrew.parked_reason(coalesce(x.status, 'pending'), coalesce(x.crashes, 0))
+        FROM (SELECT NEW.*) q LEFT JOIN {job} x ON x.id = q.{key}
+        WHERE {due} > v_now OR x.crashes > 0;
+      IF NOT FOUND THEN
+        INSERT INTO {ready} (run_at, id, priority, queue) SELECT v_now, q.{key}, {priority}, {queue} FROM (SELECT NEW.*) q;
+      END IF;
+      RETURN NULL;
+    EXCEPTION WHEN {changed} THEN RETURN NULL;
+    END $f$ $t$, t);
+
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE OR REPLACE FUNCTION {gone}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    BEGIN
+      DELETE FROM {job} x WHERE x.ctid = ANY (ARRAY(SELECT y.ctid FROM {job} y WHERE y.id = OLD.{key} FOR UPDATE SKIP LOCKED));
+      RETURN NULL;
+    EXCEPTION WHEN {changed} THEN RETURN NULL;
+    END $f$ $t$, t);
+
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE OR REPLACE FUNCTION {empty}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    BEGIN
+      TRUNCATE {ready}, {parked}, {claim}, {job};
+      RETURN NULL;
+    END $f$ $t$, t);
+
+  FOREACH v_function IN ARRAY ARRAY['file', 'hold', 'refile', 'gone', 'empty'] LOOP
+    EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM PUBLIC', t ->> v_function);
+    IF to_regrole('rowcrew_owner') IS NOT NULL AND pg_has_role('rowcrew_owner', 'MEMBER') THEN
+      EXECUTE format('ALTER FUNCTION %s() OWNER TO rowcrew_owner', t ->> v_function);
+    END IF;
+  END LOOP;
+END $create$;
+
+UPDATE rowcrew.meta SET schema_version = 15;

@@ -1,0 +1,22 @@
+-- Hands back claimed jobs of an adopted table whose type no handler of this node serves; they come
+-- back after $4 ms. $1 ids text[]  $2 tokens bigint[]  $3 tokens bigint[] whose batch has ended with
+-- this  $4 delay in ms
+WITH f AS (
+  UPDATE {job} x
+  SET status = CASE WHEN x.attempts = 0 THEN 'pending' ELSE 'retrying' END, moved = pg_current_xact_id(),
+      scheduled_at = rowcrew.clock_now() + $4::bigint * interval '1 ms'
+  FROM unnest($1::{key_type}[], $2::bigint[]) AS u (id, token)
+  WHERE x.id = ANY (ARRAY[u.id]) AND x.token = u.token AND x.status = 'processing'
+  RETURNING x.id, x.status, x.crashes, x.scheduled_at AS due, 'released' AS outcome, NULL::text AS code, NULL::text AS message,
+            0 AS counts, NULL::int AS duration_ms
+), g AS (
+  UPDATE {table} q SET {status} = {word}{set_ended} FROM f
+  WHERE q.{key} = ANY (ARRAY[f.id]) AND {is_processing}
+  RETURNING q.{key} AS id, {queue} AS queue, {priority} AS priority, f.crashes, f.due, f.status
+), p AS (
+  INSERT INTO {parked} (run_at, id, priority, queue, reason)
+  SELECT due, id, priority, queue, rowcrew.parked_reason(status, crashes) FROM g
+), d AS (
+  DELETE FROM {claim} WHERE token = ANY ($3::bigint[])
+)
+SELECT id::text FROM g
