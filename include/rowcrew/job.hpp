@@ -14,8 +14,8 @@ namespace rowcrew {
 
 /// A row as it was claimed; a value, never written back.
 struct Job {
-  std::string id;        ///< uuid, text form
-  std::string table;     ///< "job_queue" or "processing_jobs"
+  std::string id;        ///< text form: a uuid, or whatever an adopted table has
+  std::string table;     ///< "job_queue", "processing_jobs" or the name of an adopted table
   std::string job_type;  ///< which handler
   std::string queue;
   std::string payload;  ///< JSON text as stored (jsonb output)

@@ -68,10 +68,19 @@ std::string quote_qualified(std::string_view schema, std::string_view name) {
 StatementSet::StatementSet(Values values, std::string suffix)
     : values_(std::move(values)), suffix_(std::move(suffix)) {}
 
+void StatementSet::replace(Values values, std::string suffix, std::map<std::string_view, Statement, std::less<>> instead) {
+  values_ = std::move(values);
+  suffix_ = std::move(suffix);
+  instead_ = std::move(instead);
+  earlier_.push_back(std::move(rendered_));
+  rendered_.clear();
+}
+
 const Statement& StatementSet::render(const Statement& source) {
   const auto known = rendered_.find(source.name);
   if (known != rendered_.end()) return known->second;
-  std::string text = fill(source, values_);
+  const auto other = instead_.find(source.name);
+  std::string text = fill(other == instead_.end() ? source : other->second, values_);
   std::string name(source.name);
   if (!suffix_.empty()) name += ":" + suffix_;
   const Statement rendered{names_.emplace_back(std::move(name)),

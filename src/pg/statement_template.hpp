@@ -29,12 +29,19 @@ class StatementSet {
   /// valid with this object.
   const Statement& render(const Statement& source);
 
+  /// From now on render() fills in these values, and takes `instead` of a source of that name. What it
+  /// handed out before stays valid; `suffix` must not have been used before.
+  void replace(std::map<std::string, std::string, std::less<>> values, std::string suffix,
+               std::map<std::string_view, Statement, std::less<>> instead);
+
  private:
   std::map<std::string, std::string, std::less<>> values_;
   std::string suffix_;
   std::deque<std::string> names_;
   std::deque<std::string> texts_;
   std::map<std::string, Statement, std::less<>> rendered_;
+  std::deque<std::map<std::string, Statement, std::less<>>> earlier_;  ///< for who holds one of them
+  std::map<std::string_view, Statement, std::less<>> instead_;
 };
 
 }  // namespace rowcrew

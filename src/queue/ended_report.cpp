@@ -8,6 +8,10 @@ std::string ended_report(const EndedJob& ended) {
   const auto or_null = [](const std::string& text) { return text.empty() ? nlohmann::json() : nlohmann::json(text); };
   nlohmann::json report;
   report["status"] = ended.ending.status;
+  if (!ended.job.table.empty() && ended.job.table != "job_queue" && ended.job.table != "processing_jobs") {
+    report["table"] = ended.job.table;
+    report["key"] = ended.job.id;
+  }
   report["attempt"] = ended.job.attempt;
   report["max_attempts"] = ended.job.max_attempts;
   report["error_code"] = or_null(ended.ending.code);

@@ -125,6 +125,10 @@ FencedTransactions::~FencedTransactions() = default;
 
 FencedTransactions::Table& FencedTransactions::table_of(const Job& job) {
   const auto found = tables_.find(job.table);
+  if (found == tables_.end() && job.table != "job_queue" && job.table != "processing_jobs") {
+    throw PermanentError("adopted_table", fmt::format("transaction: {} is an application's table: kinds that end their jobs in a "
+                                                      "transaction of their own (sql) work from job_queue", job.table));
+  }
   if (found == tables_.end()) {
     throw BugError("job_table", fmt::format("transaction: job table \"{}\", expected one that this node serves", job.table));
   }

@@ -95,6 +95,7 @@ struct ReapedJob {
   int max_attempts = 1;
   std::string code;
   std::string message;
+  std::string port_id;  ///< by which ports know the job: its id, or the uuid made of it
 };
 
 /// One page of rescued claims; `last_token` 0: there was none left to reap.

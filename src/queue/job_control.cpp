@@ -15,7 +15,9 @@ std::vector<std::string> first_column(const Rows& rows) {
 
 }  // namespace
 
-JobControl::JobControl(Db& db, TableMap map) : db_(db), statements_(std::move(map.values), map.name) {}
+JobControl::JobControl(Db& db, TableMap map) : db_(db), statements_({}, "") { describe(std::move(map)); }
+
+void JobControl::describe(TableMap map) { describe_statements(statements_, std::move(map)); }
 
 JobControl::Awaitable<std::vector<CancelRequest>> JobControl::cancel_requests() {
   const Rows rows = co_await db_.query(statements_.render(sql::cancel_requests), Params{});
@@ -112,6 +114,13 @@ JobControl::Awaitable<std::vector<std::string>> JobControl::write_progress(std::
   params.add_array(ids).add_array(tokens).add_array(percents).add_array(notes).add_array(checkpoints);
   const Rows rows = co_await db_.query(statements_.render(sql::progress_write), std::move(params));
   co_return first_column(rows);
+}
+
+JobControl::Awaitable<std::string> JobControl::last_checkpoint(std::string table, std::string id) {
+  Params params;
+  params.add(table).add(id);
+  const Rows rows = co_await db_.query(statements_.render(sql::progress_checkpoint), std::move(params));
+  co_return rows.empty() ? std::string() : std::string(rows.text(0, 0));
 }
 
 }  // namespace rowcrew

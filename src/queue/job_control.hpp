@@ -52,6 +52,8 @@ class JobControl {
   using Awaitable = boost::asio::awaitable<T>;
 
   JobControl(Db& db, TableMap map);
+  /// As JobTable::describe.
+  void describe(TableMap map);
 
   Awaitable<std::vector<CancelRequest>> cancel_requests();
   /// Ends waiting jobs that were to be cancelled, removes requests of those that have ended.
@@ -72,6 +74,8 @@ class JobControl {
 
   /// Returns the ids that were still ours and not locked.
   Awaitable<std::vector<std::string>> write_progress(std::vector<ProgressWord> words);
+  /// JSON; empty when there is none. `table`: this one's name.
+  Awaitable<std::string> last_checkpoint(std::string table, std::string id);
 
  private:
   Db& db_;

@@ -94,13 +94,21 @@ Ids first_column(const Rows& rows) {
 
 Ids split_array(std::string_view literal) {
   Ids out;
-  if (literal.size() < 2) return out;
+  if (literal.size() <= 2) return out;
   literal = literal.substr(1, literal.size() - 2);
-  while (!literal.empty()) {
-    const auto comma = literal.find(',');
-    out.emplace_back(literal.substr(0, comma));
-    if (comma == std::string_view::npos) break;
-    literal.remove_prefix(comma + 1);
+  out.emplace_back();
+  bool quoted = false;
+  for (std::size_t at = 0; at < literal.size(); ++at) {
+    const char c = literal[at];
+    if (c == '"') {
+      quoted = !quoted;
+    } else if (c == '\\' && at + 1 < literal.size()) {
+      out.back() += literal[++at];
+    } else if (c == ',' && !quoted) {
+      out.emplace_back();
+    } else {
+      out.back() += c;
+    }
   }
   return out;
 }
@@ -158,6 +166,7 @@ ReapedPage read_reaped(const Rows& rows) {
     job.max_attempts = static_cast<int>(rows.integer(i, 6));
     job.code = rows.text(i, 7);
     job.message = rows.text(i, 8);
+    job.port_id = rows.text(i, rows.columns() > 9 ? 9 : 1);
     page.jobs.push_back(std::move(job));
   }
   return page;

@@ -9,7 +9,9 @@
 
 namespace rowcrew {
 
-JobTable::JobTable(Db& db, TableMap map) : db_(db), name_(map.name), statements_(std::move(map.values), map.name) {}
+JobTable::JobTable(Db& db, TableMap map) : db_(db), name_(map.name), statements_({}, "") { describe(std::move(map)); }
+
+void JobTable::describe(TableMap map) { describe_statements(statements_, std::move(map)); }
 
 JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::run_claim(const Statement& statement, Params params, std::int64_t token, TakenHints* taken) {
   auto work = [statement, params = std::move(params), token, table = name_](Tx& tx) {
@@ -117,8 +119,9 @@ EndedJob as_cancelled(const EndedJob& ended) {
   return cancelled;
 }
 
-EndedJob ended_of(const ReapedJob& reaped) {
+EndedJob ended_of(const ReapedJob& reaped, const std::string& table) {
   EndedJob ended;
+  ended.job.table = table;
   ended.job.id = reaped.id;
   ended.job.attempt = reaped.attempts;
   ended.job.max_attempts = reaped.max_attempts;
@@ -151,7 +154,8 @@ JobTable::Awaitable<Ids> JobTable::finish_reported(const EndedJob& ended, Statem
     const Rows rows = tx.exec(finish, params);
     // What the row says now, which a request to cancel may have decided.
     const bool cancelled = !rows.empty() && rows.text(0, 1) == "cancelled";
-    if (!rows.empty()) call_port(tx, port, id, cancelled ? cancelled_report : report);
+    // The id of an adopted table's job may be no uuid; ports know it by the one made of it.
+    if (!rows.empty()) call_port(tx, port, rows.columns() > 2 ? std::string(rows.text(0, 2)) : id, cancelled ? cancelled_report : report);
     return first_column(rows);
   };
   co_return co_await db_.run(TxMode::transaction, std::move(work));
@@ -213,12 +217,12 @@ JobTable::Awaitable<std::vector<LostJob>> JobTable::lost_running(std::vector<Job
 JobTable::Awaitable<ReapedPage> JobTable::reap(int max_crashes, std::int64_t after_token, std::shared_ptr<const EndedPorts> ports) {
   Params params;
   params.add(max_crashes).add(after_token);
-  auto work = [statement = statements_.render(sql::reap), params = std::move(params), ports = std::move(ports)](Tx& tx) {
+  auto work = [statement = statements_.render(sql::reap), params = std::move(params), ports = std::move(ports), table = name_](Tx& tx) {
     ReapedPage reaped = read_reaped(tx.exec(statement, params));
     for (const ReapedJob& job : reaped.jobs) {
       if (!ports || job.status == "retrying") continue;
       const auto port = ports->find(job.job_type, job.app);
-      if (port) call_port(tx, *port, job.id, ended_report(ended_of(job)));
+      if (port) call_port(tx, *port, job.port_id, ended_report(ended_of(job, table)));
     }
     return reaped;
   };

@@ -35,6 +35,8 @@ class JobTable {
 
   JobTable(Db& db, TableMap map);
   const std::string& name() const { return name_; }
+  /// The table is described anew, by the same name: what is sent from now on goes by `map`.
+  void describe(TableMap map);
 
   /// `taken`, when given, is filled in and must outlive the call.
   Awaitable<std::vector<ClaimedJob>> claim(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants,

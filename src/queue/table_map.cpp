@@ -1,8 +1,11 @@
 #include "queue/table_map.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <rowcrew/error.hpp>
 
 #include "pg/statement_template.hpp"
+#include "sql_queries.hpp"
 
 namespace rowcrew {
 
@@ -41,6 +44,30 @@ TableMap table_map(std::string_view name) {
     throw BugError("table_map", "job table \"" + own + "\" has no column map");
   }
   return map;
+}
+
+TableMap adopted_table_map(std::string_view name, std::int64_t epoch, std::string_view values) {
+  TableMap map;
+  map.name = name;
+  map.adopted = true;
+  map.epoch = epoch;
+  const nlohmann::json parsed = nlohmann::json::parse(values, nullptr, false);
+  if (!parsed.is_object()) throw BugError("table_map", "adopted table \"" + map.name + "\": its template is no object");
+  for (const auto& [key, value] : parsed.items()) {
+    if (!value.is_string()) throw BugError("table_map", "adopted table \"" + map.name + "\": \"" + key + "\" is no text");
+    map.values[key] = value.get<std::string>();
+  }
+  return map;
+}
+
+void describe_statements(StatementSet& statements, TableMap map) {
+  std::map<std::string_view, Statement, std::less<>> instead;
+  constexpr std::string_view kFolder = "adopted/";
+  for (const Statement& source : sql::kAll) {
+    if (map.adopted && source.name.starts_with(kFolder)) instead.emplace(source.name.substr(kFolder.size()), source);
+  }
+  std::string suffix = map.adopted ? map.name + "@" + std::to_string(map.epoch) : map.name;
+  statements.replace(std::move(map.values), std::move(suffix), std::move(instead));
 }
 
 }  // namespace rowcrew

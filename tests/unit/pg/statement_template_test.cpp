@@ -48,3 +48,15 @@ TEST_CASE("statement template: identifiers are quoted, quotes doubled") {
   CHECK(quote_qualified("My App", R"(odd"name)") == R"("My App"."odd""name")");
   CHECK(quote_identifier("a.b") == R"("a.b")");
 }
+
+TEST_CASE("statement template: replaced values are for what is rendered from then on, under another name") {
+  StatementSet set({{"table", "a"}}, "jobs");
+  const Statement& before = set.render({"claim", "SELECT 1 FROM {table}"});
+  set.replace({{"table", "b"}}, "jobs@2", {{"claim", Statement{"adopted/claim", "SELECT 2 FROM {table}"}}});
+  const Statement& after = set.render({"claim", "SELECT 1 FROM {table}"});
+  CHECK(before.text == "SELECT 1 FROM a");
+  CHECK(before.name == "claim:jobs");
+  CHECK(after.text == "SELECT 2 FROM b");
+  CHECK(after.name == "claim:jobs@2");
+  CHECK(set.render({"promote", "SELECT 3 FROM {table}"}).text == "SELECT 3 FROM b");
+}

@@ -45,5 +45,16 @@ TEST_CASE("table map: a table that is not ours is refused") {
   CHECK_THROWS_AS(table_map(""), BugError);
 }
 
+TEST_CASE("table map: an adopted table's is what its template says, and texts only") {
+  const TableMap map = adopted_table_map("public_jobs", 3, R"({"table": "public.jobs", "key": "id"})");
+  CHECK(map.adopted);
+  CHECK(map.name == "public_jobs");
+  CHECK(map.epoch == 3);
+  CHECK(map.values.at("table") == "public.jobs");
+  CHECK(map.values.at("key") == "id");
+  CHECK_THROWS_AS(adopted_table_map("x", 1, "[]"), BugError);
+  CHECK_THROWS_AS(adopted_table_map("x", 1, R"({"table": 1})"), BugError);
+}
+
 }  // namespace
 }  // namespace rowcrew
