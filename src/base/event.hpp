@@ -47,6 +47,8 @@ inline constexpr E kJobRescued = "job.rescued";
 inline constexpr E kJobPoison = "job.poison";
 inline constexpr E kPortFailed = "port.failed";
 inline constexpr E kPortMismatch = "port.mismatch";
+inline constexpr E kTableServed = "table.served";
+inline constexpr E kTableHeld = "table.held";
 
 // Claims and leases
 inline constexpr E kClaimFailed = "claim.failed";

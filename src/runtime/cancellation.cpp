@@ -19,6 +19,7 @@ asio::awaitable<void> Cancellation::run() {
     if (state_.holds_lease()) {
       try {
         for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+          if (state_.tables[table]->broken()) continue;
           const bool here = co_await look(table);
           open = open || here;
         }

@@ -15,20 +15,20 @@ constexpr auto kRestingPoll = 1min;
 
 Claimer::Claimer(NodeState& state, Executor& executor, Completer& completer, Intake& intake)
     : state_(state), executor_(executor), completer_(completer), intake_(intake), suspects_(SuspectPacer::Options{}),
-      wake_(state.executor, state.clock), rescued_due_(state.tables.size(), false) {
+      wake_(state.executor, state.clock), rescued_due_(kMostTables, false) {
   ClaimPacer::Options pacing;
   pacing.poll_every = state.config.poll_every;
-  for (std::size_t i = 0; i < state.tables.size(); ++i) tables_.emplace_back(ClaimPacer(pacing, state.config.queue_names()), LimitedPacer(state.config.queue_names()));
+  for (std::size_t i = 0; i < kMostTables; ++i) tables_.emplace_back(ClaimPacer(pacing, state.config.queue_names()), LimitedPacer(state.config.queue_names()));
   Prefetch::Options ahead;
   ahead.most = state.config.prefetch;
   for (const auto& [queue, slots] : state.config.queues) queues_.emplace(queue, Queue(Prefetch(ahead))).first->second.slots = slots;
 }
 
 void Claimer::wake(std::string_view table) {
-  for (std::size_t i = 0; i < tables_.size(); ++i) {
+  for (std::size_t i = 0; i < state_.tables.size(); ++i) {
     if (!table.empty() && state_.tables[i]->table.name() != table) continue;
     tables_[i].pacer.woken(state_.clock.mono());
-    tables_[i].limited.rules(state_.limits, state_.clock.mono());
+    tables_[i].limited.rules(has_limits(i), state_.clock.mono());
     tables_[i].limited.woken(state_.clock.mono());
     tables_[i].found_nothing = false;
   }
@@ -50,13 +50,13 @@ void Claimer::rest(bool may_rest) {
 }
 
 bool Claimer::quiet() const {
-  return std::all_of(tables_.begin(), tables_.end(), [](const Table& t) { return t.pacer.idle(); }) &&
+  return every_served([](const Table& t) { return t.pacer.idle(); }) &&
          std::all_of(queues_.begin(), queues_.end(), [](const auto& q) { return q.second.asked == 0; });
 }
 
 void Claimer::slot_freed(std::string_view queue, MonoClock::duration ran) {
   if (const auto at = queues_.find(queue); at != queues_.end()) at->second.prefetch.ran(ran);
-  for (Table& table : tables_) table.pacer.slot_freed(queue, state_.clock.mono());
+  for (std::size_t i = 0; i < state_.tables.size(); ++i) tables_[i].pacer.slot_freed(queue, state_.clock.mono());
   start_local();
   if (suspect_running_ || rescued_wait() || state_.running.empty()) wake_.ring();
   if (due_rung_) due_rung_();
@@ -68,7 +68,7 @@ void Claimer::look_everywhere() {
 }
 
 bool Claimer::drained() const {
-  return quiet() && std::all_of(tables_.begin(), tables_.end(), [](const Table& t) { return t.found_nothing; }) &&
+  return quiet() && every_served([](const Table& t) { return t.found_nothing; }) &&
          !suspects_.waiting() && state_.running.empty() && local_.size() == 0 && intake_.empty() &&
          completer_.pending() == 0 && unserved_.empty();
 }
@@ -129,14 +129,14 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep) const {
 }
 
 Mono Claimer::due(std::size_t table) const {
-  if (!state_.may_claim() || holding()) return Mono::max();
-  const Mono limited = state_.limits ? limited_due(table) : Mono::max();
+  if (!state_.may_claim() || !state_.tables[table]->serving() || holding()) return Mono::max();
+  const Mono limited = has_limits(table) ? limited_due(table) : Mono::max();
   return room(table) == 0 ? limited : std::min(limited, tables_[table].pacer.due());
 }
 
 std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const std::set<std::string, std::less<>>& ended) {
   const Mono now = state_.clock.mono();
-  if (due(table) > now && (ended.empty() || !state_.may_claim() || holding())) return nullptr;
+  if (due(table) > now && (ended.empty() || !state_.may_claim() || !state_.tables[table]->serving() || holding())) return nullptr;
   Table& of = tables_[table];
   auto plan = std::make_unique<ClaimPlan>();
   plan->table = table;
@@ -147,7 +147,7 @@ std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const std::set<std::
     plan->sweep = of.pacer.idle() || of.marks.sweep_due(now);
     plan->wants = wants(table, plan->sweep);
   }
-  if (state_.limits) add_limited(*plan, others, ended);
+  if (has_limits(table)) add_limited(*plan, others, ended);
   if (!plan->wants.empty()) {
     plan->token = state_.new_token();
     plan->moment = of.pacer.started();

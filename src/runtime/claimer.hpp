@@ -138,12 +138,21 @@ class Claimer final : public Service {
   std::vector<std::string> open_queues() const;  ///< served here and not paused
   bool holding() const;
   static constexpr std::size_t kMostWithPermits = 200;  ///< in one claim
+  /// Rules are about our own tables only.
+  bool has_limits(std::size_t table) const { return state_.limits && !state_.tables[table]->adopted; }
+  template <class F>
+  bool every_served(F&& is) const {
+    for (std::size_t i = 0; i < state_.tables.size(); ++i) {
+      if (state_.tables[i]->serving() && !is(tables_[i])) return false;
+    }
+    return true;
+  }
 
   NodeState& state_;
   Executor& executor_;
   Completer& completer_;
   Intake& intake_;
-  std::vector<Table> tables_;
+  std::vector<Table> tables_;  ///< in the order of the node's, and for those to come
   std::map<std::string, Queue, std::less<>> queues_;
   LocalJobs local_;
   SuspectPacer suspects_;

@@ -68,9 +68,9 @@ void Claimer::permits_freed(std::size_t table, std::string_view queue) {
 
 void Claimer::limits_changed() {
   state_.limits = true;  // the next beat knows
-  for (Table& table : tables_) {
-    table.limited.rules(true, state_.clock.mono());
-    table.limited.woken(state_.clock.mono());
+  for (std::size_t i = 0; i < state_.tables.size(); ++i) {
+    tables_[i].limited.rules(has_limits(i), state_.clock.mono());
+    tables_[i].limited.woken(state_.clock.mono());
   }
   if (due_rung_) due_rung_();
 }

@@ -37,8 +37,8 @@ asio::awaitable<void> Claimer::step() {
     co_return;
   }
   if (now >= next_suspect_look_) co_await look_for_suspects();
-  for (std::size_t table = 0; table < tables_.size(); ++table) {
-    if (rescued_due_[table]) co_await claim_rescued(table);
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+    if (rescued_due_[table] && state_.tables[table]->serving()) co_await claim_rescued(table);
   }
   const auto action = suspects_.next(state_.clock.mono(), state_.running.size() + local_.size());
   if (action == SuspectPacer::Action::claim_suspect) {
@@ -59,7 +59,8 @@ asio::awaitable<void> Claimer::look_for_suspects() {
   next_suspect_look_ = now + std::chrono::duration_cast<MonoClock::duration>(every * (0.5 + state_.random.unit()));
   bool waits = false;
   try {
-    for (std::size_t table = 0; table < tables_.size(); ++table) {
+    for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+      if (!state_.tables[table]->serving()) continue;
       const JobTable::Due due = co_await state_.tables[table]->table.has_suspect(open_queues());
       rescued_due_[table] = due.rescued;
       waits = waits || due.suspect;
@@ -120,6 +121,7 @@ asio::awaitable<void> Claimer::run_suspect() {
   bool failed = false;
   for (std::size_t table = 0; table < state_.tables.size() && !suspect_running_ && !failed; ++table) {
     TableState& state = *state_.tables[table];
+    if (!state.serving()) continue;
     const std::int64_t token = state_.new_token();
     const std::int64_t epoch = state_.identity.epoch;
     state.ledger.sending(token);
@@ -151,7 +153,7 @@ asio::awaitable<void> Claimer::park_unserved() {
     state_.log.warning(event::kJobUnserved, {{"job_type", all.front().second.job_type}, {"jobs", all.size()}},
                        "no handler for this job type here: handed back, tried again in 30s");
   }
-  for (std::size_t table = 0; table < tables_.size(); ++table) {
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     std::vector<Job> jobs;
     std::map<std::int64_t, std::size_t> per_token;
     for (const auto& [of, job] : all) {

@@ -30,7 +30,7 @@ std::string_view event_of(Ending::Kind kind) {
 }  // namespace
 
 Completer::Completer(NodeState& state)
-    : state_(state), buffers_(state.tables.size()), wake_(state.executor, state.clock), written_(state.executor, state.clock) {}
+    : state_(state), buffers_(kMostTables), wake_(state.executor, state.clock), written_(state.executor, state.clock) {}
 
 void Completer::add(std::size_t table, EndedJob ended) {
   Item item;
@@ -170,8 +170,10 @@ void Completer::written(std::unique_ptr<Batch> batch, const Exchanged& done) {
 void Completer::refused(std::unique_ptr<Batch> batch, const DbError& error) {
   leave(*batch);
   if (batch->size() == 0) return;
+  const bool broken = state_.tables[batch->table]->broken();
   put_back(batch->table, buffers_[batch->table].completed, std::move(batch->completed), error, false);
   put_back(batch->table, buffers_[batch->table].ended, std::move(batch->ended), error, false);
+  if (broken) return;  // no reason to make other tables wait
   const auto ceiling = std::min<std::chrono::milliseconds>(5s, 50ms * (1 << std::min(failures_, 7)));
   not_before_ = state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(ceiling * (0.5 + state_.random.unit() / 2));
 }
@@ -188,7 +190,9 @@ asio::awaitable<void> Completer::run() {
   for (;;) {
     bool worked = false;
     int failed = 0;
-    for (std::size_t table = 0; table < buffers_.size(); ++table) {
+    for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+      if (state_.tables[table]->gone) give_up(table);
+      if (state_.tables[table]->broken()) continue;  // kept until it is mended
       if (!state_.tables[table]->ledger.removable().empty()) failed += co_await drop_empty_claims(table);
       if (buffers_[table].reported.empty()) continue;
       const bool reported = co_await report_one(table);
@@ -265,6 +269,10 @@ void Completer::replace_ending(std::size_t table, Item item, const DbError& erro
 void Completer::put_back(std::size_t table, WideDeque<Item>& queue, std::vector<Item> batch, const DbError& error, bool by_port) {
   if (batch.empty()) return;
   Buffer& buffer = buffers_[table];
+  if (state_.tables[table]->broken()) {
+    for (auto item = batch.rbegin(); item != batch.rend(); ++item) queue.push_front(std::move(*item));
+    return;
+  }
   const bool refused = !error.connection_lost();
   if (refused && batch.size() == 1 && error.error_class() != ErrorClass::transient) {
     replace_ending(table, std::move(batch.front()), error, by_port);
@@ -309,7 +317,7 @@ void Completer::settle(std::size_t table, std::vector<Item> batch, const std::ve
 /// either way.
 asio::awaitable<void> Completer::verify_doubtful() {
   std::vector<std::pair<std::size_t, EndedJob>> all = std::exchange(doubtful_, {});
-  for (std::size_t table = 0; table < buffers_.size(); ++table) {
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     std::vector<EndedJob> jobs;
     for (const auto& [of, ended] : all) {
       if (of == table) jobs.push_back(ended);
@@ -354,6 +362,21 @@ void Completer::report_lost(std::size_t table, const EndedJob& ended) {
                         Statistics::Count::claim_lost);
   state_.log.warning(event::kJobClaimLost, {{"job", ended.job.id}, {"job_type", ended.job.job_type}},
                      "the row is no longer under this claim; the result was refused and dropped");
+}
+
+void Completer::tables_changed() {
+  wake_.ring();
+  if (batch_waits_) batch_waits_();
+}
+
+/// The table is not ours to write any more: its companions are gone, and with them every claim.
+void Completer::give_up(std::size_t table) {
+  Buffer& buffer = buffers_[table];
+  for (WideDeque<Item>* queue : {&buffer.completed, &buffer.ended, &buffer.reported}) {
+    for (const Item& item : *queue) report_lost(table, item.ended);
+    queue->clear();
+  }
+  state_.tables[table]->ledger.abandon();
 }
 
 asio::awaitable<int> Completer::drop_empty_claims(std::size_t table) {

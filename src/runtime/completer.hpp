@@ -43,6 +43,8 @@ class Completer final : public Service {
   void add(std::size_t table, EndedJob ended);
   /// A transaction of the handler has written this end, or found that the claim was lost.
   void settled(std::size_t table, const EndedJob& ended, bool ours);
+  /// A table is served or not adopted any more: what is to be written of it goes on, or is lost.
+  void tables_changed();
   /// The job ended without anything to write.
   void forget(std::size_t table, const Job& job);
   std::size_t pending() const;
@@ -83,6 +85,7 @@ class Completer final : public Service {
 
   void file(std::size_t table, Item item);
   void leave(const Batch& batch);
+  void give_up(std::size_t table);
   std::optional<Statement> port_of(const Item& item) const;
   boost::asio::awaitable<bool> report_one(std::size_t table);
   boost::asio::awaitable<std::vector<std::string>> send_reported(std::size_t table, std::vector<std::int64_t> dropped);

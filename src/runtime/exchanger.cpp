@@ -91,7 +91,7 @@ Exchanger::Load Exchanger::gather(Lane& lane) {
   const Mono now = state_.clock.mono();
   for (std::size_t i = 0; i < state_.tables.size(); ++i) {
     const std::size_t table = (next_table_ + i) % state_.tables.size();
-    const bool ends = completer_.waiting(table) > 0 && completer_.not_before() <= now;
+    const bool ends = !state_.tables[table]->broken() && completer_.waiting(table) > 0 && completer_.not_before() <= now;
     if (!ends && claimer_.due(table) > now) continue;
     next_table_ = (table + 1) % state_.tables.size();
     load.table = table;
@@ -107,7 +107,7 @@ Mono Exchanger::next_due() const {
   Mono due = state_.clock.mono() + 1h;
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     due = std::min(due, claimer_.due(table));
-    if (completer_.waiting(table) > 0) due = std::min(due, completer_.not_before());
+    if (completer_.waiting(table) > 0 && !state_.tables[table]->broken()) due = std::min(due, completer_.not_before());
   }
   return due;
 }
@@ -140,6 +140,7 @@ asio::awaitable<Exchanged> Exchanger::Lane::send(std::size_t table, Exchange wha
     done = co_await exchanger_.state_.tables[table]->table.exchange(*wire_, std::move(what));
   } catch (const DbError& e) {
     error = e;
+    exchanger_.state_.tables[table]->door.refused(e);
   } catch (const TransientError& e) {  // nothing was sent
     error = DbError(ErrorClass::transient, "", e.what(), true, false);
   }

@@ -184,9 +184,11 @@ asio::awaitable<bool> Gatekeeper::pulse() {
   next_pulse_ = state_.clock.mono() + (asleep_ ? std::chrono::milliseconds(kPulseAsleep) : std::chrono::milliseconds(kPulseAwake));
   bool more = false;
   for (const auto& table : state_.tables) {
+    if (table->broken()) continue;
     const JobTable::Pulse found = co_await table->table.pulse(state_.fleet_queues);
-    if (found.next_parked) events_.parked_due(*found.next_parked);
     if (found.orphans) events_.claims_orphaned();
+    if (!table->serving()) continue;
+    if (found.next_parked) events_.parked_due(*found.next_parked);
     if (found.survivors) claimer_.look_for_survivors();
     more = more || found.ready || found.survivors;
   }

@@ -23,7 +23,7 @@ std::string host_name() {
 }  // namespace
 
 Heartbeat::Heartbeat(NodeState& state, std::string version, Events events)
-    : state_(state), version_(std::move(version)), events_(std::move(events)) {}
+    : state_(state), adopted_(state), version_(std::move(version)), events_(std::move(events)) {}
 
 asio::awaitable<void> Heartbeat::run() {
   int failures = 0;
@@ -177,7 +177,13 @@ asio::awaitable<void> Heartbeat::reread_settings() {
       state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");
     }
   }
-  if (changed) events_.may_claim();
+  bool more_tables = false;
+  try {
+    more_tables = co_await adopted_.reread();
+  } catch (const DbError& e) {  // the tables of others are no reason to miss a heartbeat
+    state_.log.debug(event::kTableHeld, {{"code", e.code()}}, e.what());
+  }
+  if (changed || more_tables) events_.may_claim();
 }
 
 asio::awaitable<void> Heartbeat::write_statistics() {

@@ -7,6 +7,7 @@
 
 #include "base/service.hpp"
 #include "queue/lease_watch.hpp"
+#include "runtime/adopted_tables.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
 
@@ -43,6 +44,7 @@ class Heartbeat final : public Service {
   void note_server(std::string_view started);
 
   NodeState& state_;
+  AdoptedTables adopted_;
   std::string version_;
   Events events_;
   LeaseWatch watch_;

@@ -17,8 +17,8 @@ constexpr std::size_t kNamed = 10;
 }  // namespace
 
 Maintainer::Maintainer(NodeState& state, std::function<void()> healed)
-    : state_(state), healed_(std::move(healed)), wake_(state.executor, state.clock), next_page_(state.tables.size(), 0),
-      suspicious_(state.tables.size()), changes_(state.tables.size(), -1), clean_pages_(state.tables.size(), 0) {}
+    : state_(state), healed_(std::move(healed)), wake_(state.executor, state.clock), next_page_(kMostTables, 0),
+      suspicious_(kMostTables), changes_(kMostTables, -1), clean_pages_(kMostTables, 0) {}
 
 void Maintainer::audit_everything() {
   everything_ = true;
@@ -57,7 +57,9 @@ asio::awaitable<void> Maintainer::run() {
 asio::awaitable<void> Maintainer::audit_pieces() {
   const Mono began = state_.clock.mono();
   changed_ = false;
-  for (std::size_t table = 0; table < state_.tables.size(); ++table) co_await audit_piece(table);
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+    if (state_.tables[table]->serving()) co_await audit_piece(table);
+  }
   if (state_.limits && began >= next_keys_) {
     next_keys_ = began + 1min;
     const Rows wrong = co_await state_.db.query(sql::node_forget_keys, Params{});
@@ -86,13 +88,15 @@ asio::awaitable<void> Maintainer::audit_piece(std::size_t table) {
   const std::int64_t pages = extent.pages;
   if (next_page_[table] >= pages) next_page_[table] = 0;
   suspicious_[table] = co_await jobs.audit_find(next_page_[table], kPagesPerPass);
-  if (state_.job_types.results_expire()) co_await state_.tables[table]->control.expire_results(next_page_[table], kPagesPerPass);
+  // An adopted table's results are its application's.
+  if (state_.job_types.results_expire() && !state_.tables[table]->adopted) co_await state_.tables[table]->control.expire_results(next_page_[table], kPagesPerPass);
   next_page_[table] += kPagesPerPass;
   clean_pages_[table] = suspicious_[table].empty() ? clean_pages_[table] + kPagesPerPass : 0;
 }
 
 asio::awaitable<void> Maintainer::audit_whole_tables() {
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+    if (!state_.tables[table]->serving()) continue;
     Params params;
     params.add(state_.tables[table]->table.name()).add(state_.identity.node_id);
     const Rows ours = co_await state_.db.query(sql::node_begin_audit, std::move(params));

@@ -15,6 +15,10 @@ std::string host_name() {
   return name;
 }
 
+bool is_table_name(const std::string& name) {
+  return name.size() <= 48 && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
+}
+
 }  // namespace
 
 std::vector<std::string> NodeConfig::queue_names() const {
@@ -27,7 +31,8 @@ NodeConfig read_node_config(const Settings& root) {
   NodeConfig config;
   const Settings node = root.section("node");
   config.name = node.text("name", host_name());
-  config.tables = node.texts("tables", config.tables);
+  if (node.has("tables")) config.adopted.emplace();
+  const std::vector<std::string> named = node.texts("tables", config.tables);
   config.lease = node.duration("lease", config.lease, 2s, 10min);
   config.stop_within = node.duration("stop_within", config.stop_within, 1s, 1h);
   config.poll_every = node.duration("poll_every", config.poll_every, 50ms, 1min);
@@ -39,9 +44,14 @@ NodeConfig read_node_config(const Settings& root) {
   config.max_crashes = static_cast<int>(node.integer("max_crashes", config.max_crashes, 1, 100));
   config.shim = node.text("shim", "");
   config.egress_allow = root.section("egress").texts("allow", {});
-  for (const std::string& table : config.tables) {
-    if (table != "job_queue" && table != "processing_jobs") {
-      throw ConfigError("node.tables: \"" + table + "\" is no job table, expected job_queue or processing_jobs");
+  config.tables.clear();
+  for (const std::string& table : named) {
+    if (table == "job_queue" || table == "processing_jobs") {
+      config.tables.push_back(table);
+    } else if (is_table_name(table) && config.adopted) {
+      config.adopted->push_back(table);
+    } else {
+      throw ConfigError("node.tables: \"" + table + "\" is no job table, expected job_queue, processing_jobs or the name of an adopted table");
     }
   }
   const Settings queues = root.section("queues");

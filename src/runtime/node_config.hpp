@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +13,9 @@ namespace rowcrew {
 
 struct NodeConfig {
   std::string name;                                            ///< node.name; default: host name
-  std::vector<std::string> tables{"job_queue", "processing_jobs"};  ///< node.tables
+  std::vector<std::string> tables{"job_queue", "processing_jobs"};  ///< node.tables: those of our own
+  /// node.tables: names of adopted tables. Unset, as without node.tables: every one that there is.
+  std::optional<std::vector<std::string>> adopted;
   std::vector<std::pair<std::string, std::size_t>> queues;     ///< queues.<name>: slots, 1..10000
   std::chrono::milliseconds lease{30'000};        ///< node.lease, 2s..10m: bounds crash recovery
   std::chrono::milliseconds stop_within{25'000};  ///< node.stop_within, 1s..1h; keep below

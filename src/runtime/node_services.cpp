@@ -88,7 +88,7 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       claimer(state, executor, completer, intake),
       exchanger(state, claimer, completer, make_wires(parts)),
       heartbeat(state, parts.version,
-                Heartbeat::Events{[this] { claimer.look_everywhere(); gatekeeper.may_lead(); }, [this] { lease_over(); }, parts.lease_held,
+                Heartbeat::Events{[this] { completer.tables_changed(); claimer.look_everywhere(); gatekeeper.may_lead(); }, [this] { lease_over(); }, parts.lease_held,
                                   [this] { reaper.wake(); }, [this] { claimer.wake(); promoter.expect({}); },
                                   [this] { new_server(); }, [this] { gatekeeper.beaten(); }}),
       lease_guard(state, [this] { lease_over(); }),

@@ -26,22 +26,38 @@
 #include "runtime/running_jobs.hpp"
 #include "runtime/slots.hpp"
 #include "runtime/statistics.hpp"
+#include "runtime/table_door.hpp"
 
 namespace rowcrew {
 
 struct TableState {
-  TableState(Db& db, const std::string& name) : table(db, table_map(name)), control(db, table_map(name)) {}
+  TableState(Db& db, const TableMap& map) : door(db, map.adopted), adopted(map.adopted), epoch(map.epoch), table(door, map), control(door, map) {}
+
+  /// Nothing can be written or read there: it is not the table any more that was adopted.
+  bool broken() const { return gone || !door.fault().empty(); }
+  bool serving() const { return open && !broken(); }
+
+  TableDoor door;
+  const bool adopted;
+  std::int64_t epoch;
+  bool open = true;   ///< false: nothing is claimed, what runs is ended
+  bool gone = false;  ///< adopted once, and no longer
   JobTable table;
   JobControl control;
   ClaimLedger ledger;
 };
+
+/// So many job tables, own and adopted, can a node serve. Services keep something per table, and a
+/// table may come while they run.
+inline constexpr std::size_t kMostTables = 64;
 
 struct NodeState final : LeaseView {
   NodeState(boost::asio::any_io_executor ex, const NodeConfig& node_config, Db& database, Registry& handlers,
             PortCatalog& catalog, JobTransactions& job_transactions, Clock& the_clock, Random& the_random, Log& the_log)
       : executor(std::move(ex)), config(node_config), db(database), registry(handlers), ports(catalog),
         transactions(job_transactions), clock(the_clock), random(the_random), log(the_log), slots(node_config.queues) {
-    for (const std::string& name : config.tables) tables.push_back(std::make_unique<TableState>(db, name));
+    tables.reserve(kMostTables);  // loops over it await, while a table may come
+    for (const std::string& name : config.tables) tables.push_back(std::make_unique<TableState>(db, table_map(name)));
   }
 
   boost::asio::any_io_executor executor;

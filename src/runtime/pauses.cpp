@@ -26,7 +26,9 @@ asio::awaitable<void> Pauses::run() {
     if (state_.holds_lease()) {
       try {
         co_await look();
-        for (std::size_t table = 0; table < state_.tables.size(); ++table) co_await release(table);
+        for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+          if (state_.tables[table]->serving()) co_await release(table);
+        }
       } catch (const Error& e) {
         state_.log.debug(event::kPauseChanged, {{"code", e.code()}}, e.what());
         next_ = std::min(next_, state_.clock.mono() + 1s);

@@ -1,7 +1,6 @@
 #include "runtime/progress.hpp"
 
 #include "base/event.hpp"
-#include "sql_queries.hpp"
 
 namespace rowcrew {
 namespace asio = boost::asio;
@@ -37,10 +36,10 @@ const ProgressWord* Progress::find(const Job& job) const {
 
 asio::awaitable<std::string> Progress::last_checkpoint(const Job& job) {
   if (const ProgressWord* word = find(job)) co_return *word->checkpoint;
-  Params params;
-  params.add(job.table).add(job.id);
-  const Rows rows = co_await state_.db.query(sql::progress_checkpoint, std::move(params));
-  co_return rows.empty() ? std::string() : std::string(rows.text(0, 0));
+  for (const auto& table : state_.tables) {
+    if (table->table.name() == job.table) co_return co_await table->control.last_checkpoint(job.table, job.id);
+  }
+  co_return std::string();
 }
 
 bool Progress::waits(const RunningJob& running) const { return find(running.job) != nullptr; }

@@ -44,6 +44,7 @@ asio::awaitable<void> Promoter::run() {
 asio::awaitable<Mono> Promoter::promote_due() {
   Mono next = state_.clock.mono() + 1h;
   for (const auto& table : state_.tables) {
+    if (!table->serving()) continue;
     std::uint64_t moved = kPage;
     while (moved >= kPage) {
       moved = co_await table->table.promote(kPage);

@@ -15,7 +15,9 @@ asio::awaitable<void> Reaper::run() {
   for (;;) {
     // Also without a death seen here: a claim may commit after its node was reaped. The leader is told.
     if (state_.holds_lease() && !state_.stopping && (rung || !state_.leader_present)) {
-      for (const auto& table : state_.tables) co_await reap_table(table->table);
+      for (const auto& table : state_.tables) {
+        if (!table->broken()) co_await reap_table(table->table);
+      }
     }
     const auto pause = state_.config.lease * (0.3 + 0.2 * state_.random.unit());
     rung = co_await wake_.wait_until(state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(pause));

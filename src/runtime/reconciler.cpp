@@ -12,7 +12,7 @@ constexpr std::chrono::milliseconds kAgain{250};
 }  // namespace
 
 Reconciler::Reconciler(NodeState& state, const Completer& completer, Claimer& claimer)
-    : state_(state), completer_(completer), claimer_(claimer), looks_(state.tables.size()),
+    : state_(state), completer_(completer), claimer_(claimer), looks_(kMostTables),
       wake_(state.executor, state.clock) {}
 
 asio::awaitable<void> Reconciler::run() {
@@ -22,6 +22,7 @@ asio::awaitable<void> Reconciler::run() {
     if (state_.holds_lease()) {
       try {
         for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+          if (state_.tables[table]->broken()) continue;
           if (rung || worth_a_look(table)) co_await reconcile(table);
         }
       } catch (const Error& e) {
