@@ -137,15 +137,25 @@ void add_common(Arguments& args) {
 }
 
 int cancel_one(Invocation& call, const Arguments& args) {
-  const std::string id = checked_job_id(args.get("JOB", ""));
+  const std::string id = args.get("JOB", "");
+  const auto adopted = adopted_job(id);
+  if (!adopted) checked_job_id(id);
   if (filter_of(args)) throw UsageError("JOB: expected no condition beside it");
-  const Rows rows = ask(args.connection(), sql::cli_cancel, Params{}.add(id).add(args.get("reason")));
+  Params params;
+  if (adopted) {
+    params.add(adopted->table).add(adopted->key);
+  } else {
+    params.add(id);
+  }
+  params.add(args.get("reason"));
+  const Rows rows = ask(args.connection(), adopted ? sql::cli_cancel_adopted : sql::cli_cancel, params);
   const std::string answer(rows.text(0, 0));
   if (answer == "unknown") throw PermanentError("not_found", fmt::format("job {}: not found", id));
   if (args.has("json")) {
     call.out << nlohmann::ordered_json{{"job", id}, {"answer", answer}}.dump() << "\n";
   } else {
-    call.out << (answer == "cancelled" ? "cancelled" : answer == "requested" ? "it runs: its node is told" : "it had ended before") << "\n";
+    call.out << (answer == "cancelled" ? "cancelled" : answer == "requested" ? (adopted ? "asked: a node ends it" : "it runs: its node is told")
+                                          : "it had ended before") << "\n";
   }
   return kExitOk;
 }
@@ -153,7 +163,8 @@ int cancel_one(Invocation& call, const Arguments& args) {
 int run_cancel(Invocation& call) {
   Arguments args("cancel [JOB] [options]",
                  "Cancels one job, or those that meet every condition, waiting or running. A running\n"
-                 "one is stopped on its node and ends as cancelled, also if it succeeds meanwhile.");
+                 "one is stopped on its node and ends as cancelled, also if it succeeds meanwhile. JOB is\n"
+                 "an id, or TABLE:KEY of an adopted table; conditions are about rowcrew's own tables.");
   args.optional_word("JOB");
   add_common(args);
   if (!args.parse(call.args, call.out)) return kExitOk;

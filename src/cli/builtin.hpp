@@ -5,6 +5,7 @@
 
 namespace rowcrew::cli {
 
+Command adopt_command();
 Command cancel_command();
 Command enqueue_command();
 Command key_command();
@@ -17,6 +18,7 @@ Command resume_command();
 Command status_command();
 Command tail_command();
 Command takeover_command();
+Command unadopt_command();
 Command why_command();
 
 }  // namespace rowcrew::cli

@@ -95,19 +95,36 @@ void read_rates(Tx& tx, std::vector<TableStatus>& tables) {
   }
 }
 
+void read_table(Tx& tx, TableMap map, FleetStatus& fleet) {
+  TableStatus table;
+  table.name = map.name;
+  StatementSet statements(std::move(map.values), map.name);
+  read_backlog(tx, statements.render(sql::cli_status_backlog), table);
+  read_claims(tx, statements.render(sql::cli_status_claims), table, fleet.nodes);
+  fleet.tables.push_back(std::move(table));
+}
+
+void read_adopted(Tx& tx, FleetStatus& fleet) {
+  const Rows rows = tx.exec(sql::cli_status_adopted, Params{});
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    AdoptedStatus table;
+    table.name = rows.text(row, 0);
+    table.table = rows.text(row, 1);
+    table.mode = rows.text(row, 2);
+    table.hold_reason = rows.text(row, 3);
+    table.conflicts = rows.integer(row, 4);
+    table.conflicts_hour = rows.integer(row, 5);
+    if (table.mode != "shadow") read_table(tx, adopted_table_map(table.name, rows.integer(row, 6), rows.text(row, 7)), fleet);
+    fleet.adopted.push_back(std::move(table));
+  }
+}
+
 FleetStatus read_fleet(Tx& tx) {
   FleetStatus fleet;
   fleet.nodes = read_nodes(tx);
   fleet.paused = read_paused(tx);
-  for (const std::string_view name : kTables) {
-    TableMap map = table_map(name);
-    StatementSet statements(std::move(map.values), std::string(name));
-    TableStatus table;
-    table.name = name;
-    read_backlog(tx, statements.render(sql::cli_status_backlog), table);
-    read_claims(tx, statements.render(sql::cli_status_claims), table, fleet.nodes);
-    fleet.tables.push_back(std::move(table));
-  }
+  for (const std::string_view name : kTables) read_table(tx, table_map(name), fleet);
+  read_adopted(tx, fleet);
   read_rates(tx, fleet.tables);
   return fleet;
 }

@@ -64,6 +64,26 @@ std::string queues_text(const std::vector<TableStatus>& tables) {
   return format_table(rows, {2, 3, 4, 5}) + notes;
 }
 
+std::string adopted_text(const std::vector<AdoptedStatus>& adopted) {
+  if (adopted.empty()) return "";
+  std::vector<std::vector<std::string>> rows = {{"ADOPTED", "TABLE", "MODE", "CONFLICTS", "LAST HOUR"}};
+  std::string notes;
+  for (const AdoptedStatus& table : adopted) {
+    rows.push_back({table.name, table.table, table.mode, std::to_string(table.conflicts), std::to_string(table.conflicts_hour)});
+    if (!table.hold_reason.empty()) notes += table.name + " is held: " + table.hold_reason + "\n";
+  }
+  return "\n" + format_table(rows, {3, 4}) + notes;
+}
+
+ordered_json to_json(const AdoptedStatus& table) {
+  return {{"name", table.name},
+          {"table", table.table},
+          {"mode", table.mode},
+          {"hold_reason", table.hold_reason.empty() ? ordered_json() : ordered_json(table.hold_reason)},
+          {"conflicts", table.conflicts},
+          {"conflicts_last_hour", table.conflicts_hour}};
+}
+
 ordered_json to_json(const NodeStatus& node) {
   return {{"name", node.name},
           {"host", node.host},
@@ -107,6 +127,7 @@ std::string short_span(std::chrono::milliseconds span) {
 std::string status_text(const FleetStatus& fleet) {
   std::string text =
       nodes_text(fleet.nodes) + "\n" + tables_text(fleet.tables) + "\n" + queues_text(fleet.tables);
+  text += adopted_text(fleet.adopted);
   if (!fleet.paused.empty()) text += fmt::format("\npaused: {}\n", fmt::join(fleet.paused, ", "));
   return text;
 }
@@ -116,7 +137,9 @@ std::string status_json(const FleetStatus& fleet) {
   ordered_json tables = ordered_json::array();
   for (const NodeStatus& node : fleet.nodes) nodes.push_back(to_json(node));
   for (const TableStatus& table : fleet.tables) tables.push_back(to_json(table));
-  const ordered_json all = {{"nodes", nodes}, {"tables", tables}, {"paused_queues", fleet.paused}};
+  ordered_json adopted = ordered_json::array();
+  for (const AdoptedStatus& table : fleet.adopted) adopted.push_back(to_json(table));
+  const ordered_json all = {{"nodes", nodes}, {"tables", tables}, {"adopted", adopted}, {"paused_queues", fleet.paused}};
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 

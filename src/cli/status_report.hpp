@@ -36,9 +36,20 @@ struct TableStatus {
   bool capped = false;  ///< there are more hints than were counted
 };
 
+/// A job table of an application.
+struct AdoptedStatus {
+  std::string name;
+  std::string table;  ///< schema and table, quoted where it needs to be
+  std::string mode;   ///< serve, shadow, held
+  std::string hold_reason;
+  std::int64_t conflicts = 0;  ///< stale writes that were held, ever
+  std::int64_t conflicts_hour = 0;
+};
+
 struct FleetStatus {
   std::vector<NodeStatus> nodes;
   std::vector<TableStatus> tables;
+  std::vector<AdoptedStatus> adopted;
   std::vector<std::string> paused;  ///< queues, whether or not something waits in them
 };
 

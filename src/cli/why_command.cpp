@@ -19,7 +19,9 @@ int run_why(Invocation& call) {
                  "how it ended. Costs a few pages however many jobs there are.");
   args.word("JOB").flag("json", "one object: reason, text, until, details");
   if (!args.parse(call.args, call.out)) return kExitOk;
-  const Params params = Params{}.add(checked_job_id(args.get("JOB", "")));
+  const std::string id = args.get("JOB", "");
+  if (adopted_job(id)) throw UsageError("JOB: " + id + " is a job of an adopted table, whose own status tells; why knows rowcrew's own tables");
+  const Params params = Params{}.add(checked_job_id(id));
   Rows rows;
   run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_why, params); });
   call.out << rows.text(0, args.has("json") ? 1 : 0) << "\n";

@@ -85,3 +85,20 @@ TEST_CASE("spans are short") {
   CHECK(short_span(5h) == "5h");
   CHECK(short_span(50h) == "2d");
 }
+
+TEST_CASE("status: adopted tables are told with their mode, why they are held, and their conflicts") {
+  FleetStatus fleet = sample();
+  CHECK(status_text(fleet).find("ADOPTED") == std::string::npos);
+  AdoptedStatus held;
+  held.name = "public_jobs";
+  held.table = "public.jobs";
+  held.mode = "held";
+  held.hold_reason = "column status was dropped";
+  held.conflicts = 12;
+  fleet.adopted.push_back(held);
+  const std::string text = status_text(fleet);
+  CHECK(text.find("public_jobs is held: column status was dropped") != std::string::npos);
+  const json all = json::parse(status_json(fleet));
+  CHECK(all["adopted"][0]["conflicts"] == 12);
+  CHECK(all["adopted"][0]["hold_reason"] == "column status was dropped");
+}

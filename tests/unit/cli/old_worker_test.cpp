@@ -1,0 +1,41 @@
+// Which old workers may go on beside us.
+#include <doctest/doctest.h>
+
+#include "cli/old_worker.hpp"
+
+using rowcrew::cli::fault_of_old_worker;
+
+namespace {
+
+std::string judge(const char* statement) { return fault_of_old_worker(statement, "state", {"queued", "Again"}, "running"); }
+
+}  // namespace
+
+TEST_CASE("old worker: one whose UPDATE asks for the waiting word may go on") {
+  CHECK(judge("UPDATE jobs SET state = 'running' WHERE id = $1 AND state = 'queued'").empty());
+  CHECK(judge("update jobs set state='running' where id=$1 and \"state\" IN ('queued', 'again') returning *").empty());
+  CHECK(judge("UPDATE jobs SET state = 'running' WHERE id = ? AND jobs.state = 'queued'::job_state").empty());
+  CHECK(judge("UPDATE jobs SET state = 'running' WHERE id = (SELECT id FROM jobs WHERE state = 'queued' LIMIT 1) AND state = 'queued'").empty());
+}
+
+TEST_CASE("old worker: one that chooses its rows under FOR UPDATE may go on") {
+  CHECK(judge("UPDATE jobs SET state = 'running' WHERE id IN (SELECT id FROM jobs WHERE state = 'queued' LIMIT 5 FOR UPDATE SKIP LOCKED)").empty());
+  CHECK(judge("WITH c AS (SELECT id FROM jobs WHERE state = 'queued' FOR NO KEY UPDATE) UPDATE jobs SET state = 'running' FROM c WHERE jobs.id = c.id").empty());
+}
+
+TEST_CASE("old worker: one that only looked before is refused, and told what is missing") {
+  const char* const naive[] = {
+      "UPDATE jobs SET state = 'running' WHERE id = $1",
+      "UPDATE jobs SET state = 'running' WHERE id = (SELECT id FROM jobs WHERE state = 'queued' LIMIT 1)",
+      "UPDATE jobs SET state = 'running' WHERE id = $1 -- AND state = 'queued'",
+      "UPDATE jobs SET state = 'running' WHERE id = $1 AND other_state = 'queued'",
+      "UPDATE jobs SET state = 'running' WHERE id = $1 AND state <> 'queued'",
+      "UPDATE jobs SET state = 'running' WHERE id IN (SELECT id FROM jobs WHERE id = 1 FOR UPDATE)",
+  };
+  for (const char* statement : naive) {
+    CAPTURE(statement);
+    CHECK(judge(statement).find("does not ask for state = 'queued' again") != std::string::npos);
+  }
+  CHECK(judge("SELECT * FROM jobs WHERE state = 'queued' FOR UPDATE").find("is no UPDATE") != std::string::npos);
+  CHECK(judge("UPDATE jobs SET locked_by = $1 WHERE state = 'queued'").find("does not set state to 'running'") != std::string::npos);
+}
