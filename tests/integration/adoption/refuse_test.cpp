@@ -1,0 +1,127 @@
+// Maps and tables that cannot be served are refused with a sentence, and nothing is changed.
+#include "adoption_bench.hpp"
+#include "support/db/login_role.hpp"
+
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+constexpr const char* kStates = "states: {pending: pending, processing: processing, completed: completed, failed: failed}\n";
+
+std::string map_of(const std::string& table, const std::string& more = "") {
+  return "table: " + table + "\njob_type: noop\nzone: UTC\nold_worker: none\n" + (more.find("states:") == std::string::npos ? kStates : "") + more;
+}
+
+struct Refusal {
+  const char* name;
+  const char* ddl;
+  const char* table;
+  const char* more;
+  const char* says;
+};
+
+const Refusal kRefusals[] = {
+    {"an unknown key", "", "plain", "colums: {status: status}\n", "unknown key, did you mean columns?"},
+    {"a missing type", "", "plain", "columns: {job_type: kind}\n", "job_type: given as a constant and as columns.job_type"},
+    {"a word twice", "", "plain", "states: {pending: a, processing: a, completed: c, failed: d}\n", "states.processing: \"a\" is the word for pending already"},
+    {"a column twice", "", "plain", "columns: {error_code: note, error_message: note}\n", "column \"note\" is error_code already"},
+    {"an unknown column", "", "plain", "columns: {status: state}\n", "status: public.plain has no column state"},
+    {"a column that is spelled otherwise", "", "plain", "columns: {error_message: lasterror}\n", "is last_error meant?"},
+    {"a column of another type", "", "plain", "columns: {attempts: note}\n", "attempts: column note is of type text, expected a whole number"},
+    {"an unknown state to run again from", "", "plain", "requeue: [processing]\n", "\"processing\" is no state that a job is run again from"},
+    {"braces", "", "\"{x}\"", "", "expected a name without braces"},
+    {"no such table", "", "missing", "", "public.missing: there is no such table"},
+    {"another case", "CREATE TABLE \"Upper\" (id int PRIMARY KEY, status text)", "upper", "", "names are case-sensitive"},
+    {"a composite key", "CREATE TABLE two (id int, b int, status text, PRIMARY KEY (id, b))", "two", "", "has a key of several columns"},
+    {"no key", "CREATE TABLE keyless (id int NOT NULL, status text)", "keyless", "", "CREATE UNIQUE INDEX CONCURRENTLY ON public.keyless (id);"},
+    {"a key that may be null", "CREATE TABLE nullable (id int UNIQUE, status text)", "nullable", "", "ALTER TABLE public.nullable ALTER id SET NOT NULL;"},
+    {"a key of a strange type", "CREATE TABLE strange (id numeric PRIMARY KEY, status text)", "strange", "", "is of type numeric, expected uuid"},
+    {"a view", "CREATE VIEW looked AS SELECT 1 AS id, 'pending' AS status", "looked", "", "public.looked is a view"},
+    {"a partitioned table", "CREATE TABLE parts (id int PRIMARY KEY, status text) PARTITION BY HASH (id)", "parts", "", "is a partitioned table"},
+    {"a partition", "CREATE TABLE parts (id int PRIMARY KEY, status text) PARTITION BY HASH (id);"
+     "CREATE TABLE one PARTITION OF parts FOR VALUES WITH (MODULUS 1, REMAINDER 0)", "one", "", "is a partition"},
+    {"an unlogged table", "CREATE UNLOGGED TABLE light (id int PRIMARY KEY, status text)", "light", "", "ALTER TABLE public.light SET LOGGED;"},
+    {"a table with children", "CREATE TABLE child () INHERITS (plain)", "plain", "", "children that inherit"},
+    {"a word that the enum has not", "CREATE TYPE mood AS ENUM ('pending', 'processing', 'completed'); CREATE TABLE enums (id int PRIMARY KEY, status mood)",
+     "enums", "", "states.failed: type public.mood of column status has no word 'failed'"},
+    {"a key given twice", "", "plain", "zone: Mars/Olympus\n", "zone is given twice"},
+    {"SQL that is no expression", "", "plain", "payload: 'note FROM plain; DROP TABLE plain'\n", "payload: "},
+    {"a payload over a column that is not there", "", "plain", "payload: jsonb_build_object('a', nothing)\n", "payload: "},
+    {"an unknown app", "", "plain", "app: shop\n", "INSERT INTO rowcrew.app VALUES ('shop', 'public');"},
+};
+
+constexpr const char* kPlain = "CREATE TABLE plain (id int PRIMARY KEY, status text DEFAULT 'pending', note text, last_error text)";
+
+std::string triggers(AdoptionBench& b) { return b.value("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'rowcrew%' AND tgrelid NOT IN (SELECT oid FROM pg_class WHERE relnamespace = 'rowcrew'::regnamespace)"); }
+
+/// In schema public, where sessions of ours do not look.
+void make(AdoptionBench& b, const std::string& ddl) { b.db.exec("SET search_path = public; " + ddl); }
+
+}  // namespace
+
+TEST_CASE("adopt: refuses what it cannot serve, names it, and leaves everything as it was") {
+  for (const Refusal& refusal : kRefusals) {
+    CAPTURE(refusal.name);
+    AdoptionBench b;
+    make(b, kPlain);
+    if (*refusal.ddl != '\0') make(b, refusal.ddl);
+    const CommandAnswer answer = b.adopt(map_of(refusal.table, refusal.more));
+    CAPTURE(answer.out);
+    CAPTURE(answer.err);
+    CHECK(answer.code != 0);
+    CHECK((answer.out + answer.err).find(refusal.says) != std::string::npos);
+    CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_table") == 0);
+    CHECK(triggers(b) == "0");
+  }
+}
+
+TEST_CASE("adopt: a foreign table is refused") {
+  AdoptionBench b;
+  try {
+    b.db.exec("CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;"
+              "CREATE FOREIGN TABLE far (id int, status text) SERVER nowhere");
+  } catch (const DbError&) {
+    MESSAGE("skipped: only a superuser makes foreign data wrappers");
+    return;
+  }
+  CHECK(b.adopt(map_of("far")).out.find("is a foreign table") != std::string::npos);
+}
+
+TEST_CASE("adopt: names with quotes and semicolons are served like any other") {
+  AdoptionBench b;
+  b.db.exec("CREATE SCHEMA \"a\"\"b\"; CREATE TABLE \"a\"\"b\".\"x'; DROP TABLE jobs; --\" (\"i\"\"d\" int PRIMARY KEY, \"st'at;us\" text NOT NULL DEFAULT 'it''s; new')");
+  const CommandAnswer answer = b.adopt(
+      "schema: 'a\"b'\ntable: \"x'; DROP TABLE jobs; --\"\nname: odd\nkey: 'i\"d'\njob_type: noop\nold_worker: none\n"
+      "states: {pending: \"it's; new\", processing: 'run\"ning', completed: \"do;ne\", failed: \"fai'led\"}\ncolumns: {status: \"st'at;us\"}\n");
+  CAPTURE(answer.out);
+  CAPTURE(answer.err);
+  REQUIRE(answer.code == 0);
+  b.db.exec("INSERT INTO \"a\"\"b\".\"x'; DROP TABLE jobs; --\" (\"i\"\"d\") VALUES (1)");
+  const Rows row = b.db.query("SELECT epoch, template FROM rowcrew.adopted_table");
+  JobTable odd(b.pool, adopted_table_map("odd", row.integer(0, 0), row.text(0, 1)));
+  ClaimWant want;
+  want.queue = "default";
+  want.count = 5;
+  want.marks.assign(10, "-infinity");
+  const auto claimed = b.await(odd.claim(1, b.node(), {want}));
+  REQUIRE(claimed.size() == 1);
+  std::vector<EndedJob> ended(1);
+  ended[0].job = claimed[0].job;
+  CHECK(b.await(odd.finish_completed(ended, {1})).size() == 1);
+  CHECK(b.db.value("SELECT \"st'at;us\" FROM \"a\"\"b\".\"x'; DROP TABLE jobs; --\"") == "do;ne");
+  CHECK(b.rowcrew({"unadopt", "odd"}).code == 0);
+}
+
+TEST_CASE("adopt: a role without the rights is told which, as SQL for the owner") {
+  AdoptionBench b;
+  const LoginRole adopter(b.db, "rowcrew_owner");
+  const Rows told = adopter.query("SELECT kind, message, remedy FROM rowcrew.adopted_inspect('{\"schema\": \"public\", \"table\": \"jobs\","
+                                  " \"key\": \"id\", \"columns\": {\"status\": \"status\"}, \"states\": {}}')");
+  std::string remedies;
+  for (std::size_t i = 0; i < told.size(); ++i) remedies += std::string(told.text(i, 0)) + ": " + std::string(told.text(i, 2)) + "\n";
+  CHECK(remedies.find("refuse: GRANT SELECT ON public.jobs TO " + adopter.name()) != std::string::npos);
+  CHECK(remedies.find("refuse: GRANT TRIGGER ON public.jobs TO " + adopter.name()) != std::string::npos);
+  // For nodes that run as the group role, the owner decides.
+  CHECK(remedies.find("grant: GRANT SELECT, UPDATE ON public.jobs TO rowcrew_worker") != std::string::npos);
+}

@@ -1,0 +1,115 @@
+// When the application's next migration changes an adopted table: it is noticed, named, and mended.
+#include "adoption_bench.hpp"
+#include "runtime/table_door.hpp"
+
+using namespace std::chrono_literals;
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+namespace {
+
+struct Change {
+  const char* map;
+  const char* sql;
+  const char* fault;
+};
+
+const Change kChanges[] = {
+    {"jobs", "ALTER TABLE public.jobs RENAME error_code TO failure_code", "column error_code was renamed to failure_code"},
+    {"jobs", "ALTER TABLE public.jobs DROP COLUMN worker_id", "column worker_id was dropped"},
+    {"jobs", "ALTER TABLE public.jobs ALTER retry_count TYPE bigint", "column retry_count was integer and is bigint now"},
+    {"jobs", "DROP TRIGGER rowcrew_file_new ON public.jobs", "trigger rowcrew_file_new is missing or disabled"},
+    {"jobs", "ALTER TABLE public.jobs DISABLE TRIGGER rowcrew_hold", "trigger rowcrew_hold is missing or disabled"},
+    {"jobs", "ALTER TABLE public.jobs RENAME TO tasks", "table public.jobs is called public.tasks now"},
+    {"jobs", "DROP TABLE public.jobs", "table public.jobs was dropped"},
+    {"prisma", "ALTER TYPE realign.\"JobStatus\" RENAME VALUE 'FAILED' TO 'BROKEN'",
+     "column status: its type realign.\"JobStatus\" has no word 'FAILED' any more"},
+};
+
+}  // namespace
+
+TEST_CASE("faults: what the application changed is named") {
+  for (const Change& change : kChanges) {
+    CAPTURE(change.sql);
+    AdoptionBench b(change.map);
+    b.serve();
+    CHECK(b.value("SELECT coalesce(rowcrew.adopted_fault(name), 'none') FROM rowcrew.adopted_table") == "none");
+    b.db.exec(change.sql);
+    CHECK(b.value("SELECT coalesce(rowcrew.adopted_fault(name), 'none') FROM rowcrew.adopted_table") == change.fault);
+  }
+}
+
+TEST_CASE("faults: a statement that meets the change says so, a value that is malformed does not") {
+  AdoptionBench b("prisma");
+  b.serve();
+  b.insert(1);
+  const auto claimed = b.claim(b.node());
+  REQUIRE(claimed.size() == 1);
+  TableDoor door(b.pool, true);
+  const Rows row = b.query("SELECT epoch, template FROM rowcrew.adopted_table");
+  JobTable watched(door, adopted_table_map(b.fixture.name, row.integer(0, 0), row.text(0, 1)));
+  std::vector<EndedJob> ended(1);
+  ended[0].job = claimed[0].job;
+  ended[0].job.claim_token = 5;
+  CHECK(b.await(watched.finish_completed(ended, {})).empty());
+  CHECK(door.fault().empty());
+  b.db.exec("ALTER TYPE realign.\"JobStatus\" RENAME VALUE 'COMPLETED' TO 'DONE'");
+  const Rows again = b.query("SELECT epoch, template FROM rowcrew.adopted_table");
+  JobTable later(door, adopted_table_map("later", 1, again.text(0, 1)));
+  CHECK_THROWS_AS(b.await(later.finish_completed(ended, {})), DbError);
+  CHECK(door.fault().find("COMPLETED") != std::string::npos);
+  CHECK_FALSE(tells_of_changed_table(DbError(ErrorClass::permanent, "22P02", "invalid input syntax for type json", false, false)));
+  CHECK_FALSE(tells_of_changed_table(PortError(DbError(ErrorClass::bug, "42703", "column x", false, false))));
+  CHECK(tells_of_changed_table(DbError(ErrorClass::bug, "42703", "column x", false, false)));
+}
+
+TEST_CASE("repair: a renamed column is served again by its new name, and nothing was lost meanwhile") {
+  AdoptionBench b;
+  b.serve();
+  b.insert(1);
+  b.db.exec("ALTER TABLE public.jobs RENAME status TO state");
+  b.insert(1);  // the application goes on, by whatever its columns are called
+  b.exec("UPDATE {t} SET output_url = 'x'");
+  CHECK_THROWS_AS(b.claim(b.node()), DbError);
+  b.db.exec("SELECT rowcrew.hold_adopted(name, epoch, rowcrew.adopted_fault(name)) FROM rowcrew.adopted_table");
+  std::string map = b.map_text();
+  CommandAnswer answer = b.adopt(map, {"--repair"});
+  CHECK(answer.code != 0);
+  CHECK(answer.out.find("status: public.jobs has no column status") != std::string::npos);
+  map.replace(map.find("status: status"), 14, "status: state");
+  answer = b.adopt(map, {"--repair"});
+  CAPTURE(answer.out);
+  CAPTURE(answer.err);
+  REQUIRE(answer.code == 0);
+  CHECK(b.value("SELECT mode || coalesce(hold_reason, '') FROM rowcrew.adopted_table") == "serve");
+  b.reopen();
+  const auto claimed = b.claim(b.node());
+  CHECK(claimed.size() == 2);
+  CHECK(b.complete(claimed).size() == 2);
+}
+
+TEST_CASE("repair: a dropped trigger is put back, and what came without it is filed") {
+  AdoptionBench b;
+  b.serve();
+  b.db.exec("DROP TRIGGER rowcrew_file_new ON public.jobs");
+  const std::string id = b.insert(1)[0];
+  CHECK(b.hints(id) == "none");
+  REQUIRE(b.adopt(b.map_text(), {"--repair"}).code == 0);
+  CHECK(b.hints(id) == "ready");
+  b.reopen();
+  CHECK(b.claim(b.node()).size() == 1);
+  CHECK(b.adopt(b.map_text()).err.find("is adopted as public_jobs already; --repair") != std::string::npos);
+}
+
+TEST_CASE("repair: a table that is called otherwise by now goes on under the name that it had here") {
+  AdoptionBench b;
+  b.serve();
+  b.insert(1);
+  b.db.exec("ALTER TABLE public.jobs RENAME TO tasks");
+  std::string map = b.map_text();
+  map.replace(map.find("table: jobs"), 11, "table: tasks");
+  const CommandAnswer answer = b.adopt(map, {"--repair"});
+  CAPTURE(answer.err);
+  REQUIRE(answer.code == 0);
+  CHECK(b.value("SELECT name || table_name FROM rowcrew.adopted_table") == "public_jobstasks");
+}
