@@ -1,4 +1,4 @@
--- 0025: what adopting a table takes beside its companions: looking first, filing what waits already,
+-- 0019: what adopting a table takes beside its companions: looking first, filing what waits already,
 -- noticing later that the table has changed, and taking everything away again.
 
 -- Takes our triggers away, in the caller's transaction. Also from a table that is called otherwise by now.
@@ -432,4 +432,4 @@ BEGIN
   RETURN false;
 END $$;
 
-UPDATE rowcrew.meta SET schema_version = 25;
+UPDATE rowcrew.meta SET schema_version = 19;
