@@ -2,6 +2,8 @@
 -- that checks the status may claim beside us. Parameters and result as in claim.
 -- $1 token  $2 node_id  $3 epoch  $4 queues text[]  $5 how many of each int[]
 -- $6 timestamptz[]: ten watermarks per queue, one per priority, in the order of $4
+-- A companion that came to be since this statement began (of a job with two hints, claimed and handed back
+-- by another meanwhile) refuses the whole claim with 23505; ON CONFLICT would cost every claim a tenth.
 WITH w AS MATERIALIZED (
   SELECT * FROM unnest($4::text[], $5::int[]) WITH ORDINALITY AS u (queue, n, pos)
 ), c AS MATERIALIZED (
@@ -22,10 +24,14 @@ WITH w AS MATERIALIZED (
   WHERE q.{key} = ANY (ARRAY[c.id]) AND {is_waiting} AND {queue} = c.queue AND {priority} = c.priority
     AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 0
   RETURNING q.{key} AS id, {job_type} AS job_type, c.queue, {payload} AS payload, {attempts} AS attempts, {max_attempts} AS max_attempts,
-            0 AS crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app} AS app
-), f AS (
+            0 AS crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app} AS app, x.id IS NULL AS fresh
+), g AS (
+  UPDATE {job} x SET token = $1::bigint, status = 'processing', claimed_at = rowcrew.clock()
+  FROM u WHERE NOT u.fresh AND x.id = ANY (ARRAY[u.id])
+  RETURNING x.id
+), f AS (  -- also of one whose companion has gone since this statement began
   INSERT INTO {job} (id, token, status) SELECT u.id, $1::bigint, 'processing' FROM u
-  ON CONFLICT (id) DO UPDATE SET token = excluded.token, status = 'processing', claimed_at = rowcrew.clock()
+  WHERE u.fresh OR u.id NOT IN (SELECT g.id FROM g)
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, ids)
   SELECT $1::bigint, $2::bigint, $3::bigint, array_agg(id) FROM u HAVING count(*) > 0
