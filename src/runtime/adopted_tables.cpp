@@ -27,7 +27,8 @@ bool AdoptedTables::wanted(std::string_view name) const {
 
 asio::awaitable<bool> AdoptedTables::reread() {
   co_await hold_broken();
-  if (state_.clock.mono() >= next_check_) {
+  const bool some = std::any_of(state_.tables.begin(), state_.tables.end(), [](const auto& table) { return table->adopted && !table->gone; });
+  if (some && state_.clock.mono() >= next_check_) {
     next_check_ = state_.clock.mono() + kCheckEvery;
     co_await hold_changed();
   }
