@@ -202,7 +202,7 @@ def claims(args):
                     create_tables(db)
                     if kind == "adopted":
                         # The very table of ours, but for what only we have; its updates can be as cheap.
-                        db.execute("ALTER TABLE public.job_queue SET (fillfactor = 60)")
+                        db.execute("ALTER TABLE public.job_queue SET (fillfactor = 40)")
                         adopt(db, "job_queue")
                     table = "rowcrew.job_queue" if kind == "own" else "public.job_queue"
                     db.execute(f"INSERT INTO {table} (job_type, payload) SELECT 'noop', jsonb_build_object('n', n) FROM generate_series(1, %s) n", (args.rows,))

@@ -15,7 +15,7 @@ import psycopg2
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from support.adopted import NAMES, TABLES, adopt, create_tables, map_text, words  # noqa: E402
-from support.fleet import FleetTest, wait_for  # noqa: E402
+from support.fleet import BIN, FleetTest, run, wait_for  # noqa: E402
 
 JOBS = int(os.environ.get("ROWCREW_ADOPTED_JOBS", "5000"))
 OLD_CLAIM = ("UPDATE shop.background_jobs SET state = 'running', locked_at = now(), locked_by = 'old' "
@@ -123,6 +123,33 @@ class Serve(FleetTest):
             for companion in ("ready", "parked", "claim", "job"):
                 if (name, companion) != ("rails", "ready"):  # the old worker's hints lie there until a claim passes by
                     self.assertEqual(self.db.value(f"SELECT count(*) FROM rowcrew.{NAMES[name]}_{companion}"), 0, f"{name} {companion}")
+
+    def test_a_resting_fleet_is_woken_by_an_insert(self):
+        adopt(self.db, "jobs")
+        node = self.node("node").ready()
+        asleep = ("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted AND objsubid = 1 "
+                  "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND objid = (7126300141::bigint & 4294967295)::oid")
+        for n in range(1, 4):
+            wait_for("the fleet to rest", lambda: self.db.value(asleep) == 1)
+            began = time.monotonic()
+            self.db.execute(TABLES["jobs"][5], (n, n))
+            wait_for("the job to end", lambda: words(self.db, "jobs") == {"completed": n}, every=0.005)
+            self.assertLess(time.monotonic() - began, 2)  # a poll or a heartbeat would take longer
+        self.assertEqual(node.stop()[0], 0, node.tail())
+
+    def test_a_running_job_is_cancelled_by_table_and_key(self):
+        adopt(self.db, "jobs", text=map_text("jobs").replace("job_type: noop", "job_type: sleep").replace(
+            "payload: jsonb_build_object('file', drive_file_id, 'preset', preset_name)", "payload: jsonb_build_object('ms', 600000)"))
+        node = self.node("node").ready()
+        self.db.execute(TABLES["jobs"][5], (1, 2))
+        wait_for("the jobs to run", lambda: words(self.db, "jobs") == {"processing": 2})
+        for (key,) in self.db.execute("SELECT id::text FROM jobs"):
+            told = run([BIN / "rowcrew", "--database", self.db.url, "cancel", f"public_jobs:{key}", "--reason", "enough"])
+            self.assertEqual(told.stdout, "asked: a node ends it\n")
+        wait_for("the jobs to end", lambda: words(self.db, "jobs") == {"cancelled": 2})
+        self.assertEqual(self.db.value("SELECT count(*) FROM jobs WHERE error_message LIKE 'cancelled by %: enough'"), 2)
+        wait_for("the requests to go", lambda: self.db.value("SELECT count(*) FROM rowcrew.cancel_request") == 0)
+        self.assertEqual(node.stop()[0], 0, node.tail())
 
     def test_a_killed_nodes_jobs_run_elsewhere(self):
         table = TABLES["jobs"]
