@@ -98,7 +98,8 @@ void read_rates(Tx& tx, std::vector<TableStatus>& tables) {
 void read_table(Tx& tx, TableMap map, FleetStatus& fleet) {
   TableStatus table;
   table.name = map.name;
-  StatementSet statements(std::move(map.values), map.name);
+  StatementSet statements({}, map.name);
+  describe_statements(statements, std::move(map));
   read_backlog(tx, statements.render(sql::cli_status_backlog), table);
   read_claims(tx, statements.render(sql::cli_status_claims), table, fleet.nodes);
   fleet.tables.push_back(std::move(table));

@@ -110,6 +110,7 @@ class Serve(FleetTest):
             "SELECT count(*) FROM rowcrew.job_event WHERE job_table = 'shop_background_jobs' AND job_key = ANY (%s)",
             ([str(i) for i in old.ran],)), 0)
         self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.adopted_conflict"), 0)
+        self.assertIn("shop_background_jobs", run([BIN / "rowcrew", "--database", self.db.url, "status"]).stdout)
         # The documents' own questions.
         self.assertEqual(self.db.value("SELECT count(*) FROM realign.\"ProcessingJob\" WHERE status = 'COMPLETED'"), share)
         self.assertEqual(self.db.execute(
