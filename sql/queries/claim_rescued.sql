@@ -27,7 +27,10 @@ WITH w AS MATERIALIZED (
   INSERT INTO {claim} (token, node_id, epoch, ids)
   SELECT u.token, $2::bigint, $3::bigint, ARRAY[u.id] FROM u
 ), m AS MATERIALIZED (
-  SELECT rowcrew.file_truth({table_name}, ARRAY(SELECT id FROM t EXCEPT SELECT id FROM u))
+  -- One that is due and was acquitted has its hint from the trigger that saw it.
+  SELECT rowcrew.file_truth({table_name}, ARRAY(
+    SELECT stale.id FROM (SELECT id FROM t EXCEPT SELECT id FROM u) stale JOIN {table} q ON q.id = ANY (ARRAY[stale.id])
+    WHERE q.crashes > 0 OR q.scheduled_at > rowcrew.clock_now()))
   WHERE (SELECT count(*) FROM t) > (SELECT count(*) FROM u)  -- decided before the function is called
 )
 SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app, token FROM u WHERE (SELECT count(*) FROM m) >= 0

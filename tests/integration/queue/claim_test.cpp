@@ -205,5 +205,5 @@ TEST_CASE("claim: a suspect's stale hint is dropped, one of a job that waits is 
   b.exec("DELETE FROM {ready}");
   b.exec("UPDATE {parked} SET run_at = now()");
   CHECK(b.claim_suspect(node).empty());
-  CHECK(b.hints(id) == "parked:scheduled");
+  CHECK(b.hints(id) == "ready");
 }

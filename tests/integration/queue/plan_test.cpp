@@ -66,8 +66,8 @@ std::string plan_of(QueueBench& b, const Statement& source) {
 /// The relations that a plan reads from one end to the other, but for the few rows of
 /// subscriptions and the first of requests to cancel. An index counts when nothing bounds the walk over it.
 std::string read_whole(const std::string& plan) {
-  static const std::regex kScan(R"(((?:Seq|Bitmap Heap) Scan on (?!event_subscription|cancel_request)(\w+))|)"
-                                R"((Index (?:Only )?Scan using (?!event_subscription|cancel_request)(\w+)[^\n]*\n(?! *Index Cond)))");
+  static const std::regex kScan(R"(((?:Seq|Bitmap Heap) Scan on (?!event_subscription|cancel_request|job_limit)(\w+))|)"
+                                R"((Index (?:Only )?Scan using (?!event_subscription|cancel_request|job_limit)(\w+)[^\n]*\n(?! *Index Cond)))");
   std::string whole;
   for (std::sregex_iterator at(plan.begin(), plan.end(), kScan), end; at != end; ++at) {
     whole += ((*at)[2].matched ? (*at)[2].str() : (*at)[4].str()) + " ";
