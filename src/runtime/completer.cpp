@@ -245,7 +245,8 @@ asio::awaitable<bool> Completer::report_one(std::size_t table) {
   std::vector<Item> batch = std::exchange(buffer.reporting, {});
   if (error) {
     put_back(table, buffer.reported, std::move(batch), *error, by_port);
-    co_return false;
+    // This job's end is another one now: no reason to make those behind it wait.
+    co_return !error->connection_lost() && error->error_class() != ErrorClass::transient;
   }
   ROWCREW_FAULT_POINT("finish.committed");
   settle(table, std::move(batch), written, dropped);
