@@ -118,6 +118,8 @@ asio::awaitable<void> Exchanger::Lane::run() {
     load_ = exchanger_.gather(*this);
     if (load_) {
       co_await carry();
+      // The first one waits for what was due before this answer.
+      if (!first()) exchanger_.lanes_.front()->ring();
       continue;
     }
     waiting_ = true;
