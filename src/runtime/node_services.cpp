@@ -38,6 +38,8 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
   };
   auto on_ready = [&services] {
     services.gatekeeper.reconnected();
+    services.heartbeat.policies_changed();
+    services.claimer.limits_changed();  // a rule may have been made before anybody listened
     services.control.wake();
     services.cancellation.wake();
     services.pauses.wake();
