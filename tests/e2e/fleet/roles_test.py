@@ -14,6 +14,7 @@ from support.fleet import SOURCE, URL, FleetTest, wait_for, with_user  # noqa: E
 NAMES = {"table": "rowcrew.job_queue", "ready": "rowcrew.job_queue_ready", "parked": "rowcrew.job_queue_parked",
          "claim": "rowcrew.job_queue_claim", "table_name": "'job_queue'", "table_regclass": "'rowcrew.job_queue'",
          "job_type": "q.job_type", "payload": "q.payload", "result": "result", "app": "q.app", "took": "",
+         "limited": "rowcrew.job_queue_limited", "take": "rowcrew.job_queue_take", "limit_columns": "q.job_type, q.tenant, NULL, q.payload",
          "ended": "rowcrew.webhook_ended", "args": "NULL", "call": "NULL"}
 
 
@@ -54,8 +55,8 @@ class Roles(FleetTest):
             connection.autocommit = True
             cursor = connection.cursor()
             for path in sorted((SOURCE / "sql/queries").rglob("*.sql")):
-                if path.parent.name in ("cli", "ingest") or path.stem in ("issue", "acks"):
-                    continue  # other programs' and operators'
+                if "adopted" in path.parts or path.parent.name in ("cli", "ingest") or path.stem in ("issue", "acks"):
+                    continue  # other tables', other programs' and operators'
                 text = re.sub(r"\{port:(\w+)\}", r"rowcrew.\1", path.read_text()).replace("{{", "\0")
                 text = re.sub(r"\{(\w+)\}", lambda found: NAMES[found[1]], text).replace("\0", "{")
                 arguments = max((int(n) for n in re.findall(r"\$(\d+)", text)), default=0)
