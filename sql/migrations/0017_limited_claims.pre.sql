@@ -13,7 +13,7 @@ CREATE TYPE rowcrew.key_room AS (
 -- Locks the keys of a group as far as nobody else holds one, and tells what is left of each. Never
 -- waits: a key that is being changed has no room for a moment. Each statement here sees what was
 -- committed before it began, so what is read after the lock is the truth.
-CREATE FUNCTION rowcrew.lock_keys(p_keys text[], p_units integer[], p_most integer) RETURNS rowcrew.key_room
+CREATE FUNCTION rowcrew.lock_keys(p_keys text[], p_units integer[]) RETURNS rowcrew.key_room
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
   c_busy constant bigint := 2;
@@ -25,7 +25,7 @@ DECLARE
 BEGIN
   o.at := rowcrew.clock_now();
   FOR i IN 1..cardinality(p_keys) LOOP
-    o.free[i] := p_most;
+    o.free[i] := 2000000000;  -- of what nothing limits (any more) there is always room
     o.kinds[i] := 'none';
     SELECT * INTO r FROM rowcrew.job_limit x WHERE x.name = split_part(p_keys[i], ':', 1);
     SELECT max(coalesce(x.until, 'infinity')) INTO v_until FROM rowcrew.pause x
@@ -111,7 +111,7 @@ BEGIN
   IF (p_of).grp IS NULL THEN
     RETURN v_held;
   END IF;
-  k := rowcrew.lock_keys((p_of).keys, (p_of).units, 1000000000);
+  k := rowcrew.lock_keys((p_of).keys, (p_of).units);
   FOR n IN 1..cardinality((p_of).keys) LOOP
     IF coalesce(k.free[n], 0) < (p_of).units[n] THEN
       RETURN NULL;
@@ -231,7 +231,7 @@ BEGIN
       EXIT WHEN v_round AND v_from <> '' AND h.grp > v_from;
       v_grp := h.grp;
       v_looked := v_looked + 1;
-      k := rowcrew.lock_keys(h.keys, h.units, v_room);
+      k := rowcrew.lock_keys(h.keys, h.units);
       v_fits := v_room;
       v_used := array_fill(0, ARRAY[cardinality(h.keys)]);
       v_claim_keys := '{}';

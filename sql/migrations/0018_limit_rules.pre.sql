@@ -82,7 +82,9 @@ BEGIN
     units = excluded.units, per = excluded.per, burst = excluded.burst, weight = excluded.weight, set_by = excluded.set_by, set_at = excluded.set_at
   RETURNING * INTO v_after;
   IF (v_before.name, v_before.queue, v_before.job_type, v_before.keyed_by, v_before.weight)
-     IS DISTINCT FROM (v_after.name, v_after.queue, v_after.job_type, v_after.keyed_by, v_after.weight) THEN
+     IS DISTINCT FROM (v_after.name, v_after.queue, v_after.job_type, v_after.keyed_by, v_after.weight)
+     -- A job weighs at most what its rule allows at once, and what it weighs is written in its hint.
+     OR (p_weight IS NOT NULL AND coalesce(p_burst, p_units) IS DISTINCT FROM coalesce(v_before.burst, v_before.units)) THEN
     IF v_before.name IS NOT NULL AND (v_before.queue, v_before.job_type) IS DISTINCT FROM (p_queue, p_type) THEN
       v_moved := rowcrew.refile_limited('job_queue', v_before.queue, v_before.job_type) + rowcrew.refile_limited('processing_jobs', v_before.queue, v_before.job_type);
     END IF;

@@ -9,3 +9,5 @@ SELECT (SELECT greatest(0, ceil(extract(epoch FROM p.run_at - rowcrew.clock()) *
           WHERE NOT EXISTS (SELECT FROM rowcrew.node n WHERE n.node_id = k.node_id AND n.epoch = k.epoch AND NOT n.dead)),
   EXISTS (SELECT FROM unnest($1::text[]) AS w (queue), generate_series(0, 9) AS g (priority), LATERAL (
     SELECT FROM {ready} r WHERE r.queue = w.queue AND r.priority = g.priority AND r.run_at <= rowcrew.clock() LIMIT 1) x)
+  OR EXISTS (SELECT FROM unnest($1::text[]) AS w (queue), LATERAL (
+    SELECT FROM {limited} l WHERE l.queue = w.queue LIMIT 1) x)

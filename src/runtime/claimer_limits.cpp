@@ -26,6 +26,8 @@ void Claimer::add_limited(ClaimPlan& plan, bool others, const std::set<std::stri
   for (auto& [name, queue] : queues_) {
     if (state_.paused.contains(name)) continue;
     std::size_t free = free_of(name, queue);
+    // What was filed while somebody was awake was not announced: a look at the ready jobs is one at these, too.
+    if (others && !pacer.waits(name)) pacer.permits_freed(name, plan.sent);
     if (others && pacer.waits(name)) {
       const auto want = std::find_if(plan.wants.begin(), plan.wants.end(), [&](const ClaimWant& w) { return w.queue == name; });
       if (want != plan.wants.end()) {
@@ -68,6 +70,7 @@ void Claimer::permits_freed(std::size_t table, std::string_view queue) {
 
 void Claimer::limits_changed() {
   state_.limits = true;  // the next beat knows
+  ++state_.limits_told;
   for (std::size_t i = 0; i < state_.tables.size(); ++i) {
     tables_[i].limited.rules(has_limits(i), state_.clock.mono());
     tables_[i].limited.woken(state_.clock.mono());

@@ -151,6 +151,7 @@ void Heartbeat::know_fleet(std::size_t others, std::set<std::string> served) {
 }
 
 asio::awaitable<void> Heartbeat::reread_settings() {
+  const std::uint64_t told = state_.limits_told;
   const Rows paused = co_await state_.db.query(sql::node_settings, Params{});
   std::set<std::string, std::less<>> now_paused;
   bool limits = false;
@@ -161,6 +162,7 @@ asio::awaitable<void> Heartbeat::reread_settings() {
       now_paused.emplace(paused.text(i, 0));
     }
   }
+  limits = limits || told != state_.limits_told;
   const bool changed = now_paused != state_.paused || limits != state_.limits;
   state_.limits = limits;
   state_.paused = std::move(now_paused);

@@ -171,6 +171,14 @@ TEST_CASE("limits: a paused key is not taken from, its rule's other keys are") {
   CHECK(b.take(node, 5).jobs.size() == 1);
 }
 
+TEST_CASE("limits: a job filed while somebody was awake keeps the leader from going to sleep") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  CHECK_FALSE(b.await(b.jobs.pulse({"q"})).ready);
+  b.insert_one();
+  CHECK(b.await(b.jobs.pulse({"q"})).ready);
+}
+
 TEST_CASE("limits: keys that nobody holds are forgotten") {
   LimitsBench b;
   b.set("tenant", "p_queue => 'q', p_by => 'tenant', p_running => 2");

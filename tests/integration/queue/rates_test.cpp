@@ -86,6 +86,25 @@ TEST_CASE("rates: a job that weighs more takes more units, and is not passed by 
   CHECK(b.take(node, 5).jobs.size() == 2);
 }
 
+TEST_CASE("rates: a rate that is lowered below what a waiting job weighs does not keep it for ever") {
+  LimitsBench b;
+  const std::string rule = "p_queue => 'q', p_per => '1 min', p_weight => 'payload.tokens', p_units => ";
+  b.insert_one("payload", R"('{"tokens": 70}')");
+  b.set("tokens", rule + "100");
+  b.set("tokens", rule + "50");
+  CHECK(b.take(b.node(), 5).jobs.size() == 1);
+}
+
+TEST_CASE("rates: a heavy job that was filed behind a rule that is gone runs in the first free slot") {
+  LimitsBench b;
+  const std::string id = b.insert_one();
+  b.exec("DELETE FROM {ready}");
+  b.exec("INSERT INTO {limited} (run_at, id, priority, queue, grp, keys, units) SELECT now(), id, priority, queue, '{gone}', '{gone}', '{70}' FROM {t}");
+  b.set("other", "p_queue => 'elsewhere', p_running => 1");
+  CHECK(b.take(b.node(), 1).jobs.size() == 1);
+  CHECK(b.status(id) == "processing");
+}
+
 TEST_CASE("rates: of a rate and a limit together a job takes both or none") {
   LimitsBench b;
   b.set("one", "p_queue => 'q', p_running => 1");
