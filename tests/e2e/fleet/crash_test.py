@@ -40,6 +40,8 @@ class Run(Stage):
         """What remains must not depend on kills: all but ids, times, tokens and the crash count."""
         rescuer = self.node("rescuer").ready()
         wait_for(f"every job to end, {self.db.counts()}", lambda: self.db.unfinished() == 0, 90)
+        # A claim whose jobs had all ended when its node died is reaped, when that node's lease is over.
+        wait_for("every claim to go", lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue_claim") == 0, 30)
         code, _ = rescuer.stop()
         if code != 0:
             raise AssertionError(f"the rescuer ended with {code}\n{rescuer.tail()}")
