@@ -1,7 +1,6 @@
 // rowcrew limit: how many jobs of a kind run at once in the whole fleet, how many start per time.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <ostream>
 
 #include <rowcrew/db_error.hpp>
@@ -10,14 +9,12 @@
 #include "base/units.hpp"
 #include "cli/arguments.hpp"
 #include "cli/builtin.hpp"
+#include "cli/listing.hpp"
 #include "cli/run_checked.hpp"
-#include "cli/text_table.hpp"
 #include "sql_queries.hpp"
 
 namespace rowcrew::cli {
 namespace {
-
-using nlohmann::ordered_json;
 
 constexpr auto kLongest = std::chrono::hours{24 * 366};
 constexpr std::string_view kText =
@@ -30,19 +27,8 @@ constexpr std::string_view kText =
 int list(Invocation& call, const Arguments& args) {
   Rows rows;
   run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_limits, Params{}); });
-  const std::vector<const char*> names = {"name", "queue", "type", "by", "running", "units", "per", "burst", "weight", "keys", "set_by", "set_at"};
-  std::vector<std::vector<std::string>> table = {{"NAME", "QUEUE", "TYPE", "BY", "RUNNING", "UNITS", "PER", "BURST", "WEIGHT", "KEYS", "SET BY", "AT"}};
-  for (std::size_t row = 0; row < rows.size(); ++row) {
-    ordered_json object;
-    std::vector<std::string> cells;
-    for (std::size_t column = 0; column < names.size(); ++column) {
-      object[names[column]] = rows.is_null(row, column) ? ordered_json() : ordered_json(rows.text(row, column));
-      cells.emplace_back(rows.text(row, column));
-    }
-    if (args.has("json")) call.out << object.dump() << "\n";
-    table.push_back(std::move(cells));
-  }
-  if (!args.has("json")) call.out << (rows.empty() ? "there are no limits\n" : format_table(table));
+  print_listing(call, args, rows, {"name", "queue", "type", "by", "running", "units", "per", "burst", "weight", "keys", "set_by", "set_at"},
+                {"NAME", "QUEUE", "TYPE", "BY", "RUNNING", "UNITS", "PER", "BURST", "WEIGHT", "KEYS", "SET BY", "AT"}, "there are no limits");
   return kExitOk;
 }
 

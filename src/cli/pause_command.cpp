@@ -1,7 +1,6 @@
 // rowcrew pause, rowcrew resume: start nothing of a queue, job type, tenant or limit key for a while.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <ostream>
 
 #include <rowcrew/db_error.hpp>
@@ -10,14 +9,12 @@
 #include "base/units.hpp"
 #include "cli/arguments.hpp"
 #include "cli/builtin.hpp"
+#include "cli/listing.hpp"
 #include "cli/run_checked.hpp"
-#include "cli/text_table.hpp"
 #include "sql_queries.hpp"
 
 namespace rowcrew::cli {
 namespace {
-
-using nlohmann::ordered_json;
 
 constexpr auto kLongest = std::chrono::hours{24 * 3650};
 const std::vector<std::string> kScopes = {"queue", "type", "tenant", "key"};
@@ -35,19 +32,8 @@ std::string checked_scope(const std::string& scope) {
 int list(Invocation& call, const Arguments& args) {
   Rows rows;
   run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_pauses, Params{}); });
-  const std::vector<const char*> names = {"scope", "name", "paused_by", "since", "until", "reason"};
-  std::vector<std::vector<std::string>> table = {{"SCOPE", "NAME", "BY", "SINCE", "UNTIL", "REASON"}};
-  for (std::size_t row = 0; row < rows.size(); ++row) {
-    ordered_json object;
-    std::vector<std::string> cells;
-    for (std::size_t column = 0; column < names.size(); ++column) {
-      object[names[column]] = rows.is_null(row, column) ? ordered_json() : ordered_json(rows.text(row, column));
-      cells.emplace_back(rows.text(row, column));
-    }
-    if (args.has("json")) call.out << object.dump() << "\n";
-    table.push_back(std::move(cells));
-  }
-  if (!args.has("json")) call.out << (rows.empty() ? "nothing is paused\n" : format_table(table));
+  print_listing(call, args, rows, {"scope", "name", "paused_by", "since", "until", "reason"},
+                {"SCOPE", "NAME", "BY", "SINCE", "UNTIL", "REASON"}, "nothing is paused");
   return kExitOk;
 }
 

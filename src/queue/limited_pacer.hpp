@@ -78,8 +78,8 @@ class LimitedPacer {
     of(want.queue).due = now + std::chrono::duration_cast<MonoClock::duration>(kAfterError);
   }
 
-  /// Permits of this queue's jobs came back and went to nobody: jobs of other groups may have them.
-  void permits_freed(std::string_view queue, Mono now) { of(queue).due = std::min(of(queue).due, now); }
+  /// Jobs may be had that the last walk did not find: permits went back to nobody, or something was filed unannounced.
+  void walk_now(std::string_view queue, Mono now) { of(queue).due = std::min(of(queue).due, now); }
 
  private:
   static constexpr std::chrono::milliseconds kAfterError{500};

@@ -27,7 +27,7 @@ void Claimer::add_limited(ClaimPlan& plan, bool others, const std::set<std::stri
     if (state_.paused.contains(name)) continue;
     std::size_t free = free_of(name, queue);
     // What was filed while somebody was awake was not announced: a look at the ready jobs is one at these, too.
-    if (others && !pacer.waits(name)) pacer.permits_freed(name, plan.sent);
+    if (others && !pacer.waits(name)) pacer.walk_now(name, plan.sent);
     if (others && pacer.waits(name)) {
       const auto want = std::find_if(plan.wants.begin(), plan.wants.end(), [&](const ClaimWant& w) { return w.queue == name; });
       if (want != plan.wants.end()) {
@@ -65,7 +65,7 @@ void Claimer::answered_limited(const ClaimPlan& plan, Exchanged& done) {
 
 void Claimer::permits_freed(std::size_t table, std::string_view queue) {
   if (!queues_.contains(queue)) return;
-  tables_[table].limited.permits_freed(queue, state_.clock.mono());
+  tables_[table].limited.walk_now(queue, state_.clock.mono());
 }
 
 void Claimer::limits_changed() {

@@ -73,7 +73,7 @@ TEST_CASE("limited pacer: permits are handed over without a walk while jobs wait
 TEST_CASE("limited pacer: permits that went to nobody are worth a walk at once") {
   Paced p;
   p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
-  p.pacer.permits_freed("mail", kStart + 10ms);
+  p.pacer.walk_now("mail", kStart + 10ms);
   CHECK(p.pacer.due("mail") == kStart + 10ms);
 }
 
