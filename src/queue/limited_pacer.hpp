@@ -37,11 +37,18 @@ class LimitedPacer {
     }
   }
 
+  /// Nothing waits in this queue, and nobody looks or is about to.
+  bool idle(std::string_view name) const {
+    const Queue& queue = of(name);
+    return !rules_ || (!queue.waits && !queue.walking && queue.due == Mono::max());
+  }
   /// Whether such jobs wait in this queue, as far as is known.
   bool waits(std::string_view queue) const { return rules_ && of(queue).waits; }
   /// When the groups of this queue are worth a walk; Mono::max() while one is under way, or nothing waits.
   Mono due(std::string_view queue) const { return rules_ && !of(queue).walking ? of(queue).due : Mono::max(); }
 
+  /// Whether want() would ask for something now.
+  bool asks(std::string_view name, bool handed, Mono now) const { return rules_ && (due(name) <= now || (handed && of(name).waits)); }
   /// How many of `free` slots to ask for, where other jobs of the queue are asked for as well: halves, of
   /// which each side has the bigger one in turn.
   std::size_t share(std::string_view queue, std::size_t free) { return (free + (of(queue).turn++ % 2)) / 2; }
@@ -50,8 +57,8 @@ class LimitedPacer {
   /// permits the next ones of their groups may get.
   std::optional<LimitedWant> want(std::string_view name, std::size_t count, bool handed, Mono now) {
     Queue& queue = of(name);
+    if (count == 0 || !asks(name, handed, now)) return std::nullopt;
     const bool walk = due(name) <= now;
-    if (!rules_ || count == 0 || !(walk || (handed && queue.waits))) return std::nullopt;
     if (walk) {
       queue.walking = true;
       queue.announced = false;

@@ -68,7 +68,11 @@ void Claimer::look_everywhere() {
 }
 
 bool Claimer::drained() const {
-  return quiet() && every_served([](const Table& t) { return t.found_nothing; }) &&
+  const auto queues = open_queues();
+  const auto nothing_left = [&](const Table& t) {
+    return t.found_nothing && std::all_of(queues.begin(), queues.end(), [&](const std::string& q) { return t.limited.idle(q); });
+  };
+  return quiet() && every_served(nothing_left) &&
          !suspects_.waiting() && state_.running.empty() && local_.size() == 0 && intake_.empty() &&
          completer_.pending() == 0 && unserved_.empty();
 }
@@ -99,17 +103,19 @@ std::size_t Claimer::kept_for_rescued(const Queue& state) const {
   return rescued_wait() ? std::max<std::size_t>(1, state.slots / 4) : 0;
 }
 
-std::size_t Claimer::room_of(const std::string& queue, const Queue& state) const {
+std::size_t Claimer::room_of(std::size_t table, const std::string& queue, const Queue& state) const {
+  // What is claimed ahead would take the slots that jobs with permits must find free.
+  if (has_limits(table) && tables_[table].limited.waits(queue)) return std::min(kMostPerClaim, free_of(queue, state));
   const std::size_t kept = kept_for_rescued(state);
   const std::size_t all = state_.slots.free(queue);
   const std::size_t coming = local_.size(queue) + state.asked;
   return std::min(kMostPerClaim, state.prefetch.ask(all > kept ? all - kept : 0, state.slots, coming));
 }
 
-std::size_t Claimer::room(std::size_t) const {
+std::size_t Claimer::room(std::size_t table) const {
   std::size_t n = 0;
   for (const auto& [queue, state] : queues_) {
-    if (!state_.paused.contains(queue)) n += room_of(queue, state);
+    if (!state_.paused.contains(queue)) n += room_of(table, queue, state);
   }
   return n;
 }
@@ -117,7 +123,7 @@ std::size_t Claimer::room(std::size_t) const {
 std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep) const {
   std::vector<ClaimWant> wants;
   for (const auto& [queue, state] : queues_) {
-    const std::size_t room = state_.paused.contains(queue) ? 0 : room_of(queue, state);
+    const std::size_t room = state_.paused.contains(queue) ? 0 : room_of(table, queue, state);
     if (room == 0) continue;
     ClaimWant want;
     want.queue = queue;

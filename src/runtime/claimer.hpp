@@ -126,7 +126,7 @@ class Claimer final : public Service {
   void start_local();
   bool may_start_at_once(const std::string& queue) const;
   void hand_back(LocalJob job);
-  std::size_t room_of(const std::string& queue, const Queue& state) const;
+  std::size_t room_of(std::size_t table, const std::string& queue, const Queue& state) const;
   std::size_t free_of(const std::string& queue, const Queue& state) const;
   Mono limited_due(std::size_t table) const;
   void add_limited(ClaimPlan& plan, bool others, const std::set<std::string, std::less<>>& ended);

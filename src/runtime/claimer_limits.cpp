@@ -20,7 +20,7 @@ Mono Claimer::limited_due(std::size_t table) const {
   return due;
 }
 
-/// Where jobs of both sorts may wait each sort gets a half, and nothing is claimed ahead.
+/// Where jobs of both sorts are asked for each sort gets a half.
 void Claimer::add_limited(ClaimPlan& plan, bool others, const std::set<std::string, std::less<>>& ended) {
   LimitedPacer& pacer = tables_[plan.table].limited;
   for (auto& [name, queue] : queues_) {
@@ -28,13 +28,11 @@ void Claimer::add_limited(ClaimPlan& plan, bool others, const std::set<std::stri
     std::size_t free = free_of(name, queue);
     // What was filed while somebody was awake was not announced: a look at the ready jobs is one at these, too.
     if (others && !pacer.waits(name)) pacer.walk_now(name, plan.sent);
-    if (others && pacer.waits(name)) {
-      const auto want = std::find_if(plan.wants.begin(), plan.wants.end(), [&](const ClaimWant& w) { return w.queue == name; });
-      if (want != plan.wants.end()) {
-        want->count = std::min(want->count, free - std::min(free, pacer.share(name, free)));
-        free -= want->count;
-        if (want->count == 0) plan.wants.erase(want);
-      }
+    const auto other = std::find_if(plan.wants.begin(), plan.wants.end(), [&](const ClaimWant& w) { return w.queue == name; });
+    if (other != plan.wants.end() && pacer.waits(name) && pacer.asks(name, ended.contains(name), plan.sent)) {
+      other->count = std::min(other->count, free - pacer.share(name, free));
+      free -= other->count;
+      if (other->count == 0) plan.wants.erase(other);
     }
     auto want = pacer.want(name, std::min<std::size_t>(free, kMostWithPermits), ended.contains(name), plan.sent);
     if (!want) continue;

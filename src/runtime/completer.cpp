@@ -126,7 +126,7 @@ std::unique_ptr<Completer::Batch> Completer::take(std::size_t table) {
   batch->completed_drop = dropped(batch->completed);
   batch->ended_drop = dropped(batch->ended);
   buffer.on_the_way += batch->size();
-  batches_.insert(batch.get());
+  if (batch->size() > 0) batches_.insert(batch.get());  // an empty one may be let go of
   return batch;
 }
 

@@ -13,6 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 /// Below this a second round trip costs more than it saves.
 constexpr std::size_t kWorthALane = 64;
+constexpr auto kLeastRest = 1ms;
 }  // namespace
 
 struct Exchanger::Load {
@@ -123,7 +124,9 @@ asio::awaitable<void> Exchanger::Lane::run() {
       continue;
     }
     waiting_ = true;
-    const Mono until = first() ? exchanger_.next_due() : exchanger_.state_.clock.mono() + 1h;
+    // A moment at least: were something due that nobody then asks for, this would never let go of the thread.
+    const Mono now = exchanger_.state_.clock.mono();
+    const Mono until = first() ? std::max(exchanger_.next_due(), now + kLeastRest) : now + 1h;
     co_await wake_.wait_until(until);
     waiting_ = false;
   }

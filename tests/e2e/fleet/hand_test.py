@@ -103,6 +103,23 @@ class ByHand(FleetTest):
         self.assertIn("job.completed", done.stdout)
         self.assertEqual(self.db.counts(), {"completed": 1, "pending": 1})
 
+    def work_until_empty_under_a_limit(self, slots, jobs):
+        """Every other job of a tenant of whose jobs one may run."""
+        config = self.node("config_only", kinds={"command": {"allow": {"yes": {"argv": ["/bin/true"]}}}}, queues={"default": slots})
+        config.kill()
+        self.db.execute("SELECT rowcrew.limit_set('one', p_type => 'command', p_by => 'tenant', p_running => 1)")
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, payload, tenant) "
+                        "SELECT 'command', '{\"entry\": \"yes\"}', CASE WHEN i %% 2 = 0 THEN 'one' END FROM generate_series(1, %s) i", (jobs,))
+        self.db.execute("UPDATE rowcrew.node SET dead = true")
+        run([BIN / "rowcrew", "work", "--until-empty", "--config", config.config_path], within=30)
+        self.assertEqual(self.db.counts(), {"completed": jobs})
+
+    def test_work_until_empty_does_not_leave_behind_what_limits_keep_back(self):
+        self.work_until_empty_under_a_limit(slots=2, jobs=40)
+
+    def test_a_node_with_one_slot_does_not_freeze_while_jobs_wait_for_permits(self):
+        self.work_until_empty_under_a_limit(slots=1, jobs=40)
+
 
 class Refused(FleetTest):
     def test_a_payload_that_is_not_what_the_kind_expects_fails_at_once(self):

@@ -51,6 +51,22 @@ TEST_CASE("limited pacer: rests when nothing waits, until work is announced") {
   CHECK(p.pacer.due("mail") == kStart + 5s);
 }
 
+TEST_CASE("limited pacer: is idle in a queue that was looked at and where nothing waits") {
+  LimitedPacer pacer({"mail"});
+  CHECK(pacer.idle("mail"));  // no rules
+  pacer.rules(true, kStart);
+  CHECK_FALSE(pacer.idle("mail"));
+  auto want = pacer.want("mail", 1, false, kStart);
+  REQUIRE(want);
+  CHECK_FALSE(pacer.idle("mail"));
+  pacer.answered(*want, answer(200ms), kStart);
+  CHECK_FALSE(pacer.idle("mail"));
+  want = pacer.want("mail", 1, false, kStart + 200ms);
+  REQUIRE(want);
+  pacer.answered(*want, answer(std::nullopt), kStart + 200ms);
+  CHECK(pacer.idle("mail"));
+}
+
 TEST_CASE("limited pacer: what was announced during a walk makes another one due") {
   Paced p;
   const LimitedWant want = p.walk(kStart);
