@@ -41,7 +41,8 @@ COMMENT ON TABLE rowcrew.limit_key IS
   'One row per key in use, locked by whoever takes permits. Permits out are held less the rows of limit_freed; no row: none are out.';
 
 CREATE TABLE rowcrew.limit_freed (
-  key text COLLATE "C" NOT NULL
+  key text    COLLATE "C" NOT NULL,
+  n   integer NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX ON rowcrew.limit_freed (key);
 COMMENT ON TABLE rowcrew.limit_freed IS
@@ -94,14 +95,17 @@ BEGIN
   RETURN k;
 END $$;
 
-ALTER TABLE rowcrew.job_queue_claim ADD COLUMN queue text COLLATE "C", ADD COLUMN grp text COLLATE "C", ADD COLUMN keys text[];
-ALTER TABLE rowcrew.processing_jobs_claim ADD COLUMN queue text COLLATE "C", ADD COLUMN grp text COLLATE "C", ADD COLUMN keys text[];
-COMMENT ON COLUMN rowcrew.job_queue_claim.keys IS 'Keys of which the one job of this claim holds a permit. Deleting the row gives them back.';
-COMMENT ON COLUMN rowcrew.job_queue_claim.grp IS 'The group that its permits may be handed over in. Null: they cannot be.';
+ALTER TABLE rowcrew.job_queue_claim ADD COLUMN queue text COLLATE "C", ADD COLUMN grp text COLLATE "C", ADD COLUMN keys text[],
+  ADD COLUMN held integer NOT NULL DEFAULT 1;
+ALTER TABLE rowcrew.processing_jobs_claim ADD COLUMN queue text COLLATE "C", ADD COLUMN grp text COLLATE "C", ADD COLUMN keys text[],
+  ADD COLUMN held integer NOT NULL DEFAULT 1;
+COMMENT ON COLUMN rowcrew.job_queue_claim.keys IS
+  'Keys of which this claim holds permits, as many of each as held says. Lowering that gives some back, deleting the row the rest.';
+COMMENT ON COLUMN rowcrew.job_queue_claim.grp IS 'The group whose jobs this claim is of, where rules are about them.';
 
 CREATE FUNCTION rowcrew.free_permits() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-  INSERT INTO rowcrew.limit_freed (key) SELECT unnest(OLD.keys);
+  INSERT INTO rowcrew.limit_freed (key, n) SELECT unnest(OLD.keys), OLD.held - CASE TG_OP WHEN 'UPDATE' THEN NEW.held ELSE 0 END;
   RETURN NULL;
 END $$;
 
@@ -147,7 +151,9 @@ BEGIN
     EXECUTE format('ALTER TABLE rowcrew.%I ENABLE ALWAYS TRIGGER rowcrew_wake', v_table || '_limited');
     EXECUTE format('CREATE TRIGGER rowcrew_free AFTER DELETE ON rowcrew.%I FOR EACH ROW WHEN (OLD.keys IS NOT NULL)'
                    ' EXECUTE FUNCTION rowcrew.free_permits()', v_table || '_claim');
-    EXECUTE format('ALTER TABLE rowcrew.%I ENABLE ALWAYS TRIGGER rowcrew_free', v_table || '_claim');
+    EXECUTE format('CREATE TRIGGER rowcrew_free_some AFTER UPDATE OF held ON rowcrew.%I FOR EACH ROW WHEN (OLD.keys IS NOT NULL AND NEW.held < OLD.held)'
+                   ' EXECUTE FUNCTION rowcrew.free_permits()', v_table || '_claim');
+    EXECUTE format('ALTER TABLE rowcrew.%1$I ENABLE ALWAYS TRIGGER rowcrew_free, ENABLE ALWAYS TRIGGER rowcrew_free_some', v_table || '_claim');
     EXECUTE format($t$
       CREATE OR REPLACE FUNCTION rowcrew.%1$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
       BEGIN
@@ -173,10 +179,10 @@ BEGIN
   FROM (
     SELECT x.key, x.held - coalesce(o.out, 0) AS surplus
     FROM rowcrew.limit_key x
-    LEFT JOIN (SELECT u.key, count(*) AS out FROM (
-                 SELECT unnest(c.keys) AS key FROM rowcrew.job_queue_claim c WHERE c.keys IS NOT NULL
-                 UNION ALL SELECT unnest(c.keys) FROM rowcrew.processing_jobs_claim c WHERE c.keys IS NOT NULL
-                 UNION ALL SELECT f.key FROM rowcrew.limit_freed f) u GROUP BY u.key) o ON o.key = x.key) d
+    LEFT JOIN (SELECT u.key, sum(u.n) AS out FROM (
+                 SELECT unnest(c.keys) AS key, c.held AS n FROM rowcrew.job_queue_claim c WHERE c.keys IS NOT NULL
+                 UNION ALL SELECT unnest(c.keys), c.held FROM rowcrew.processing_jobs_claim c WHERE c.keys IS NOT NULL
+                 UNION ALL SELECT f.key, f.n FROM rowcrew.limit_freed f) u GROUP BY u.key) o ON o.key = x.key) d
   WHERE k.key = d.key AND d.surplus <> 0;
   GET DIAGNOSTICS v_wrong = ROW_COUNT;
   DELETE FROM rowcrew.limit_start s WHERE s.ctid = ANY (ARRAY(

@@ -1,134 +1,107 @@
 -- 0017: claims of jobs that rules are about.
 
--- What a taker knows of the keys of one group, whose rows it has locked.
+-- What is left of a key, whose row is locked unless nothing limits it.
 CREATE TYPE rowcrew.key_room AS (
-  free   integer[],      -- units left of each key
-  freed  integer[],      -- permits that came back and are to be folded into held
-  level  double precision[],
-  kinds  text[],         -- running, window, bucket or none
-  at     timestamptz,    -- of the starts that are charged
-  look   bigint          -- ms until one that is full may have room again; null when nothing is known
+  key    text,
+  kind   text,             -- running, window, bucket or none
+  free   bigint,           -- units left
+  folded integer,          -- permits that came back: to be taken off what is held
+  level  double precision, -- of the bucket
+  look   bigint            -- ms until a key without room may have some; null: nothing is known
 );
 
--- Locks the keys of a group as far as nobody else holds one, and tells what is left of each. Never
--- waits: a key that is being changed has no room for a moment. Each statement here sees what was
--- committed before it began, so what is read after the lock is the truth.
-CREATE FUNCTION rowcrew.lock_keys(p_keys text[], p_units integer[]) RETURNS rowcrew.key_room
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+-- Locks keys as far as nobody else holds them, and tells what is left of each. Never waits: a key that
+-- is being changed has no room for a moment. p_need: the units that the next job takes of each.
+-- What came back is folded here and nowhere else, by whoever holds the key's row.
+CREATE FUNCTION rowcrew.lock_keys(p_keys text[], p_need integer[]) RETURNS SETOF rowcrew.key_room
+LANGUAGE plpgsql SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   c_busy constant bigint := 2;
-  o rowcrew.key_room;
-  r rowcrew.job_limit;
-  k rowcrew.limit_key;
-  v_until timestamptz;
-  v_sum bigint;
+  v_may text[] := p_keys;
+  v_now timestamptz;
 BEGIN
-  o.at := rowcrew.clock_now();
-  FOR i IN 1..cardinality(p_keys) LOOP
-    o.free[i] := 2000000000;  -- of what nothing limits (any more) there is always room
-    o.kinds[i] := 'none';
-    SELECT * INTO r FROM rowcrew.job_limit x WHERE x.name = split_part(p_keys[i], ':', 1);
-    SELECT max(coalesce(x.until, 'infinity')) INTO v_until FROM rowcrew.pause x
-    WHERE x.scope = 'key' AND x.name IN (p_keys[i], split_part(p_keys[i], ':', 1)) AND (x.until IS NULL OR x.until > o.at);
-    IF v_until IS NOT NULL THEN
-      o.free[i] := 0;
-      o.look := CASE WHEN v_until < 'infinity' THEN ceil(extract(epoch FROM v_until - o.at) * 1000) END;
-      RETURN o;
-    END IF;
-    CONTINUE WHEN r.name IS NULL OR (r.max_running IS NULL AND r.units IS NULL);
-    SELECT * INTO k FROM rowcrew.limit_key x WHERE x.key = p_keys[i] FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-      -- Two that make the same rows in different orders would wait for each other.
-      IF NOT EXISTS (SELECT FROM rowcrew.limit_key x WHERE x.key = p_keys[i])
-         AND pg_try_advisory_xact_lock(hashtextextended('rowcrew.limit_key:' || p_keys[i], 0)) THEN
-        INSERT INTO rowcrew.limit_key (key) VALUES (p_keys[i]) ON CONFLICT DO NOTHING;
-        SELECT * INTO k FROM rowcrew.limit_key x WHERE x.key = p_keys[i] FOR UPDATE SKIP LOCKED;
-      END IF;
-      IF k.key IS DISTINCT FROM p_keys[i] THEN
-        o.free[i] := 0;
-        o.look := c_busy;
-        RETURN o;
-      END IF;
-    END IF;
-    o.at := greatest(o.at, rowcrew.clock_now());
-    IF r.max_running IS NOT NULL THEN
-      o.kinds[i] := 'running';
-      SELECT count(*) INTO v_sum FROM rowcrew.limit_freed f WHERE f.key = p_keys[i];
-      o.freed[i] := v_sum;
-      o.free[i] := r.max_running - (k.held - o.freed[i]);
-    ELSIF r.burst IS NOT NULL THEN
-      o.kinds[i] := 'bucket';
-      o.level[i] := least(r.burst, coalesce(k.level + r.units * greatest(0, extract(epoch FROM rowcrew.clock_now() - k.filled_at))
-                                                      / extract(epoch FROM r.per), r.burst));
-      o.free[i] := floor(o.level[i] + 1e-9);
-      IF o.free[i] < p_units[i] THEN
-        o.look := greatest(o.look, ceil((p_units[i] - o.level[i]) * extract(epoch FROM r.per) * 1000 / r.units));
-      END IF;
-    ELSE
-      o.kinds[i] := 'window';
-      SELECT r.units - coalesce(sum(s.units), 0) INTO v_sum FROM rowcrew.limit_start s
-      WHERE s.key = p_keys[i] AND s.at >= rowcrew.clock_now() - r.per;
-      o.free[i] := v_sum;
-      IF o.free[i] < p_units[i] THEN
-        SELECT floor(extract(epoch FROM min(w.at) + r.per - rowcrew.clock_now()) * 1000) + 1 INTO v_sum FROM (
-          SELECT s.at, sum(s.units) OVER (ORDER BY s.at) AS gone FROM rowcrew.limit_start s
-          WHERE s.key = p_keys[i] AND s.at >= rowcrew.clock_now() - r.per) w
-        WHERE w.gone >= p_units[i] - o.free[i];
-        o.look := greatest(o.look, v_sum);
-      END IF;
-    END IF;
-  END LOOP;
-  o.at := rowcrew.clock_now();
-  RETURN o;
-END $$;
-
--- Charges what was taken of keys that lock_keys() has locked.
-CREATE FUNCTION rowcrew.charge_keys(p_keys text[], p_room rowcrew.key_room, p_used integer[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-BEGIN
-  FOR i IN 1..cardinality(p_keys) LOOP
-    IF p_room.kinds[i] = 'running' AND (p_used[i] > 0 OR p_room.freed[i] > 0) THEN
-      IF p_room.freed[i] > 0 THEN
-        DELETE FROM rowcrew.limit_freed f WHERE f.ctid = ANY (ARRAY(
-          SELECT x.ctid FROM rowcrew.limit_freed x WHERE x.key = p_keys[i] LIMIT p_room.freed[i]));
-      END IF;
-      UPDATE rowcrew.limit_key k SET held = k.held - p_room.freed[i] + p_used[i] WHERE k.key = p_keys[i];
-    ELSIF p_room.kinds[i] = 'bucket' AND p_used[i] > 0 THEN
-      UPDATE rowcrew.limit_key k SET level = p_room.level[i] - p_used[i], filled_at = p_room.at WHERE k.key = p_keys[i];
-    ELSIF p_room.kinds[i] = 'window' AND p_used[i] > 0 THEN
-      INSERT INTO rowcrew.limit_start (key, at, units) VALUES (p_keys[i], p_room.at, p_used[i]);
-    END IF;
-  END LOOP;
+  -- Two that make the same rows in different orders would wait for each other.
+  IF EXISTS (SELECT FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+             WHERE (r.max_running IS NOT NULL OR r.units IS NOT NULL) AND NOT EXISTS (SELECT FROM rowcrew.limit_key k WHERE k.key = ANY (ARRAY[x.key])))
+     AND pg_try_advisory_xact_lock(hashtextextended('rowcrew.limit_key', 0)) THEN
+    INSERT INTO rowcrew.limit_key (key)
+    SELECT x.key FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+    WHERE (r.max_running IS NOT NULL OR r.units IS NOT NULL) ON CONFLICT DO NOTHING;
+  END IF;
+  -- What started within a window is read after its key was locked, by a statement that sees it all.
+  IF EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL AND r.burst IS NULL) THEN
+    v_may := ARRAY(SELECT k.key FROM rowcrew.limit_key k WHERE k.key = ANY (p_keys) FOR UPDATE SKIP LOCKED);
+  END IF;
+  v_now := rowcrew.clock_now();
+  RETURN QUERY
+  WITH n AS MATERIALIZED (
+    SELECT x.key, x.need, r.max_running, r.units, r.per, r.burst,
+           CASE WHEN r.max_running IS NOT NULL THEN 'running' WHEN r.burst IS NOT NULL THEN 'bucket' WHEN r.units IS NOT NULL THEN 'window' ELSE 'none' END AS kind,
+           CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.pause y WHERE y.scope = 'key'))
+                THEN (SELECT max(coalesce(y.until, 'infinity')) FROM rowcrew.pause y
+                      WHERE y.scope = 'key' AND y.name IN (x.key, split_part(x.key, ':', 1)) AND (y.until IS NULL OR y.until > v_now)) END AS paused
+    FROM unnest(p_keys, p_need) AS x (key, need) LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+  ), l AS MATERIALIZED (
+    SELECT k.key, k.held, k.level, k.filled_at FROM rowcrew.limit_key k
+    WHERE k.key = ANY (ARRAY(SELECT n.key FROM n WHERE n.kind <> 'none' AND n.paused IS NULL)) AND k.key = ANY (v_may) FOR UPDATE SKIP LOCKED
+  ), f AS (  -- of rows that another folded since this statement began nothing is returned
+    DELETE FROM rowcrew.limit_freed x WHERE x.key = ANY (ARRAY(SELECT l.key FROM l)) RETURNING x.key, x.n
+  ), s AS MATERIALIZED (
+    SELECT f.key, sum(f.n)::integer AS folded FROM f GROUP BY f.key
+  ), b AS MATERIALIZED (
+    SELECT n.*, l.key IS NOT NULL AS locked, l.held, coalesce(s.folded, 0) AS folded,
+           CASE n.kind WHEN 'bucket' THEN least(n.burst, coalesce(l.level + n.units * greatest(0, extract(epoch FROM v_now - l.filled_at)) / extract(epoch FROM n.per), n.burst)) END AS level,
+           CASE n.kind WHEN 'window' THEN n.units - coalesce((SELECT sum(w.units) FROM rowcrew.limit_start w WHERE w.key = n.key AND w.at >= v_now - n.per), 0) END AS room
+    FROM n LEFT JOIN l ON l.key = n.key LEFT JOIN s ON s.key = n.key
+  )
+  SELECT b.key, b.kind,
+         CASE WHEN b.paused IS NOT NULL THEN 0 WHEN b.kind = 'none' THEN 2000000000 WHEN NOT b.locked THEN 0
+              WHEN b.kind = 'running' THEN b.max_running - b.held + b.folded WHEN b.kind = 'bucket' THEN floor(b.level + 1e-9) ELSE b.room END::bigint,
+         b.folded, b.level,
+         CASE WHEN b.paused IS NOT NULL THEN CASE WHEN b.paused < 'infinity' THEN ceil(extract(epoch FROM b.paused - v_now) * 1000) END
+              WHEN b.kind <> 'none' AND NOT b.locked THEN c_busy
+              WHEN b.kind = 'bucket' AND b.level + 1e-9 < b.need THEN ceil((b.need - b.level) * extract(epoch FROM b.per) * 1000 / b.units)
+              WHEN b.kind = 'window' AND b.room < b.need THEN (
+                SELECT floor(extract(epoch FROM min(y.at) + b.per - v_now) * 1000) + 1
+                FROM (SELECT w.at, sum(w.units) OVER (ORDER BY w.at) AS gone FROM rowcrew.limit_start w WHERE w.key = b.key AND w.at >= v_now - b.per) y
+                WHERE y.gone >= b.need - b.room) END::bigint
+  FROM b;
 END $$;
 
 -- Takes permits for one job, of all its keys or of none. Returns those that its claim row has to
 -- hold; null: there is no room. A job without keys needs none.
 CREATE FUNCTION rowcrew.take_keys(p_of rowcrew.job_keys) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
-  k rowcrew.key_room;
-  v_held text[] := '{}';
+  v_fits boolean;
+  v_room rowcrew.key_room[];
 BEGIN
   IF (p_of).grp IS NULL THEN
-    RETURN v_held;
+    RETURN '{}';
   END IF;
-  k := rowcrew.lock_keys((p_of).keys, (p_of).units);
-  FOR n IN 1..cardinality((p_of).keys) LOOP
-    IF coalesce(k.free[n], 0) < (p_of).units[n] THEN
-      RETURN NULL;
-    ELSIF k.kinds[n] = 'running' THEN
-      v_held := v_held || (p_of).keys[n];
-    END IF;
-  END LOOP;
-  PERFORM rowcrew.charge_keys((p_of).keys, k, (p_of).units);
-  RETURN v_held;
+  SELECT array_agg(k), bool_and(k.free >= x.need) INTO v_room, v_fits
+  FROM unnest((p_of).keys, (p_of).units) AS x (key, need) LEFT JOIN rowcrew.lock_keys((p_of).keys, (p_of).units) k ON k.key = x.key;
+  v_fits := coalesce(v_fits, false);
+  UPDATE rowcrew.limit_key l
+  SET held = CASE WHEN k.kind = 'running' THEN l.held - k.folded + v_fits::integer ELSE l.held END,
+      level = CASE WHEN k.kind = 'bucket' AND v_fits THEN k.level - x.need ELSE l.level END,
+      filled_at = CASE WHEN k.kind = 'bucket' AND v_fits THEN rowcrew.clock_now() ELSE l.filled_at END
+  FROM unnest(v_room) k JOIN unnest((p_of).keys, (p_of).units) AS x (key, need) ON x.key = k.key
+  WHERE l.key = k.key AND (k.folded > 0 OR (v_fits AND k.kind IN ('running', 'bucket')));
+  IF NOT v_fits THEN
+    RETURN NULL;
+  END IF;
+  INSERT INTO rowcrew.limit_start (key, at, units)
+  SELECT x.key, rowcrew.clock_now(), x.need FROM unnest(v_room) k JOIN unnest((p_of).keys, (p_of).units) AS x (key, need) ON x.key = k.key WHERE k.kind = 'window';
+  RETURN ARRAY(SELECT k.key FROM unnest(v_room) k WHERE k.kind = 'running');
 END $$;
 
--- Makes <table>_take(), which claims jobs that wait for permits, at most one per token:
---   first, for jobs of ended claims whose ends stand earlier in this transaction, the next job of the
---   same group in the same claim row: no key is touched. The rows of the others go.
---   then, where it is to walk, from the groups after the cursor in turn, as far as their keys have room.
--- Returns the jobs; then a row per queue with a null id, in job_type where the next walk begins and in
--- run_at_us in how many ms it may find something (null: nothing waits).
+-- Makes <table>_take(), which claims jobs that wait for permits:
+--   first of groups whose jobs have ended earlier in this transaction (p_ended: tokens of claims that end with
+--   it, whose rows go; p_parts: of those of which p_left jobs still run), so that what they give back goes on;
+--   then, where p_groups says how many to begin with, of the groups after the cursor in turn.
+-- The jobs of one group are one claim. Its permits come back with its row, or as its held is lowered.
+-- Returns the jobs; then a row per queue with a null id: in job_type where the next walk begins, in
+-- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs.
 CREATE FUNCTION rowcrew.make_take(p_table text) RETURNS void LANGUAGE plpgsql AS $make$
 DECLARE
   v_payload text := CASE p_table WHEN 'job_queue' THEN 'q.payload'
@@ -136,7 +109,7 @@ DECLARE
 BEGIN
   EXECUTE format($t$
 CREATE OR REPLACE FUNCTION rowcrew.%2$I(p_tokens bigint[], p_node bigint, p_epoch bigint, p_queues text[], p_counts integer[], p_cursors text[],
-                                        p_walk boolean[], p_ended bigint[])
+                                        p_groups integer[], p_ended bigint[], p_parts bigint[], p_left integer[])
 RETURNS TABLE (id uuid, job_type text, queue text, payload jsonb, attempts smallint, max_attempts smallint, crashes smallint,
                run_at_us bigint, priority smallint, app text, token bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off AS $f$
@@ -144,170 +117,260 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mo
 DECLARE
   c_groups constant integer := 64;   -- looked at per queue
   c_again constant bigint := 200;    -- ms until a full key is looked at again: its permits come back unannounced
-  v_ids uuid[] := '{}';
-  v_tokens bigint[] := '{}';
-  v_runs timestamptz[] := '{}';
-  v_prios smallint[] := '{}';
-  v_queues text[] := '{}';
-  v_ats timestamptz[] := '{}';
-  v_stale uuid[] := '{}';
-  v_none bigint[];
-  v_hints tid[];
-  v_used integer[];
-  v_claim_keys text[];
+  v_queue text;
   v_room integer;
-  v_fits integer;
+  v_given_queues text[];
+  v_given_groups text[];
+  v_given text[];     -- groups to look at first
+  v_token integer := 0;
+  v_from text;
+  v_at text;          -- the last group looked at
+  v_round boolean;    -- begun anew from the first
   v_looked integer;
+  v_step integer;
+  v_fed integer;
   v_look bigint;
   v_looks bigint[] := '{}';
   v_cursors text[] := '{}';
-  v_grp text;
-  v_from text;
-  v_round boolean;
+  v_feds integer[] := '{}';
+  -- of the groups at hand
+  v_grps text[];
+  v_keys text[];      -- each an array, as text
+  v_many integer[];   -- jobs that wait, as far as there is room for them
+  v_weighs boolean[];
+  v_all_keys text[];
+  v_need integer[];
+  -- of their keys
+  k_key text[];
+  k_kind text[];
+  k_free bigint[];
+  k_folded integer[];
+  k_level double precision[];
+  k_look bigint[];
+  -- what to take
+  t_grp text[];
+  t_keys text[];
+  t_fits integer[];
+  t_token bigint[];
+  t_hints tid[];
+  v_of text[];
+  v_key text;
+  v_place integer;
+  v_fits integer;
+  v_known boolean;    -- when there may be room
+  v_more tid[];
+  v_units bigint[];
+  v_sum integer;
   v_count bigint;
-  v_first integer;
-  v_paused boolean;
-  h record;
-  l record;
-  k rowcrew.key_room;
+  v_now timestamptz;
 BEGIN
-  IF cardinality(p_ended) > 0 THEN
-    v_paused := EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key');
-    WITH e AS MATERIALIZED (
-      SELECT x.*, row_number() OVER (PARTITION BY x.queue ORDER BY x.grp) AS place
-      FROM (SELECT c.token, c.queue, c.grp, c.keys FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended) AND c.grp IS NOT NULL FOR UPDATE) x
-    ), a AS MATERIALIZED (
-      SELECT e.queue, e.grp, e.keys, count(*) AS n, array_agg(e.token) AS tokens FROM e JOIN unnest(p_queues, p_counts) AS w (queue, n) ON w.queue = e.queue
-      WHERE e.place <= w.n GROUP BY e.queue, e.grp, e.keys
-    ), g AS MATERIALIZED (  -- not while more is out than a rule allows now; what came back counts as out here
-      SELECT * FROM a WHERE NOT EXISTS (
-        SELECT FROM unnest(a.keys) AS x (key) LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
-        WHERE r.max_running IS NULL OR EXISTS (SELECT FROM rowcrew.limit_key k WHERE k.key = ANY (ARRAY[x.key]) AND k.held > r.max_running))
-      AND (NOT v_paused OR NOT EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key' AND x.name IN (SELECT unnest(ARRAY[y.key, split_part(y.key, ':', 1)])
-                                       FROM unnest(a.keys) AS y (key)) AND (x.until IS NULL OR x.until > rowcrew.clock())))
-    ), d AS (
-      DELETE FROM rowcrew.%4$I WHERE ctid = ANY (ARRAY(
-        SELECT x.hint FROM g, LATERAL (
-          SELECT i.ctid AS hint FROM rowcrew.%4$I i WHERE i.queue = g.queue AND i.grp = g.grp
-          ORDER BY i.priority, i.run_at LIMIT g.n FOR UPDATE SKIP LOCKED) x))
-      RETURNING id, run_at, priority, queue, grp
-    ), y AS MATERIALIZED (
-      SELECT d.*, row_number() OVER (PARTITION BY d.queue, d.grp) AS n, row_number() OVER () AS place FROM d
-    ), p AS MATERIALIZED (
-      SELECT y.id, y.run_at, y.priority, y.queue, g.tokens[y.n] AS held, p_tokens[y.place] AS token
-      FROM y JOIN g ON g.queue = y.queue AND g.grp = y.grp
-    ), m AS (
-      UPDATE rowcrew.%3$I c SET token = p.token, ids = ARRAY[p.id], claimed_at = rowcrew.clock()
-      FROM p WHERE c.token = ANY (ARRAY[p.held])
-      RETURNING p.id, p.token, p.run_at, p.priority, p.queue
+  IF cardinality(p_ended) > 0 OR cardinality(p_parts) > 0 THEN  -- the trigger frees their permits
+    WITH d AS (
+      DELETE FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended) RETURNING c.queue, c.grp
+    ), u AS (
+      UPDATE rowcrew.%3$I c SET held = x.remaining FROM unnest(p_parts, p_left) AS x (token, remaining)
+      WHERE c.token = ANY (ARRAY[x.token]) AND c.held > x.remaining RETURNING c.queue, c.grp
     )
-    SELECT coalesce(array_agg(m.id), '{}'), coalesce(array_agg(m.token), '{}'), coalesce(array_agg(m.run_at), '{}'), coalesce(array_agg(m.priority), '{}'),
-           coalesce(array_agg(m.queue), '{}'), coalesce(array_agg(rowcrew.clock_now()), '{}')
-    INTO v_ids, v_tokens, v_runs, v_prios, v_queues, v_ats FROM m;
-    DELETE FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended);
+    SELECT array_agg(y.queue), array_agg(y.grp) INTO v_given_queues, v_given_groups
+    FROM (SELECT d.queue, d.grp FROM d UNION SELECT u.queue, u.grp FROM u) y WHERE y.grp IS NOT NULL;
   END IF;
 
   FOR i IN 1..cardinality(p_queues) LOOP
-    v_room := p_counts[i] - coalesce(cardinality(array_positions(v_queues, p_queues[i])), 0);
+    v_queue := p_queues[i];
+    v_room := p_counts[i];
+    v_given := ARRAY(SELECT x.grp FROM unnest(v_given_queues, v_given_groups) AS x (queue, grp) WHERE x.queue = v_queue);
     v_from := p_cursors[i];
-    v_grp := v_from;
+    v_at := v_from;
     v_round := v_from = '';
     v_looked := 0;
+    v_step := greatest(p_groups[i], 1);
+    v_fed := 0;
     v_look := NULL;
     LOOP
-      IF v_room <= 0 OR v_looked >= c_groups OR NOT p_walk[i] THEN
-        IF EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = p_queues[i]) THEN
+      IF v_room <= 0 OR v_looked >= c_groups OR v_token >= cardinality(p_tokens) OR (p_groups[i] = 0 AND cardinality(v_given) = 0) THEN
+        IF EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = v_queue) THEN
           v_look := 0;
         END IF;
         EXIT;
       END IF;
-      SELECT x.grp, x.keys, x.units INTO h FROM rowcrew.%4$I x WHERE x.queue = p_queues[i] AND x.grp > v_grp ORDER BY x.grp, x.priority, x.run_at LIMIT 1;
-      IF NOT FOUND THEN
-        EXIT WHEN v_round;
-        v_round := true;
-        v_grp := '';
-        CONTINUE;
-      END IF;
-      EXIT WHEN v_round AND v_from <> '' AND h.grp > v_from;
-      v_grp := h.grp;
-      v_looked := v_looked + 1;
-      k := rowcrew.lock_keys(h.keys, h.units);
-      v_fits := v_room;
-      v_used := array_fill(0, ARRAY[cardinality(h.keys)]);
-      v_claim_keys := '{}';
-      FOR n IN 1..cardinality(h.keys) LOOP
-        v_fits := least(v_fits, CASE WHEN coalesce(k.free[n], 0) < h.units[n] THEN 0 ELSE k.free[n] END);
-        IF k.kinds[n] = 'running' THEN
-          v_claim_keys := v_claim_keys || h.keys[n];
-        END IF;
-      END LOOP;
-      IF v_fits <= 0 THEN
-        v_look := least(v_look, coalesce(k.look, c_again));
-        CONTINUE;
-      END IF;
-      v_hints := '{}';
-      v_first := cardinality(v_ids) + 1;
-      -- Stale hints go on the way, however many: they must not use up the room, nor hide what waits behind them.
-      FOR l IN SELECT x.ctid AS hint, x.id, x.run_at, x.priority, x.units, q.id IS NOT NULL AS waits
-               FROM rowcrew.%4$I x LEFT JOIN rowcrew.%1$I q ON q.id = ANY (ARRAY[x.id]) AND q.status IN ('pending', 'retrying') AND q.queue = x.queue
-                 AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes < 2
-               WHERE x.queue = p_queues[i] AND x.grp = h.grp ORDER BY x.priority, x.run_at LIMIT v_fits + 500 FOR UPDATE OF x SKIP LOCKED LOOP
-        IF NOT l.waits THEN
-          v_hints := v_hints || l.hint;
-          v_stale := v_stale || l.id;
+      WITH RECURSIVE walk AS (
+        SELECT x.* FROM (
+          SELECT y.grp, y.keys, y.units, 1 AS no FROM rowcrew.%4$I y
+          WHERE cardinality(v_given) = 0 AND y.queue = v_queue AND y.grp > v_at ORDER BY y.grp, y.priority, y.run_at LIMIT 1) x
+        UNION ALL
+        SELECT x.* FROM walk w, LATERAL (
+          SELECT y.grp, y.keys, y.units, w.no + 1 FROM rowcrew.%4$I y
+          WHERE w.no < least(v_step, c_groups - v_looked) AND y.queue = v_queue AND y.grp > w.grp ORDER BY y.grp, y.priority, y.run_at LIMIT 1) x
+      ), g AS MATERIALIZED (
+        SELECT w.grp, w.keys, w.units, w.no FROM walk w WHERE NOT v_round OR v_from = '' OR w.grp <= v_from
+        UNION ALL
+        SELECT x.grp, y.keys, y.units, x.no::integer FROM unnest(v_given) WITH ORDINALITY AS x (grp, no), LATERAL (
+          SELECT z.keys, z.units FROM rowcrew.%4$I z WHERE z.queue = v_queue AND z.grp = x.grp ORDER BY z.priority, z.run_at LIMIT 1) y
+      ), m AS MATERIALIZED (
+        SELECT g.no, g.grp, g.keys, c.many, c.weighs FROM g, LATERAL (
+          SELECT count(*)::integer AS many, coalesce(bool_or(1 <> ALL (x.units)), false) AS weighs
+          FROM (SELECT y.units FROM rowcrew.%4$I y WHERE y.queue = v_queue AND y.grp = g.grp ORDER BY y.priority, y.run_at LIMIT v_room) x) c
+      ), n AS (
+        SELECT x.key, min(x.need) AS need FROM g, unnest(g.keys, g.units) AS x (key, need) GROUP BY x.key
+      )
+      SELECT array_agg(m.grp ORDER BY m.no), array_agg(m.keys::text ORDER BY m.no), array_agg(m.many ORDER BY m.no), array_agg(m.weighs ORDER BY m.no),
+             (SELECT array_agg(n.key) FROM n), (SELECT array_agg(n.need) FROM n)
+      INTO v_grps, v_keys, v_many, v_weighs, v_all_keys, v_need FROM m;
+      IF v_grps IS NULL THEN
+        IF cardinality(v_given) > 0 THEN
+          v_given := '{}';
           CONTINUE;
         END IF;
-        EXIT WHEN cardinality(v_ids) >= v_first - 1 + v_fits;
-        FOR n IN 1..cardinality(h.keys) LOOP
-          IF k.free[n] - v_used[n] < l.units[n] THEN
+        EXIT WHEN v_round;
+        v_round := true;
+        v_at := '';
+        CONTINUE;
+      END IF;
+
+      SELECT array_agg(k.key), array_agg(k.kind), array_agg(k.free), array_agg(k.folded), array_agg(k.level), array_agg(k.look)
+      INTO k_key, k_kind, k_free, k_folded, k_level, k_look FROM rowcrew.lock_keys(v_all_keys, v_need) k;
+      v_now := rowcrew.clock_now();
+      t_grp := '{}';
+      t_keys := '{}';
+      t_fits := '{}';
+      t_token := '{}';
+      t_hints := '{}';
+      v_sum := 0;
+      FOR g IN 1..cardinality(v_grps) LOOP
+        EXIT WHEN v_room - v_sum <= 0 OR v_token >= cardinality(p_tokens);
+        IF cardinality(v_given) = 0 THEN
+          v_at := v_grps[g];
+          v_looked := v_looked + 1;
+        END IF;
+        v_of := v_keys[g]::text[];
+        v_fits := least(v_room - v_sum, v_many[g]);
+        v_known := false;
+        FOREACH v_key IN ARRAY v_of LOOP
+          v_place := array_position(k_key, v_key);
+          v_fits := least(v_fits, greatest(k_free[v_place], 0));
+          IF k_look[v_place] IS NOT NULL THEN
             v_fits := 0;
+            v_look := least(v_look, k_look[v_place]);
+            v_known := true;
           END IF;
         END LOOP;
-        EXIT WHEN v_fits = 0;
-        FOR n IN 1..cardinality(h.keys) LOOP
-          v_used[n] := v_used[n] + CASE WHEN k.kinds[n] = 'none' THEN 0 ELSE l.units[n] END;
+        v_more := NULL;
+        IF v_weighs[g] AND v_fits > 0 THEN  -- as many from the first on as fit into every key
+          WITH h AS MATERIALIZED (
+            SELECT x.hint, x.units, row_number() OVER (ORDER BY x.priority, x.run_at, x.hint) AS no FROM (
+              SELECT y.ctid AS hint, y.units, y.priority, y.run_at FROM rowcrew.%4$I y
+              WHERE y.queue = v_queue AND y.grp = v_grps[g] ORDER BY y.priority, y.run_at LIMIT v_fits FOR UPDATE SKIP LOCKED) x
+          ), s AS MATERIALIZED (
+            SELECT h.no, h.hint, x.place, k_free[array_position(k_key, v_of[x.place])] AS free, sum(x.unit) OVER (PARTITION BY x.place ORDER BY h.no) AS gone
+            FROM h, unnest(h.units) WITH ORDINALITY AS x (unit, place)
+          ), t AS MATERIALIZED (
+            SELECT s.no, min(s.hint) AS hint FROM s GROUP BY s.no HAVING bool_and(s.gone <= s.free)
+          )
+          SELECT array_agg(t.hint), count(*), (SELECT array_agg(x.gone ORDER BY x.place) FROM (
+                   SELECT s.place, max(s.gone) AS gone FROM s WHERE s.no IN (SELECT t.no FROM t) GROUP BY s.place) x)
+          INTO v_more, v_fits, v_units FROM t;
+        END IF;
+        IF v_fits <= 0 THEN
+          v_look := least(v_look, CASE WHEN NOT v_known THEN c_again END);
+          CONTINUE;
+        END IF;
+        FOR n IN 1..cardinality(v_of) LOOP
+          v_place := array_position(k_key, v_of[n]);
+          k_free[v_place] := k_free[v_place] - CASE WHEN v_more IS NULL THEN v_fits ELSE v_units[n] END;
         END LOOP;
-        v_hints := v_hints || l.hint;
-        v_ids := v_ids || l.id;
-        v_tokens := v_tokens || p_tokens[cardinality(v_ids)];
-        v_runs := v_runs || l.run_at;
-        v_prios := v_prios || l.priority;
-        v_queues := v_queues || p_queues[i];
-        v_ats := v_ats || k.at;
+        v_token := v_token + 1;
+        v_sum := v_sum + v_fits;
+        t_grp := t_grp || v_grps[g];
+        t_keys := t_keys || v_keys[g];
+        t_fits := t_fits || CASE WHEN v_more IS NULL THEN v_fits ELSE 0 END;
+        t_token := t_token || p_tokens[v_token];
+        t_hints := t_hints || coalesce(v_more, '{}');
+        -- Whether more of the group would have fitted into rates, and when, is seen at the next look.
+        v_look := least(v_look, CASE WHEN v_fits < v_many[g] AND EXISTS (
+          SELECT FROM unnest(v_of) AS x (key) WHERE k_kind[array_position(k_key, x.key)] IN ('bucket', 'window')) THEN 0 ELSE c_again END);
       END LOOP;
-      INSERT INTO rowcrew.%3$I (token, node_id, epoch, ids, queue, grp, keys)
-      SELECT p_tokens[n], p_node, p_epoch, ARRAY[v_ids[n]], p_queues[i], CASE WHEN cardinality(v_claim_keys) = cardinality(h.keys) THEN h.grp END, v_claim_keys
-      FROM generate_series(v_first, cardinality(v_ids)) AS x (n);
-      DELETE FROM rowcrew.%4$I x WHERE x.ctid = ANY (v_hints);
-      PERFORM rowcrew.charge_keys(h.keys, k, v_used);
-      v_room := v_room - (cardinality(v_ids) - v_first + 1);
-      -- Whether more of the group would have fitted, and when, is seen at the next look.
-      v_look := least(v_look, CASE WHEN 'running' = ALL (k.kinds) AND cardinality(v_hints) = cardinality(v_ids) - v_first + 1 THEN c_again ELSE 0 END);
+
+      RETURN QUERY
+      WITH w AS MATERIALIZED (
+        SELECT x.grp, x.keys::text[] AS keys, x.fits, x.token FROM unnest(t_grp, t_keys, t_fits, t_token) AS x (grp, keys, fits, token)
+      ), k AS MATERIALIZED (
+        SELECT * FROM unnest(k_key, k_kind, k_folded, k_level) AS x (key, kind, folded, level)
+      ), c AS MATERIALIZED (
+        DELETE FROM rowcrew.%4$I WHERE ctid = ANY (ARRAY(
+          SELECT y.hint FROM w, LATERAL (
+            SELECT x.ctid AS hint FROM rowcrew.%4$I x WHERE x.queue = v_queue AND x.grp = w.grp
+            ORDER BY x.priority, x.run_at LIMIT w.fits FOR UPDATE SKIP LOCKED) y) || t_hints)
+        RETURNING id, run_at, priority, grp, units
+      ), u AS (
+        UPDATE rowcrew.%1$I q
+        SET status = 'processing', started_at = v_now, claim_token = w.token, worker_id = p_node
+        FROM c JOIN w ON w.grp = c.grp
+        WHERE q.id = ANY (ARRAY[c.id]) AND q.status IN ('pending', 'retrying') AND q.queue = v_queue AND q.scheduled_at <= v_now AND q.crashes < 2
+        RETURNING q.id, q.%5$I AS job_type, q.queue, %6$s AS payload, q.attempts, q.max_attempts, q.crashes, c.run_at, c.priority, q.app, w.token, c.grp, c.units
+      ), g AS MATERIALIZED (
+        SELECT u.grp, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.grp
+      ), used AS MATERIALIZED (
+        SELECT x.key, sum(CASE WHEN w.fits > 0 THEN g.n ELSE (SELECT sum(u.units[x.place]) FROM u WHERE u.grp = g.grp) END) AS units
+        FROM g JOIN w ON w.grp = g.grp, unnest(w.keys) WITH ORDINALITY AS x (key, place) GROUP BY x.key
+      ), claim AS (
+        INSERT INTO rowcrew.%3$I (token, node_id, epoch, ids, queue, grp, keys, held)
+        SELECT w.token, p_node, p_epoch, g.ids, v_queue, g.grp, nullif(ARRAY(SELECT x.key FROM unnest(w.keys) AS x (key) JOIN k ON k.key = x.key AND k.kind = 'running'), '{}'), g.n
+        FROM g JOIN w ON w.grp = g.grp
+      ), charged AS (
+        UPDATE rowcrew.limit_key l
+        SET held = CASE WHEN k.kind = 'running' THEN l.held - k.folded + coalesce(used.units, 0) ELSE l.held END,
+            level = CASE WHEN k.kind = 'bucket' THEN k.level - coalesce(used.units, 0) ELSE l.level END,
+            filled_at = CASE WHEN k.kind = 'bucket' THEN v_now ELSE l.filled_at END
+        FROM k LEFT JOIN used ON used.key = k.key
+        WHERE l.key = ANY (ARRAY[k.key]) AND (k.folded > 0 OR (used.units > 0 AND k.kind IN ('running', 'bucket')))
+      ), started AS (
+        INSERT INTO rowcrew.limit_start (key, at, units) SELECT k.key, v_now, used.units FROM k JOIN used ON used.key = k.key WHERE k.kind = 'window'
+      ), anew AS MATERIALIZED (  -- what was not to be had is filed by what it is now
+        SELECT rowcrew.file_truth(%1$L, ARRAY(SELECT c.id FROM c EXCEPT SELECT u.id FROM u)) WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
+      )
+      SELECT u.id, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, (extract(epoch FROM u.run_at) * 1000000)::bigint, u.priority, u.app, u.token
+      FROM u WHERE (SELECT count(*) FROM anew) >= 0;
+      GET DIAGNOSTICS v_count = ROW_COUNT;
+      v_room := v_room - v_count;
+      IF cardinality(v_given) = 0 THEN
+        v_fed := v_fed + cardinality(t_grp);
+        v_step := v_step * 2;
+      END IF;
+      IF v_count < v_sum THEN  -- stale hints, of which more may stand before what waits
+        v_look := 0;
+        PERFORM rowcrew.drop_stale_limited(%1$L, v_queue, t_grp);
+      END IF;
+      v_given := '{}';
     END LOOP;
-    v_cursors[i] := v_grp;
+    v_cursors[i] := v_at;
     v_looks[i] := v_look;
+    v_feds[i] := v_fed;
   END LOOP;
 
-  RETURN QUERY
-  UPDATE rowcrew.%1$I q
-  SET status = 'processing', started_at = t.at, claim_token = t.token, worker_id = p_node
-  FROM (SELECT * FROM unnest(v_ids, v_tokens, v_runs, v_prios, v_queues, v_ats) AS x (id, token, run_at, priority, queue, at) ORDER BY x.id) t
-  WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = t.queue AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes < 2
-  RETURNING q.id, q.%5$I, q.queue, %6$s, q.attempts, q.max_attempts, q.crashes, (extract(epoch FROM t.run_at) * 1000000)::bigint, t.priority, q.app, t.token;
-  GET DIAGNOSTICS v_count = ROW_COUNT;
-  IF v_count < cardinality(v_ids) THEN  -- stale hints: their permits go back, those that wait are filed anew
-    SELECT v_stale || array_agg(x.id), array_agg(x.token) INTO v_stale, v_none FROM unnest(v_ids, v_tokens) AS x (id, token)
-    WHERE NOT EXISTS (SELECT FROM rowcrew.%1$I q WHERE q.id = ANY (ARRAY[x.id]) AND q.claim_token = x.token AND q.status = 'processing');
-    DELETE FROM rowcrew.%3$I c WHERE c.token = ANY (v_none);
-    v_looks := array_fill(0::bigint, ARRAY[cardinality(p_queues)]);  -- their room is still there
-  END IF;
-  IF cardinality(v_stale) > 0 THEN
-    PERFORM rowcrew.file_truth(%1$L, v_stale);
-  END IF;
-  RETURN QUERY SELECT NULL::uuid, x.cursor, x.name, NULL::jsonb, NULL::smallint, NULL::smallint, NULL::smallint, x.look, NULL::smallint, NULL::text, NULL::bigint
-  FROM unnest(p_queues, v_cursors, v_looks) AS x (name, cursor, look);
+  RETURN QUERY SELECT NULL::uuid, x.cursor, x.name, NULL::jsonb, x.fed::smallint, NULL::smallint, NULL::smallint, x.look, NULL::smallint, NULL::text, NULL::bigint
+  FROM unnest(p_queues, v_cursors, v_looks, v_feds) AS x (name, cursor, look, fed);
 END $f$ $t$, p_table, p_table || '_take', p_table || '_claim', p_table || '_limited', CASE p_table WHEN 'job_queue' THEN 'job_type' ELSE 'type' END, v_payload);
 END $make$;
+
+-- Removes hints of jobs that wait no longer in these groups, up to 500 each; what waits elsewhere is filed anew.
+CREATE FUNCTION rowcrew.drop_stale_limited(p_table text, p_queue text, p_groups text[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_stale uuid[];
+BEGIN
+  EXECUTE format($q$
+    WITH s AS (
+      DELETE FROM rowcrew.%1$I WHERE ctid = ANY (ARRAY(
+        SELECT y.hint FROM unnest($2) AS g (grp), LATERAL (
+          SELECT x.ctid AS hint, x.id FROM rowcrew.%1$I x WHERE x.queue = $1 AND x.grp = g.grp ORDER BY x.priority, x.run_at LIMIT 500 FOR UPDATE SKIP LOCKED) y
+        WHERE NOT EXISTS (SELECT FROM rowcrew.%2$I q WHERE q.id = ANY (ARRAY[y.id]) AND q.status IN ('pending', 'retrying') AND q.queue = $1
+                          AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes < 2 OFFSET 0)))
+      RETURNING id
+    )
+    SELECT array_agg(id) FROM s$q$, p_table || '_limited', p_table) USING p_queue, p_groups INTO v_stale;
+  IF v_stale IS NOT NULL THEN
+    PERFORM rowcrew.file_truth(p_table, v_stale);
+  END IF;
+END $$;
 
 -- Files jobs whose hint was wrong by what they are now.
 CREATE FUNCTION rowcrew.file_truth(p_table text, p_ids uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$

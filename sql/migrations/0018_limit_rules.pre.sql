@@ -138,11 +138,12 @@ BEGIN
     END IF;
     SELECT * INTO s FROM rowcrew.limit_key x WHERE x.key = k.key;
     IF r.max_running IS NOT NULL THEN
-      v_used := coalesce(s.held, 0) - (SELECT count(*) FROM (SELECT FROM rowcrew.limit_freed f WHERE f.key = k.key LIMIT 1000) x);
+      v_used := coalesce(s.held, 0) - (SELECT coalesce(sum(x.n), 0) FROM (SELECT f.n FROM rowcrew.limit_freed f WHERE f.key = k.key LIMIT 1000) x);
       CONTINUE WHEN v_used < r.max_running;
       -- Some of those that hold it; no index leads there, so only the first pages are looked at.
-      EXECUTE format('SELECT array_agg(x.id) FROM (SELECT c.ids[1] AS id FROM rowcrew.%I c WHERE c.ctid < ''(12,0)'' AND c.keys @> ARRAY[$1] LIMIT 5) x',
-                     j.job_table || '_claim') USING k.key INTO v_jobs;
+      EXECUTE format('SELECT array_agg(x.id) FROM (SELECT i.id FROM (SELECT c.token, c.ids FROM rowcrew.%1$I c WHERE c.ctid < ''(8,0)'' AND c.keys @> ARRAY[$1] LIMIT 5) c,'
+                     ' unnest(c.ids[:5]) AS i (id), LATERAL (SELECT FROM rowcrew.%2$I q WHERE q.id = i.id AND q.claim_token = c.token AND q.status = ''processing'' OFFSET 0) q LIMIT 5) x',
+                     j.job_table || '_claim', j.job_table) USING k.key INTO v_jobs;
       RETURN rowcrew.because(j, 'limit', format('limit %s is full: %s of %s run%s', k.key, v_used, r.max_running,
         coalesce(', among them ' || array_to_string(v_jobs, ', '), '')), NULL,
         jsonb_build_object('key', k.key, 'running', v_used, 'max_running', r.max_running, 'jobs', to_jsonb(coalesce(v_jobs, '{}'))));

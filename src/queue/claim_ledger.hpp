@@ -8,6 +8,8 @@
 #include <set>
 #include <vector>
 
+#include "queue/job_batch.hpp"
+
 namespace rowcrew {
 
 class ClaimLedger {
@@ -20,13 +22,18 @@ class ClaimLedger {
   /// The claim's reply: it holds `jobs` jobs. With none the claim row is due for removal (it may
   /// hold stale ids).
   void claimed(std::int64_t token, std::size_t jobs);
-  /// As claimed(), of one job that holds permits.
-  void claimed_with_permits(std::int64_t token) {
-    claimed(token, 1);
-    with_permits_.insert(token);
+  /// As claimed(), of jobs that hold permits: their row says how many of them run.
+  void claimed_with_permits(std::int64_t token, std::size_t jobs) {
+    claimed(token, jobs);
+    said_[token] = jobs;
   }
-  bool has_permits(std::int64_t token) const { return with_permits_.contains(token); }
-  bool any_permits() const { return !with_permits_.empty(); }
+  bool has_permits(std::int64_t token) const { return said_.contains(token); }
+  bool any_permits() const { return !said_.empty(); }
+  /// Rows that say too much, with `jobs` (token, how many of it) ending now: what they are to say. Not of
+  /// those that end with them. Sorted.
+  std::vector<StillRunning> to_lower(const std::map<std::int64_t, std::size_t>& jobs) const;
+  /// The database acknowledged it.
+  void lowered(const std::vector<StillRunning>& rows);
   /// No reply, or a refusal: if a row exists after all, reconciliation hands it back.
   void unknown(std::int64_t token) { sending_.erase(token); }
 
@@ -51,7 +58,7 @@ class ClaimLedger {
   std::uint64_t sent_ = 0;
   std::map<std::int64_t, std::size_t> held_;
   std::set<std::int64_t> removable_;
-  std::set<std::int64_t> with_permits_;  ///< of those that are held
+  std::map<std::int64_t, std::size_t> said_;  ///< by the rows of those that are held with permits
 };
 
 }  // namespace rowcrew

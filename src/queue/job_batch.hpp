@@ -25,7 +25,7 @@ struct ClaimedJob {
   int priority = 0;
   std::int64_t hint_run_at_us = 0;  ///< of its ready hint, database clock
   std::chrono::milliseconds age{0};  ///< since its creation, where its type's policy asks for it
-  bool limited = false;  ///< holds permits: they come back with its own claim row
+  bool limited = false;  ///< holds permits
 };
 
 /// How many jobs of a queue to claim, from which marks on (ten, see Watermarks).
@@ -35,18 +35,27 @@ struct ClaimWant {
   std::vector<std::string> marks;
 };
 
-/// Of jobs that rules about limits are about: into free slots only, one token per job.
+/// Of jobs that rules about limits are about: into free slots only.
 struct LimitedWant {
   std::string queue;
   std::size_t count = 0;
-  std::string cursor;  ///< where the walk over its groups begins
-  bool walk = true;    ///< else only what ended claims hand over
+  std::string cursor;      ///< where the walk over its groups begins
+  std::size_t groups = 8;  ///< how many of them to begin with; 0: only those to which ended jobs gave permits back
+  bool walk() const { return groups > 0; }
 };
 
 struct LimitedAnswer {
   std::string queue;
   std::string cursor;                             ///< where the next walk begins
   std::optional<std::chrono::milliseconds> look;  ///< when it may find something; nullopt: nothing waits
+  std::size_t groups = 0;                         ///< of the walk that gave jobs
+  std::size_t jobs = 0;                           ///< of all groups
+};
+
+/// What the claim row of jobs that hold permits is to say of them: so many of each are out.
+struct StillRunning {
+  std::int64_t token = 0;
+  std::size_t jobs = 0;
 };
 
 /// How many hints a claim took of each queue, stale ones included. As many as were asked for means
@@ -73,6 +82,9 @@ class EndedJobs {
  private:
   std::vector<const EndedJob*> jobs_;
 };
+
+/// How many jobs that hold permits end, per queue.
+using Freed = std::map<std::string, std::size_t, std::less<>>;
 
 struct ClaimRow {
   std::int64_t token;
@@ -114,8 +126,9 @@ struct Exchange {
   NodeIdentity node;
   std::vector<ClaimWant> wants;
   std::vector<LimitedWant> limited;
-  std::vector<std::int64_t> limited_tokens;  ///< as many as all of `limited` ask for
-  std::vector<std::int64_t> handed;          ///< tokens of ended claims whose permits may go to other jobs
+  std::vector<std::int64_t> limited_tokens;  ///< one per group that may give jobs
+  std::vector<std::int64_t> handed;          ///< tokens of ended claims that hold permits; their rows go with `limited`
+  std::vector<StillRunning> lowered;
 
   std::size_t parts() const { return (completed.empty() ? 0 : 1) + (ended.empty() ? 0 : 1) + (token == 0 ? 0 : 1) + (limited.empty() ? 0 : 1); }
   bool empty() const { return parts() == 0; }

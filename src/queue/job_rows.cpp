@@ -20,20 +20,42 @@ Params claim_params(std::int64_t token, NodeIdentity node, const std::vector<Cla
   return params;
 }
 
+namespace {
+
+void add_lowered(Params& params, const std::vector<StillRunning>& rows) {
+  std::vector<std::int64_t> tokens;
+  std::vector<std::int64_t> left;
+  for (const StillRunning& row : rows) {
+    tokens.push_back(row.token);
+    left.push_back(static_cast<std::int64_t>(row.jobs));
+  }
+  params.add_array(tokens).add_array(left);
+}
+
+}  // namespace
+
 Params limited_params(const Exchange& what) {
   Ids queues;
   std::vector<std::int64_t> counts;
   Ids cursors;
-  Ids walks;
+  std::vector<std::int64_t> groups;
   for (const LimitedWant& want : what.limited) {
     queues.push_back(want.queue);
     counts.push_back(static_cast<std::int64_t>(want.count));
     cursors.push_back(want.cursor);
-    walks.emplace_back(want.walk ? "t" : "f");
+    groups.push_back(static_cast<std::int64_t>(want.groups));
   }
   Params params;
   params.add_array(what.limited_tokens).add(what.node.node_id).add(what.node.epoch).add_array(queues).add_array(counts)
-      .add_array(cursors).add_array(walks).add_array(what.handed);
+      .add_array(cursors).add_array(groups).add_array(what.handed);
+  add_lowered(params, what.lowered);
+  return params;
+}
+
+Params lowered_params(const std::vector<StillRunning>& rows, std::int64_t node_id) {
+  Params params;
+  add_lowered(params, rows);
+  params.add(node_id);
   return params;
 }
 
@@ -77,6 +99,10 @@ void read_limited(const Rows& rows, const std::string& table, Exchanged& done) {
       answer.queue = rows.text(i, 2);
       answer.cursor = rows.text(i, 1);
       if (!rows.is_null(i, 7)) answer.look = std::chrono::milliseconds(rows.integer(i, 7));
+      answer.groups = static_cast<std::size_t>(rows.integer(i, 4));
+      answer.jobs = static_cast<std::size_t>(std::count_if(done.limited.begin(), done.limited.end(), [&](const ClaimedJob& job) {
+        return job.job.queue == answer.queue;
+      }));
       done.answers.push_back(std::move(answer));
     } else {
       done.limited.push_back(read_job(rows, i, rows.integer(i, 10), table));

@@ -28,6 +28,7 @@ struct Claimed {
 
 Params claim_params(std::int64_t token, NodeIdentity node, const std::vector<ClaimWant>& wants, bool with_marks);
 Params limited_params(const Exchange& what);
+Params lowered_params(const std::vector<StillRunning>& rows, std::int64_t node_id);
 ClaimedJob read_job(const Rows& rows, std::size_t i, std::int64_t token, const std::string& table);
 /// A row without an id tells how many hints were taken of a queue.
 Claimed read_claimed(const Rows& rows, std::int64_t token, const std::string& table);

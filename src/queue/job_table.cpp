@@ -82,7 +82,11 @@ JobTable::Awaitable<Exchanged> JobTable::exchange(Wire& wire, Exchange what) {
   if (what.token != 0) {
     calls.emplace_back(statements_.render(sql::claim), claim_params(what.token, what.node, what.wants, true));
   }
-  if (!what.limited.empty()) calls.emplace_back(statements_.render(sql::claim_limited), limited_params(what));
+  if (!what.limited.empty()) {
+    calls.emplace_back(statements_.render(sql::claim_limited), limited_params(what));
+  } else if (!what.lowered.empty()) {
+    calls.emplace_back(statements_.render(sql::lower_held), lowered_params(what.lowered, what.node.node_id));
+  }
   const std::vector<Rows> answers = co_await wire.exec(std::move(calls));
   Exchanged done;
   auto rows = answers.begin();
@@ -176,6 +180,10 @@ JobTable::Awaitable<void> JobTable::park_unserved(std::vector<Job> jobs, std::ve
   Params params;
   params.add_array(keys.ids).add_array(keys.tokens).add_array(drop).add(delay);
   co_await db_.query(statements_.render(sql::park_unserved), std::move(params));
+}
+
+JobTable::Awaitable<void> JobTable::lower_held(std::vector<StillRunning> rows, std::int64_t node_id) {
+  co_await db_.query(statements_.render(sql::lower_held), lowered_params(rows, node_id));
 }
 
 JobTable::Awaitable<void> JobTable::drop_claims(std::vector<std::int64_t> tokens, std::int64_t node_id) {

@@ -68,6 +68,8 @@ class JobTable {
   /// Which of these ended under their token although the answer was lost.
   Awaitable<std::vector<std::string>> finish_verify(std::vector<EndedJob> jobs);
   Awaitable<void> park_unserved(std::vector<Job> jobs, std::vector<std::int64_t> drop, std::chrono::milliseconds delay);
+  /// Gives back the permits of jobs that have ended while others of their claim still run.
+  Awaitable<void> lower_held(std::vector<StillRunning> rows, std::int64_t node_id);
   Awaitable<void> drop_claims(std::vector<std::int64_t> tokens, std::int64_t node_id);
 
   Awaitable<std::vector<ClaimRow>> own_claims(NodeIdentity node);

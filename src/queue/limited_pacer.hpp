@@ -20,6 +20,8 @@ namespace rowcrew {
 
 class LimitedPacer {
  public:
+  static constexpr int kMostGroups = 64;  ///< that one walk looks at
+
   explicit LimitedPacer(const std::vector<std::string>& queues) {
     for (const std::string& queue : queues) queues_.emplace(queue, Queue{});
   }
@@ -54,21 +56,21 @@ class LimitedPacer {
   std::size_t share(std::string_view queue, std::size_t free) { return (free + (of(queue).turn++ % 2)) / 2; }
 
   /// What to send for this queue now; nullopt: nothing. `handed`: ends of such jobs go along, whose
-  /// permits the next ones of their groups may get.
+  /// permits others of their groups may get.
   std::optional<LimitedWant> want(std::string_view name, std::size_t count, bool handed, Mono now) {
     Queue& queue = of(name);
     if (count == 0 || !asks(name, handed, now)) return std::nullopt;
-    const bool walk = due(name) <= now;
-    if (walk) {
-      queue.walking = true;
-      queue.announced = false;
-    }
-    return LimitedWant{std::string(name), count, queue.cursor, walk};
+    if (due(name) > now) return LimitedWant{std::string(name), count, queue.cursor, 0};
+    queue.walking = true;
+    queue.announced = false;
+    const double groups = queue.groups_per_job * static_cast<double>(count) + 1;
+    return LimitedWant{std::string(name), count, queue.cursor, static_cast<std::size_t>(std::clamp(groups, 2.0, double{kMostGroups}))};
   }
 
   void answered(const LimitedWant& want, const LimitedAnswer& answer, Mono now) {
     Queue& queue = of(want.queue);
-    if (!want.walk) {
+    if (answer.jobs > 0 && want.walk()) queue.groups_per_job = static_cast<double>(answer.groups) / static_cast<double>(answer.jobs);
+    if (!want.walk()) {
       if (!answer.look) return;  // says what waits, not when: nobody walked
       queue.waits = true;
       return;
@@ -80,7 +82,7 @@ class LimitedPacer {
     if (queue.announced) queue.due = now;
   }
   void refused(const LimitedWant& want, Mono now) {
-    if (!want.walk) return;
+    if (!want.walk()) return;
     of(want.queue).walking = false;
     of(want.queue).due = now + std::chrono::duration_cast<MonoClock::duration>(kAfterError);
   }
@@ -94,6 +96,7 @@ class LimitedPacer {
     Mono due = Mono::max();
     std::string cursor;
     unsigned turn = 0;
+    double groups_per_job = 0;  ///< of the last walk: as many as will do are asked for in one go
     bool waits = false;
     bool walking = false;    ///< one at a time: two would meet at the same groups
     bool announced = false;  ///< since the walk under way began

@@ -140,9 +140,9 @@ Mono Claimer::due(std::size_t table) const {
   return room(table) == 0 ? limited : std::min(limited, tables_[table].pacer.due());
 }
 
-std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const std::set<std::string, std::less<>>& ended) {
+std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const Freed& freed) {
   const Mono now = state_.clock.mono();
-  if (due(table) > now && (ended.empty() || !state_.may_claim() || !state_.tables[table]->serving() || holding())) return nullptr;
+  if (due(table) > now && (freed.empty() || !state_.may_claim() || !state_.tables[table]->serving() || holding())) return nullptr;
   Table& of = tables_[table];
   auto plan = std::make_unique<ClaimPlan>();
   plan->table = table;
@@ -153,7 +153,7 @@ std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const std::set<std::
     plan->sweep = of.pacer.idle() || of.marks.sweep_due(now);
     plan->wants = wants(table, plan->sweep);
   }
-  if (has_limits(table)) add_limited(*plan, others, ended);
+  if (has_limits(table)) add_limited(*plan, others, freed);
   if (!plan->wants.empty()) {
     plan->token = state_.new_token();
     plan->moment = of.pacer.started();

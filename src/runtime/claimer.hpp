@@ -75,6 +75,7 @@ class Claimer final : public Service {
   void limits_changed();
   /// An end has given permits back, and they went to nobody.
   void permits_freed(std::size_t table, std::string_view queue);
+  void permits_freed(std::size_t table);
   /// Other queues are paused than before: what waits here of them goes back.
   void pauses_changed();
   const LocalJobs& local() const { return local_; }
@@ -95,8 +96,8 @@ class Claimer final : public Service {
   Mono due(std::size_t table) const;
   /// How many jobs a claim of this table would ask for.
   std::size_t room(std::size_t table) const;
-  /// A claim to be sent now; null when none is due. `ended`: queues of jobs with permits whose ends go along.
-  std::unique_ptr<ClaimPlan> plan(std::size_t table, const std::set<std::string, std::less<>>& ended);
+  /// A claim to be sent now; null when none is due. `freed`: by the ends that go along.
+  std::unique_ptr<ClaimPlan> plan(std::size_t table, const Freed& freed);
   void answered(std::unique_ptr<ClaimPlan> plan, Exchanged done);
   void refused(std::unique_ptr<ClaimPlan> plan, const Error& error);
 
@@ -129,7 +130,7 @@ class Claimer final : public Service {
   std::size_t room_of(std::size_t table, const std::string& queue, const Queue& state) const;
   std::size_t free_of(const std::string& queue, const Queue& state) const;
   Mono limited_due(std::size_t table) const;
-  void add_limited(ClaimPlan& plan, bool others, const std::set<std::string, std::less<>>& ended);
+  void add_limited(ClaimPlan& plan, bool others, const Freed& freed);
   void answered_limited(const ClaimPlan& plan, Exchanged& done);
   std::vector<ClaimWant> wants(std::size_t table, bool sweep) const;
   std::vector<ClaimWant> free_slots() const;
@@ -137,7 +138,7 @@ class Claimer final : public Service {
   std::size_t kept_for_rescued(const Queue& state) const;
   std::vector<std::string> open_queues() const;  ///< served here and not paused
   bool holding() const;
-  static constexpr std::size_t kMostWithPermits = 200;  ///< in one claim
+  static constexpr std::size_t kMostWithPermits = 500;  ///< in one claim
   /// Rules are about our own tables only.
   bool has_limits(std::size_t table) const { return state_.limits && !state_.tables[table]->adopted; }
   template <class F>

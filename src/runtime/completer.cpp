@@ -125,6 +125,13 @@ std::unique_ptr<Completer::Batch> Completer::take(std::size_t table) {
   };
   batch->completed_drop = dropped(batch->completed);
   batch->ended_drop = dropped(batch->ended);
+  if (ledger.any_permits()) {
+    std::map<std::int64_t, std::size_t> ending;
+    for (const auto* items : {&batch->completed, &batch->ended}) {
+      for (const Item& item : *items) ++ending[item.ended.job.claim_token];
+    }
+    batch->lowered = ledger.to_lower(ending);
+  }
   buffer.on_the_way += batch->size();
   if (batch->size() > 0) batches_.insert(batch.get());  // an empty one may be let go of
   return batch;
@@ -135,16 +142,17 @@ void Completer::add_to(Exchange& exchange, const Batch& batch) const {
   for (const Item& item : batch.ended) exchange.ended.push_back(&item.ended);
   exchange.completed_drop = batch.completed_drop;
   exchange.ended_drop = batch.ended_drop;
+  exchange.lowered = batch.lowered;
   exchange.node = state_.identity;
 }
 
-std::set<std::string, std::less<>> Completer::queues_with_permits(const Batch& batch) const {
-  std::set<std::string, std::less<>> queues;
+Freed Completer::freed_by(const Batch& batch) const {
+  Freed queues;
   const ClaimLedger& ledger = state_.tables[batch.table]->ledger;
   if (!ledger.any_permits()) return queues;
   for (const auto* items : {&batch.completed, &batch.ended}) {
     for (const Item& item : *items) {
-      if (ledger.has_permits(item.ended.job.claim_token)) queues.insert(item.ended.job.queue);
+      if (ledger.has_permits(item.ended.job.claim_token)) ++queues[item.ended.job.queue];
     }
   }
   return queues;
@@ -161,10 +169,11 @@ void Completer::written(std::unique_ptr<Batch> batch, const Exchanged& done) {
   failures_ = 0;
   not_before_ = Mono{};
   buffer.batch_limit = std::min(kMaxBatch, buffer.batch_limit * 2);
+  state_.tables[batch->table]->ledger.lowered(batch->lowered);
   settle(batch->table, std::move(batch->completed), done.completed, batch->completed_drop);
   settle(batch->table, std::move(batch->ended), done.ended, batch->ended_drop);
   written_.ring();
-  if (!state_.tables[batch->table]->ledger.removable().empty()) wake_.ring();
+  if (has_tidying(batch->table)) wake_.ring();
 }
 
 void Completer::refused(std::unique_ptr<Batch> batch, const DbError& error) {
@@ -193,7 +202,7 @@ asio::awaitable<void> Completer::run() {
     for (std::size_t table = 0; table < state_.tables.size(); ++table) {
       if (state_.tables[table]->gone) give_up(table);
       if (state_.tables[table]->broken()) continue;  // kept until it is mended
-      if (!state_.tables[table]->ledger.removable().empty()) failed += co_await drop_empty_claims(table);
+      if (has_tidying(table)) failed += co_await tidy_claims(table);
       if (buffers_[table].reported.empty()) continue;
       const bool reported = co_await report_one(table);
       worked = worked || reported;
@@ -380,16 +389,26 @@ void Completer::give_up(std::size_t table) {
   state_.tables[table]->ledger.abandon();
 }
 
-asio::awaitable<int> Completer::drop_empty_claims(std::size_t table) {
+bool Completer::has_tidying(std::size_t table) const {
+  const ClaimLedger& ledger = state_.tables[table]->ledger;
+  return !ledger.removable().empty() || !ledger.to_lower({}).empty();
+}
+
+/// Removes claim rows that no exchange took along, and puts right what others say.
+asio::awaitable<int> Completer::tidy_claims(std::size_t table) {
   TableState& state = *state_.tables[table];
   const std::vector<std::int64_t> tokens = state.ledger.removable();
+  const std::vector<StillRunning> rows = state.ledger.to_lower({});
   try {
-    co_await state.table.drop_claims(tokens, state_.identity.node_id);
+    if (!tokens.empty()) co_await state.table.drop_claims(tokens, state_.identity.node_id);
     for (const std::int64_t token : tokens) state.ledger.removed(token);
+    if (!rows.empty()) co_await state.table.lower_held(rows, state_.identity.node_id);
+    state.ledger.lowered(rows);
   } catch (const Error& e) {
     state_.log.debug(event::kClaimFailed, {}, e.what());
     co_return 1;
   }
+  if (told_permits_ && state_.limits) told_permits_(table);
   co_return 0;
 }
 

@@ -32,6 +32,7 @@ class Completer final : public Service {
     std::vector<Item> ended;
     std::vector<std::int64_t> completed_drop;
     std::vector<std::int64_t> ended_drop;
+    std::vector<StillRunning> lowered;
     std::size_t size() const { return completed.size() + ended.size(); }
   };
 
@@ -59,14 +60,16 @@ class Completer final : public Service {
   void on_parked(std::function<void(std::chrono::milliseconds)> handler) { parked_ = std::move(handler); }
   /// Called whenever ends have been written.
   void on_written(std::function<void()> handler) { told_written_ = std::move(handler); }
+  /// Called when permits of a table's jobs came back by themselves, with no claim behind them.
+  void on_permits(std::function<void(std::size_t table)> handler) { told_permits_ = std::move(handler); }
   std::size_t waiting(std::size_t table) const;
   /// When take() gives something again after a failure.
   Mono not_before() const { return not_before_; }
   /// May be empty.
   std::unique_ptr<Batch> take(std::size_t table);
   void add_to(Exchange& exchange, const Batch& batch) const;
-  /// Queues of jobs in the batch that hold permits.
-  std::set<std::string, std::less<>> queues_with_permits(const Batch& batch) const;
+  /// How many jobs of the batch hold permits, per queue.
+  Freed freed_by(const Batch& batch) const;
   void written(std::unique_ptr<Batch> batch, const Exchanged& done);
   /// Nothing of it was written, or its answer was lost (error.outcome_unknown()).
   void refused(std::unique_ptr<Batch> batch, const DbError& error);
@@ -96,7 +99,8 @@ class Completer final : public Service {
   void replace_ending(std::size_t table, Item item, const DbError& error, bool by_port);
   void report(std::size_t table, const EndedJob& ended);
   void report_lost(std::size_t table, const EndedJob& ended);
-  boost::asio::awaitable<int> drop_empty_claims(std::size_t table);
+  bool has_tidying(std::size_t table) const;
+  boost::asio::awaitable<int> tidy_claims(std::size_t table);
 
   NodeState& state_;
   std::vector<Buffer> buffers_;
@@ -109,6 +113,7 @@ class Completer final : public Service {
   Mono not_before_{};
   std::function<void()> batch_waits_;
   std::function<void()> told_written_;
+  std::function<void(std::size_t)> told_permits_;
   std::function<void(std::chrono::milliseconds)> parked_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/event.hpp"
 #include <rowcrew/fault.hpp>
@@ -20,7 +21,7 @@ struct Exchanger::Load {
   std::size_t table = 0;
   std::unique_ptr<Completer::Batch> batch;
   std::unique_ptr<ClaimPlan> plan;
-  std::set<std::string, std::less<>> permits_of;  ///< queues whose jobs give permits back with these ends
+  Freed freed;  ///< how many jobs of which queues give permits back with these ends
   explicit operator bool() const { return (batch && batch->size() > 0) || plan; }
 };
 
@@ -97,8 +98,8 @@ Exchanger::Load Exchanger::gather(Lane& lane) {
     next_table_ = (table + 1) % state_.tables.size();
     load.table = table;
     load.batch = completer_.take(table);
-    load.permits_of = completer_.queues_with_permits(*load.batch);
-    load.plan = claimer_.plan(table, load.permits_of);
+    load.freed = completer_.freed_by(*load.batch);
+    load.plan = claimer_.plan(table, load.freed);
     return load;
   }
   return load;
@@ -163,7 +164,6 @@ asio::awaitable<void> Exchanger::Lane::carry() {
     what.limited_tokens = load_.plan->limited_tokens;
     if (!what.limited.empty()) hand_over(what);
   }
-  const std::size_t handed = what.handed.size();
   const bool ends = load_.batch->size() > 0;
   const bool claims = load_.plan != nullptr;
   const bool fused = what.fused();
@@ -175,9 +175,9 @@ asio::awaitable<void> Exchanger::Lane::carry() {
     if (ends) ROWCREW_FAULT_POINT("finish.committed");
     if (claims) ROWCREW_FAULT_POINT("claim.committed");
     exchanger_.completer_.written(std::move(load_.batch), done);
-    const bool left = handed == 0 || done.limited.size() < handed;
-    for (const std::string& queue : load_.permits_of) {
-      if (left) exchanger_.claimer_.permits_freed(load_.table, queue);
+    for (const auto& [queue, jobs] : load_.freed) {
+      const auto again = std::count_if(done.limited.begin(), done.limited.end(), [&](const ClaimedJob& job) { return job.job.queue == queue; });
+      if (std::cmp_less(again, jobs)) exchanger_.claimer_.permits_freed(load_.table, queue);
     }
     if (claims) exchanger_.claimer_.answered(std::move(load_.plan), std::move(done));
     co_return;

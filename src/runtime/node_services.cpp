@@ -109,6 +109,7 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
   claimer.on_short([this] { gatekeeper.settled(); });
   claimer.on_unknown([this] { reconciler.wake(); });
   completer.on_written([this] { claimer.ends_written(); });
+  completer.on_permits([this](std::size_t table) { claimer.permits_freed(table); });
   claimer.on_due([this] { exchanger.ring(); });
   completer.on_batch([this] { exchanger.ring(); });
   completer.on_parked([this](std::chrono::milliseconds delay) { promoter.expect(delay); });

@@ -121,7 +121,7 @@ struct Model : LimitsBench {
   void fail() {
     const std::size_t by = static_cast<std::size_t>(below(4));
     const auto ends = some_to_end(by, 3);
-    if (!ends.empty()) end(ends, below(2) == 0 ? Outcome(Retry("again", "try again", std::chrono::milliseconds(0))) : Outcome(Failed("no", "no")));
+    if (!ends.empty()) end_alone(ends, below(2) == 0 ? Outcome(Retry("again", "try again", std::chrono::milliseconds(0))) : Outcome(Failed("no", "no")));
   }
   void kill_and_rescue() {
     const std::size_t dead = static_cast<std::size_t>(below(4));
@@ -134,7 +134,9 @@ struct Model : LimitsBench {
   }
   void suspect() {
     const std::size_t by = static_cast<std::size_t>(below(4));
-    start(by, claim_suspect(nodes[by]));
+    const auto claimed = claim_suspect(nodes[by]);
+    note(claimed);
+    start(by, claimed);
   }
   void change_cap() {
     const char* names[] = {"all", "tenant", "account"};
@@ -166,7 +168,7 @@ struct Model : LimitsBench {
   /// What the database holds of each key is what runs.
   void compare() {
     std::map<std::string, int> out;
-    const Rows rows = query("SELECT k.key, k.held - (SELECT count(*) FROM rowcrew.limit_freed f WHERE f.key = k.key) FROM rowcrew.limit_key k");
+    const Rows rows = query("SELECT k.key, k.held - (SELECT coalesce(sum(f.n), 0) FROM rowcrew.limit_freed f WHERE f.key = k.key) FROM rowcrew.limit_key k");
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const int held = static_cast<int>(rows.integer(i, 1));
       if (held != 0) out.emplace(rows.text(i, 0), held);

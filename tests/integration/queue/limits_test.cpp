@@ -39,6 +39,51 @@ TEST_CASE("limits: the end of a job hands its permits to the next of its group i
   CHECK(b.count("rowcrew.limit_freed") == 0);
 }
 
+TEST_CASE("limits: jobs of one claim give their permits back one by one") {
+  LimitsBench b;
+  b.set("some", "p_queue => 'q', p_running => 3");
+  const NodeIdentity node = b.node();
+  b.insert(5);
+  const Took three = b.take(node, 5);
+  REQUIRE(three.jobs.size() == 3);
+  CHECK(b.count("{claim}") == 1);
+  const Took fourth = b.take(node, 1, {three.jobs[1]}, false);
+  REQUIRE(fourth.jobs.size() == 1);
+  CHECK(b.out("some") == 3);
+  b.end_alone({three.jobs[0]}, Failed("broken", "it broke"));
+  CHECK(b.out("some") == 2);
+  b.end_alone({three.jobs[2]}, Completed());
+  b.end_alone(fourth.jobs, Completed());
+  CHECK(b.out("some") == 0);
+  CHECK(b.count("{claim}") == 0);
+}
+
+TEST_CASE("limits: a claim whose node dies gives back the permits of those that still ran") {
+  LimitsBench b;
+  b.set("some", "p_queue => 'q', p_running => 3");
+  const NodeIdentity node = b.node();
+  b.insert(3);
+  const Took three = b.take(node, 5);
+  b.end_alone({three.jobs[0]}, Completed());
+  CHECK(b.out("some") == 2);
+  b.kill(node);
+  b.await(b.jobs.reap(3, 0));
+  CHECK(b.out("some") == 0);
+}
+
+TEST_CASE("limits: stale hints before it keep no job from its permit") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  const NodeIdentity node = b.node();
+  b.insert(50);
+  b.ddl("ALTER TABLE rowcrew.job_queue DISABLE TRIGGER USER; UPDATE rowcrew.job_queue SET status = 'cancelled'; ALTER TABLE rowcrew.job_queue ENABLE TRIGGER USER");
+  const std::string id = b.insert_one();
+  CHECK(b.take(node, 1).answer.look == 0ms);
+  const Took took = b.take(node, 1);
+  REQUIRE(took.jobs.size() == 1);
+  CHECK(took.jobs[0].job.id == id);
+}
+
 TEST_CASE("limits: whatever removes a claim gives its permits back") {
   LimitsBench b;
   b.set("one", "p_queue => 'q', p_running => 1");

@@ -66,6 +66,44 @@ TEST_CASE("claim ledger: two writes that each end a part leave the row to be rem
   CHECK(ledger.removable() == Tokens{7});
 }
 
+TEST_CASE("claim ledger: a row of jobs with permits is to say how many of them still run") {
+  ClaimLedger ledger;
+  const auto rows = [&](const std::map<std::int64_t, std::size_t>& ending) {
+    std::map<std::int64_t, std::size_t> found;
+    for (const StillRunning& row : ledger.to_lower(ending)) found.emplace(row.token, row.jobs);
+    return found;
+  };
+  using Rows = std::map<std::int64_t, std::size_t>;
+  ledger.claimed_with_permits(7, 3);
+  ledger.claimed(8, 3);
+  CHECK(rows({{7, 1}, {8, 1}}) == Rows{{7, 2}});  // without permits there is nothing to say
+  CHECK(rows({{7, 3}}).empty());                  // its row goes
+  ledger.lowered(ledger.to_lower({{7, 1}}));
+  ledger.ended(7, 1, false);
+  CHECK(rows({}).empty());
+  ledger.ended(7, 1, false);  // written by a transaction of its own
+  CHECK(rows({}) == Rows{{7, 1}});
+  ledger.ended(7, 1, false);
+  CHECK(rows({}).empty());
+  CHECK_FALSE(ledger.any_permits());
+}
+
+TEST_CASE("claim ledger: two writes under way that each end a part never make a row say too little") {
+  ClaimLedger ledger;
+  ledger.claimed_with_permits(7, 5);
+  const auto one = ledger.to_lower({{7, 1}});
+  const auto two = ledger.to_lower({{7, 2}});
+  REQUIRE(one.size() == 1);
+  REQUIRE(two.size() == 1);
+  ledger.lowered(two);
+  ledger.ended(7, 2, false);
+  ledger.lowered(one);
+  ledger.ended(7, 1, false);
+  const auto rest = ledger.to_lower({});
+  REQUIRE(rest.size() == 1);
+  CHECK(rest.front().jobs == 2);
+}
+
 TEST_CASE("claim ledger: the end of a job of an unknown claim is no news") {
   ClaimLedger ledger;
   ledger.ended(7, 1, false);

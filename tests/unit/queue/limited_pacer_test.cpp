@@ -10,7 +10,11 @@ using namespace std::chrono_literals;
 constexpr Mono kStart{1h};
 
 LimitedAnswer answer(std::optional<std::chrono::milliseconds> look, std::string cursor = "{k}") {
-  return {"mail", std::move(cursor), look};
+  LimitedAnswer said;
+  said.queue = "mail";
+  said.cursor = std::move(cursor);
+  said.look = look;
+  return said;
 }
 
 struct Paced {
@@ -51,6 +55,20 @@ TEST_CASE("limited pacer: rests when nothing waits, until work is announced") {
   CHECK(p.pacer.due("mail") == kStart + 5s);
 }
 
+TEST_CASE("limited pacer: begins with about as many groups as the last walk needed") {
+  Paced p;
+  LimitedAnswer found = answer(0ms);
+  CHECK(p.walk(kStart).groups == 2);
+  found.groups = 25;
+  found.jobs = 100;
+  p.pacer.answered({"mail", 100, "", 2}, found, kStart);
+  CHECK(p.pacer.want("mail", 100, false, kStart)->groups == 26);
+  p.pacer.answered({"mail", 100, "", 26}, found, kStart);
+  CHECK(p.pacer.want("mail", 4, false, kStart)->groups == 2);
+  p.pacer.answered({"mail", 4, "", 2}, found, kStart);
+  CHECK(p.pacer.want("mail", 500, false, kStart)->groups == 64);
+}
+
 TEST_CASE("limited pacer: is idle in a queue that was looked at and where nothing waits") {
   LimitedPacer pacer({"mail"});
   CHECK(pacer.idle("mail"));  // no rules
@@ -81,7 +99,7 @@ TEST_CASE("limited pacer: permits are handed over without a walk while jobs wait
   CHECK_FALSE(p.pacer.want("mail", 10, false, kStart + 1ms));
   const auto want = p.pacer.want("mail", 10, true, kStart + 1ms);
   REQUIRE(want);
-  CHECK_FALSE(want->walk);
+  CHECK_FALSE(want->walk());
   p.pacer.answered(*want, answer(std::nullopt), kStart + 2ms);
   CHECK(p.pacer.due("mail") == kStart + 200ms);  // nobody walked: the plan of before holds
 }
