@@ -43,7 +43,7 @@ std::vector<NodeStatus> read_nodes(Tx& tx) {
 }
 
 std::vector<std::string> read_paused(Tx& tx) {
-  const Rows rows = tx.exec(sql::node_settings, Params{});
+  const Rows rows = tx.exec(sql::cli_paused_queues, Params{});
   std::vector<std::string> paused;
   for (std::size_t row = 0; row < rows.size(); ++row) paused.emplace_back(rows.text(row, 0));
   return paused;

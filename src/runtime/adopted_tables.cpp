@@ -25,13 +25,14 @@ bool AdoptedTables::wanted(std::string_view name) const {
   return !named || std::find(named->begin(), named->end(), name) != named->end();
 }
 
-asio::awaitable<bool> AdoptedTables::reread() {
+asio::awaitable<bool> AdoptedTables::reread(std::string now) {
   co_await hold_broken();
   const bool some = std::any_of(state_.tables.begin(), state_.tables.end(), [](const auto& table) { return table->adopted && !table->gone; });
   if (some && state_.clock.mono() >= next_check_) {
     next_check_ = state_.clock.mono() + kCheckEvery;
     co_await hold_changed();
   }
+  if (seen_ == now) co_return false;
   const Rows rows = co_await state_.db.query(sql::node_adopted_tables, Params{});
   std::set<std::string, std::less<>> there;
   bool more = false;
@@ -54,6 +55,7 @@ asio::awaitable<bool> AdoptedTables::reread() {
       state_.log.info(event::kTableServed, {{"table", table->table.name()}}, "is not adopted any more");
     }
   }
+  seen_ = std::move(now);
   co_return more;
 }
 

@@ -15,7 +15,7 @@ class AdoptedTables {
   explicit AdoptedTables(NodeState& state) : state_(state) {}
 
   /// True: there may be something to claim that was not there before, or a table has gone.
-  boost::asio::awaitable<bool> reread();
+  boost::asio::awaitable<bool> reread(std::string now);
 
  private:
   boost::asio::awaitable<void> hold(std::string name, std::int64_t epoch, std::string reason);
@@ -27,6 +27,7 @@ class AdoptedTables {
 
   NodeState& state_;
   Mono next_check_{};
+  std::optional<std::string> seen_;  ///< what the registry said at the last look
 };
 
 }  // namespace rowcrew

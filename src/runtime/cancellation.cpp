@@ -8,7 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr std::size_t kPage = 500;
 constexpr std::chrono::milliseconds kWhileOpen = 500ms;
-constexpr std::chrono::milliseconds kAtRest = 1min;  // requests are announced
+constexpr std::chrono::milliseconds kAtRest = 10min;  // requests are announced, and heartbeats tell of them
 }  // namespace
 
 Cancellation::Cancellation(NodeState& state, Claimer& claimer) : state_(state), claimer_(claimer), wake_(state.executor, state.clock) {}

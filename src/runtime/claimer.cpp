@@ -10,7 +10,7 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr std::size_t kMostPerClaim = 500;
-constexpr auto kRestingPoll = 1min;
+constexpr auto kRestingPoll = 10min;  // each beat asks whether anything is overdue
 }  // namespace
 
 Claimer::Claimer(NodeState& state, Executor& executor, Completer& completer, Intake& intake)

@@ -10,7 +10,7 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr auto kPoll = 10s;
-constexpr auto kPollListening = 2min;  // commands are announced
+constexpr auto kPollListening = 10min;  // commands are announced, and heartbeats tell of them
 constexpr auto kTailTick = 200ms;
 constexpr int kChunksPerTick = 20;
 }  // namespace

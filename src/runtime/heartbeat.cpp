@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/event.hpp"
 #include "queue/job_rows.hpp"
@@ -14,6 +15,8 @@ namespace asio = boost::asio;
 namespace {
 
 using namespace std::chrono_literals;
+constexpr std::chrono::seconds kPolicies = 30s;
+constexpr std::chrono::seconds kPoliciesAtRest = 10min;
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -67,7 +70,7 @@ asio::awaitable<void> Heartbeat::register_node() {
   state_.lease.emplace(times, sent);
   events_.held(state_.lease->children_end_at());
   state_.log.info(event::kNodeReady, {{"node_id", state_.identity.node_id}}, "registered");
-  co_await reread_settings();
+  co_await observe();
   events_.may_claim();
   note_server(rows.text(0, 1));
 }
@@ -97,8 +100,7 @@ asio::awaitable<void> Heartbeat::beat() {
   if (rows.boolean(0, 1)) events_.overdue();
   events_.beaten();
   if (!held && state_.holds_lease()) events_.may_claim();
-  co_await reread_settings();
-  co_await watch_others();
+  co_await observe();
   co_await write_statistics();
 }
 
@@ -111,21 +113,64 @@ void Heartbeat::declared_dead() {
   events_.lease_over();
 }
 
-asio::awaitable<void> Heartbeat::watch_others() {
-  const Mono asked = state_.clock.mono();
-  const Rows rows = co_await state_.db.query(sql::node_watch, Params{});
-  std::vector<NodeBeat> beats;
-  std::set<std::string> served;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+struct Heartbeat::Seen {
+  std::vector<NodeBeat> beats;   ///< of other nodes
+  std::set<std::string> served;  ///< queues, by any node
+  std::set<std::string, std::less<>> paused;
+  std::string pauses;
+  std::string adopted;
+  bool limits = false;
+  bool cancels = false;
+  bool commands = false;
+
+  void note(const Rows& rows, std::size_t i, std::int64_t own_id) {
+    if (!rows.is_null(i, 0)) {
+      note_node(rows, i, own_id);
+      return;
+    }
+    const std::string_view what = rows.text(i, 5);
+    const std::string text(rows.is_null(i, 6) ? "" : rows.text(i, 6));
+    if (what == "paused") paused.insert(text);
+    if (what == "pauses") pauses = text;
+    if (what == "adopted") adopted = text;
+    limits = limits || what == "limits";
+    cancels = cancels || what == "cancels";
+    commands = commands || what == "commands";
+  }
+
+  void note_node(const Rows& rows, std::size_t i, std::int64_t own_id) {
     NodeBeat beat{};
     beat.node_id = rows.integer(i, 0);
     beat.epoch = rows.integer(i, 1);
     beat.beat = rows.integer(i, 2);
     beat.lease = std::chrono::milliseconds(rows.integer(i, 3));
     for (const std::string& queue : split_array(rows.text(i, 4))) served.insert(queue);
-    if (beat.node_id != state_.identity.node_id) beats.push_back(beat);
+    if (beat.node_id != own_id) beats.push_back(beat);
   }
-  know_fleet(beats.size(), std::move(served));
+};
+
+asio::awaitable<void> Heartbeat::observe() {
+  const Mono asked = state_.clock.mono();
+  const std::uint64_t told = state_.limits_told;
+  Params params;
+  params.add(state_.identity.node_id);
+  const Rows rows = co_await state_.db.query(sql::node_watch, std::move(params));
+  Seen seen;
+  for (std::size_t i = 0; i < rows.size(); ++i) seen.note(rows, i, state_.identity.node_id);
+  know_settings(seen, told);
+  know_fleet(seen.beats.size(), std::move(seen.served));
+  co_await watch_others(asked, seen.beats);
+  if (state_.clock.mono() >= next_policies_) co_await reread_policies();
+  bool more_tables = false;
+  try {
+    more_tables = co_await adopted_.reread(seen.adopted);
+  } catch (const DbError& e) {  // the tables of others are no reason to miss a heartbeat
+    state_.log.debug(event::kTableHeld, {{"code", e.code()}}, e.what());
+  }
+  if (more_tables) events_.may_claim();
+}
+
+asio::awaitable<void> Heartbeat::watch_others(Mono asked, const std::vector<NodeBeat>& beats) {
   for (const NodeBeat& late : watch_.observe(asked, state_.clock.mono(), beats)) {
     Params params;
     params.add(late.node_id).add(late.epoch).add(late.beat);
@@ -150,42 +195,30 @@ void Heartbeat::know_fleet(std::size_t others, std::set<std::string> served) {
   }
 }
 
-asio::awaitable<void> Heartbeat::reread_settings() {
-  const std::uint64_t told = state_.limits_told;
-  const Rows paused = co_await state_.db.query(sql::node_settings, Params{});
-  std::set<std::string, std::less<>> now_paused;
-  bool limits = false;
-  for (std::size_t i = 0; i < paused.size(); ++i) {
-    if (paused.is_null(i, 0)) {
-      limits = true;
-    } else {
-      now_paused.emplace(paused.text(i, 0));
-    }
-  }
-  limits = limits || told != state_.limits_told;
-  const bool changed = now_paused != state_.paused || limits != state_.limits;
+void Heartbeat::know_settings(const Seen& seen, std::uint64_t limits_told) {
+  const bool limits = seen.limits || limits_told != state_.limits_told;
+  const bool changed = seen.paused != state_.paused || limits != state_.limits;
   state_.limits = limits;
-  state_.paused = std::move(now_paused);
-  if (state_.clock.mono() >= next_job_types_) {
-    // A node that has done nothing is told of new policies, and has no use for new ports.
-    const std::int64_t started = state_.statistics.total(Statistics::Count::started);
-    next_job_types_ = state_.clock.mono() + (started == started_ ? std::chrono::seconds(5min) : 30s);
-    started_ = started;
-    const Rows types = co_await state_.db.query(sql::node_job_types, Params{});
-    const Rows rules = co_await state_.db.query(sql::node_retry_rules, Params{});
-    state_.job_types.load(types, rules);
-    const Rows ports = co_await state_.db.query(sql::node_ports, Params{});
-    for (const std::string& fault : state_.ports.load(ports)) {
-      state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");
-    }
+  state_.paused = seen.paused;
+  if (changed) events_.may_claim();
+  // All of these are announced; this is for announcements that were missed.
+  if (std::exchange(pauses_, seen.pauses) != seen.pauses) events_.pauses();
+  if (seen.cancels) events_.cancels();
+  if (seen.commands) events_.commands();
+}
+
+asio::awaitable<void> Heartbeat::reread_policies() {
+  // A node that has done nothing is told of new policies, and has no use for new ports.
+  const std::int64_t started = state_.statistics.total(Statistics::Count::started);
+  next_policies_ = state_.clock.mono() + (started == started_ ? kPoliciesAtRest : kPolicies);
+  started_ = started;
+  const Rows types = co_await state_.db.query(sql::node_job_types, Params{});
+  const Rows rules = co_await state_.db.query(sql::node_retry_rules, Params{});
+  state_.job_types.load(types, rules);
+  const Rows ports = co_await state_.db.query(sql::node_ports, Params{});
+  for (const std::string& fault : state_.ports.load(ports)) {
+    state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");
   }
-  bool more_tables = false;
-  try {
-    more_tables = co_await adopted_.reread();
-  } catch (const DbError& e) {  // the tables of others are no reason to miss a heartbeat
-    state_.log.debug(event::kTableHeld, {{"code", e.code()}}, e.what());
-  }
-  if (changed || more_tables) events_.may_claim();
 }
 
 asio::awaitable<void> Heartbeat::write_statistics() {

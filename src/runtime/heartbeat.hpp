@@ -23,21 +23,27 @@ class Heartbeat final : public Service {
     std::function<void()> overdue;     ///< jobs of this node's queues have been due for a while
     std::function<void()> new_server;  ///< the first one, or another than before: what it holds is unknown
     std::function<void()> beaten;      ///< a heartbeat has told what there is to know
+    std::function<void()> pauses;      ///< other pauses than before
+    std::function<void()> cancels;     ///< jobs are to be cancelled
+    std::function<void()> commands;    ///< one may wait for this node
   };
   Heartbeat(NodeState& state, std::string version, Events events);
 
   /// Policies of job types have changed: the next beat reads them.
-  void policies_changed() { next_job_types_ = Mono{}; }
+  void policies_changed() { next_policies_ = Mono{}; }
   std::string_view name() const override { return "heartbeat"; }
   boost::asio::awaitable<void> run() override;
   /// Forgets this node in the database, so that nobody has to wait for its lease. At the very end.
   boost::asio::awaitable<void> unregister();
 
  private:
+  struct Seen;
   boost::asio::awaitable<void> register_node();
   boost::asio::awaitable<void> beat();
-  boost::asio::awaitable<void> watch_others();
-  boost::asio::awaitable<void> reread_settings();
+  boost::asio::awaitable<void> observe();
+  boost::asio::awaitable<void> watch_others(Mono asked, const std::vector<NodeBeat>& beats);
+  void know_settings(const Seen& seen, std::uint64_t limits_told);
+  boost::asio::awaitable<void> reread_policies();
   boost::asio::awaitable<void> write_statistics();
   void know_fleet(std::size_t others, std::set<std::string> served);
   void declared_dead();
@@ -48,8 +54,9 @@ class Heartbeat final : public Service {
   std::string version_;
   Events events_;
   LeaseWatch watch_;
+  std::string pauses_;  ///< as the last look saw them
   std::string server_;  ///< when the server that we beat on was started, by its own word
-  Mono next_job_types_{};
+  Mono next_policies_{};
   std::int64_t started_ = -1;
 };
 

@@ -20,7 +20,7 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
   ListenerOptions options;
   options.connection = std::move(*direct);
   options.channels = {"rowcrew_wake", "rowcrew_fan", "rowcrew_command"};
-  options.self_test = std::chrono::minutes(2);  // a beat finds what an unnoticed loss has missed
+  options.self_test = std::chrono::minutes(5);  // a beat finds what an unnoticed loss has missed
   auto on_notify = [&services](std::string_view channel, std::string_view payload) {
     if (channel == "rowcrew_wake") {
       services.gatekeeper.notified(payload);
@@ -92,7 +92,8 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       heartbeat(state, parts.version,
                 Heartbeat::Events{[this] { completer.tables_changed(); claimer.look_everywhere(); gatekeeper.may_lead(); }, [this] { lease_over(); }, parts.lease_held,
                                   [this] { reaper.wake(); }, [this] { claimer.wake(); promoter.expect({}); },
-                                  [this] { new_server(); }, [this] { gatekeeper.beaten(); }}),
+                                  [this] { new_server(); }, [this] { gatekeeper.beaten(); },
+                                  [this] { pauses.wake(); }, [this] { cancellation.wake(); }, [this] { control.wake(); }}),
       lease_guard(state, [this] { lease_over(); }),
       reaper(state, [this] { claimer.wake(); }),
       reconciler(state, completer, claimer),

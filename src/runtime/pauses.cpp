@@ -11,7 +11,7 @@ namespace rowcrew {
 namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
-constexpr std::chrono::milliseconds kPollListening = 1min;  // pauses are announced
+constexpr std::chrono::milliseconds kPollListening = 10min;  // pauses are announced, and heartbeats tell of them
 constexpr std::size_t kPage = 1'000;
 constexpr auto kSuspectDelay = 30s;
 }  // namespace

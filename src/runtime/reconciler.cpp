@@ -38,7 +38,7 @@ asio::awaitable<void> Reconciler::run() {
   }
 }
 
-/// A node that holds nothing and has claimed nothing for a while has nothing to compare; once a minute
+/// A node that holds nothing and has claimed nothing for a while has nothing to compare; now and then
 /// it looks all the same. For a while: a claim whose answer was lost may commit later.
 bool Reconciler::worth_a_look(std::size_t table) {
   const ClaimLedger& ledger = state_.tables[table]->ledger;
@@ -47,7 +47,7 @@ bool Reconciler::worth_a_look(std::size_t table) {
   if (ledger.sent() != last.sent) last.changed = now;
   last.sent = ledger.sent();
   const bool rests = ledger.held() == 0 && now > last.changed + std::chrono::seconds(30);
-  if (rests && now < last.at + std::chrono::minutes(1)) return false;
+  if (rests && now < last.at + std::chrono::minutes(10)) return false;
   last.at = now;
   return true;
 }
