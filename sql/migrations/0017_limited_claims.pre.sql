@@ -14,15 +14,16 @@ CREATE TYPE rowcrew.key_room AS (
 -- is being changed has no room for a moment. p_need: the units that the next job takes of each.
 -- What came back is folded here and nowhere else, by whoever holds the key's row.
 CREATE FUNCTION rowcrew.lock_keys(p_keys text[], p_need integer[]) RETURNS SETOF rowcrew.key_room
-LANGUAGE plpgsql SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET enable_hashjoin = on AS $$
 DECLARE
   c_busy constant bigint := 2;
   v_may text[] := p_keys;
   v_now timestamptz;
 BEGIN
   -- Two that make the same rows in different orders would wait for each other.
-  IF EXISTS (SELECT FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
-             WHERE (r.max_running IS NOT NULL OR r.units IS NOT NULL) AND NOT EXISTS (SELECT FROM rowcrew.limit_key k WHERE k.key = ANY (ARRAY[x.key])))
+  IF (SELECT count(*) FROM rowcrew.limit_key k WHERE k.key = ANY (p_keys)) < cardinality(p_keys)
+     AND EXISTS (SELECT FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+                 WHERE (r.max_running IS NOT NULL OR r.units IS NOT NULL) AND NOT EXISTS (SELECT FROM rowcrew.limit_key k WHERE k.key = ANY (ARRAY[x.key])))
      AND pg_try_advisory_xact_lock(hashtextextended('rowcrew.limit_key', 0)) THEN
     INSERT INTO rowcrew.limit_key (key)
     SELECT x.key FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
@@ -43,7 +44,7 @@ BEGIN
     FROM unnest(p_keys, p_need) AS x (key, need) LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
   ), l AS MATERIALIZED (
     SELECT k.key, k.held, k.level, k.filled_at FROM rowcrew.limit_key k
-    WHERE k.key = ANY (ARRAY(SELECT n.key FROM n WHERE n.kind <> 'none' AND n.paused IS NULL)) AND k.key = ANY (v_may) FOR UPDATE SKIP LOCKED
+    WHERE k.key = ANY (ARRAY(SELECT n.key FROM n WHERE n.kind <> 'none' AND n.paused IS NULL INTERSECT SELECT unnest(v_may))) FOR UPDATE SKIP LOCKED
   ), f AS (  -- of rows that another folded since this statement began nothing is returned
     DELETE FROM rowcrew.limit_freed x WHERE x.key = ANY (ARRAY(SELECT l.key FROM l)) RETURNING x.key, x.n
   ), s AS MATERIALIZED (
@@ -95,10 +96,11 @@ BEGIN
   RETURN ARRAY(SELECT k.key FROM unnest(v_room) k WHERE k.kind = 'running');
 END $$;
 
--- Makes <table>_take(), which claims jobs that wait for permits:
---   first of groups whose jobs have ended earlier in this transaction (p_ended: tokens of claims that end with
---   it, whose rows go; p_parts: of those of which p_left jobs still run), so that what they give back goes on;
---   then, where p_groups says how many to begin with, of the groups after the cursor in turn.
+-- Makes <table>_take(), which claims jobs that wait for permits. What has ended earlier in this transaction
+-- (p_ended: tokens of claims that end with it; p_parts: of claims of which p_left jobs still run) gives its
+-- permits back first: where p_first says so, to the next jobs of the same groups. An ended claim whose keys are
+-- all of running jobs is theirs as it stands, and no key is touched. Then, where p_groups says how many to begin
+-- with, jobs are claimed from the groups after the cursor in turn.
 -- The jobs of one group are one claim. Its permits come back with its row, or as its held is lowered.
 -- Returns the jobs; then a row per queue with a null id: in job_type where the next walk begins, in
 -- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs.
@@ -109,25 +111,35 @@ DECLARE
 BEGIN
   EXECUTE format($t$
 CREATE OR REPLACE FUNCTION rowcrew.%2$I(p_tokens bigint[], p_node bigint, p_epoch bigint, p_queues text[], p_counts integer[], p_cursors text[],
-                                        p_groups integer[], p_ended bigint[], p_parts bigint[], p_left integer[])
+                                        p_groups integer[], p_first boolean[], p_ended bigint[], p_parts bigint[], p_left integer[])
 RETURNS TABLE (id uuid, job_type text, queue text, payload jsonb, attempts smallint, max_attempts smallint, crashes smallint,
                run_at_us bigint, priority smallint, app text, token bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off AS $f$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off SET enable_hashjoin = on AS $f$
 #variable_conflict use_column
 DECLARE
-  c_groups constant integer := 64;   -- looked at per queue
+  c_groups constant integer := 128;  -- looked at per queue
+  c_handed constant integer := 10;   -- ended claims that are handed over, one by one: of more a walk is cheaper
   c_again constant bigint := 200;    -- ms until a full key is looked at again: its permits come back unannounced
-  v_queue text;
-  v_room integer;
+  v_rooms integer[] := p_counts;
+  v_token integer := 0;              -- so many are used
+  v_place integer;
+  v_ids uuid[];
+  v_runs timestamptz[];
+  v_prios smallint[];
+  v_count bigint;
   v_given_queues text[];
   v_given_groups text[];
-  v_given text[];     -- groups to look at first
-  v_token integer := 0;
+  e record;
+  -- of the queue at hand
+  v_queue text;
+  v_room integer;
+  v_given text[];     -- groups to look at before the walk
   v_from text;
   v_at text;          -- the last group looked at
   v_round boolean;    -- begun anew from the first
-  v_looked integer;
+  v_last boolean;     -- no group follows
   v_step integer;
+  v_looked integer;
   v_fed integer;
   v_look bigint;
   v_looks bigint[] := '{}';
@@ -136,63 +148,97 @@ DECLARE
   -- of the groups at hand
   v_grps text[];
   v_keys text[];      -- each an array, as text
-  v_many integer[];   -- jobs that wait, as far as there is room for them
-  v_weighs boolean[];
   v_all_keys text[];
   v_need integer[];
-  -- of their keys
+  v_shared boolean;
+  v_plain boolean := NOT EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.weight IS NOT NULL);
+  v_now timestamptz;
+  -- what to take of them
   k_key text[];
   k_kind text[];
-  k_free bigint[];
   k_folded integer[];
   k_level double precision[];
-  k_look bigint[];
-  -- what to take
   t_grp text[];
   t_keys text[];
-  t_fits integer[];
-  t_token bigint[];
   t_hints tid[];
-  v_of text[];
-  v_key text;
-  v_place integer;
-  v_fits integer;
-  v_known boolean;    -- when there may be room
-  v_more tid[];
-  v_units bigint[];
-  v_sum integer;
-  v_count bigint;
-  v_now timestamptz;
+  v_full bigint;      -- the last group that gave a job
+  v_wait bigint;
 BEGIN
-  IF cardinality(p_ended) > 0 OR cardinality(p_parts) > 0 THEN  -- the trigger frees their permits
+  FOR e IN SELECT c.token, c.queue, c.grp, c.keys, c.held FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended) AND c.keys IS NOT NULL LIMIT c_handed LOOP
+    v_place := array_position(p_queues, e.queue);
+    CONTINUE WHEN v_place IS NULL OR NOT p_first[v_place] OR v_rooms[v_place] <= 0 OR v_token >= cardinality(p_tokens);
+    -- Not of keys of which more is out than their rules allow now, what came back counts as out here; nor while any is paused.
+    CONTINUE WHEN EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key') OR EXISTS (
+      SELECT FROM unnest(e.keys) AS x (key) LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+      WHERE r.max_running IS NULL OR (SELECT l.held > r.max_running FROM rowcrew.limit_key l WHERE l.key = x.key));
     WITH d AS (
-      DELETE FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended) RETURNING c.queue, c.grp
-    ), u AS (
+      DELETE FROM rowcrew.%4$I WHERE ctid = ANY (ARRAY(
+        SELECT x.ctid FROM rowcrew.%4$I x WHERE x.queue = e.queue AND x.grp = e.grp AND x.keys = e.keys
+        ORDER BY x.priority, x.run_at LIMIT least(e.held, v_rooms[v_place]) FOR UPDATE SKIP LOCKED))
+      RETURNING id, run_at, priority
+    )
+    SELECT array_agg(d.id), array_agg(d.run_at), array_agg(d.priority) INTO v_ids, v_runs, v_prios FROM d;
+    CONTINUE WHEN v_ids IS NULL;
+    v_token := v_token + 1;
+    RETURN QUERY
+    UPDATE rowcrew.%1$I q
+    SET status = 'processing', started_at = rowcrew.clock(), claim_token = p_tokens[v_token], worker_id = p_node
+    FROM unnest(v_ids, v_runs, v_prios) AS x (id, run_at, priority)
+    WHERE q.id = ANY (ARRAY[x.id]) AND q.status IN ('pending', 'retrying') AND q.queue = e.queue AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes < 2
+    RETURNING q.id, q.%5$I, q.queue, %6$s, q.attempts, q.max_attempts, q.crashes, (extract(epoch FROM x.run_at) * 1000000)::bigint, x.priority, q.app, q.claim_token;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_rooms[v_place] := v_rooms[v_place] - v_count;
+    IF v_count > 0 THEN  -- with fewer jobs than before its trigger frees the rest
+      UPDATE rowcrew.%3$I c SET token = p_tokens[v_token], ids = v_ids, held = v_count, claimed_at = rowcrew.clock() WHERE c.token = e.token;
+    END IF;
+    IF v_count < cardinality(v_ids) THEN
+      PERFORM rowcrew.file_truth(%1$L, ARRAY(SELECT x.id FROM unnest(v_ids) AS x (id) WHERE NOT EXISTS (
+        SELECT FROM rowcrew.%1$I q WHERE q.id = ANY (ARRAY[x.id]) AND q.claim_token = p_tokens[v_token] OFFSET 0)));
+    END IF;
+  END LOOP;
+  IF cardinality(p_ended) > 0 THEN  -- what went to nobody its trigger frees
+    DELETE FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended);
+  END IF;
+  IF cardinality(p_parts) > 0 THEN
+    WITH u AS (
       UPDATE rowcrew.%3$I c SET held = x.remaining FROM unnest(p_parts, p_left) AS x (token, remaining)
       WHERE c.token = ANY (ARRAY[x.token]) AND c.held > x.remaining RETURNING c.queue, c.grp
     )
-    SELECT array_agg(y.queue), array_agg(y.grp) INTO v_given_queues, v_given_groups
-    FROM (SELECT d.queue, d.grp FROM d UNION SELECT u.queue, u.grp FROM u) y WHERE y.grp IS NOT NULL;
+    SELECT array_agg(y.queue), array_agg(y.grp) INTO v_given_queues, v_given_groups FROM (SELECT DISTINCT u.queue, u.grp FROM u) y WHERE y.grp IS NOT NULL;
   END IF;
 
   FOR i IN 1..cardinality(p_queues) LOOP
     v_queue := p_queues[i];
-    v_room := p_counts[i];
-    v_given := ARRAY(SELECT x.grp FROM unnest(v_given_queues, v_given_groups) AS x (queue, grp) WHERE x.queue = v_queue);
+    v_room := v_rooms[i];
+    v_given := '{}';
+    IF p_first[i] AND v_given_queues IS NOT NULL THEN
+      v_given := ARRAY(SELECT x.grp FROM unnest(v_given_queues, v_given_groups) AS x (queue, grp) WHERE x.queue = v_queue);
+    END IF;
     v_from := p_cursors[i];
     v_at := v_from;
     v_round := v_from = '';
+    v_last := false;
     v_looked := 0;
     v_step := greatest(p_groups[i], 1);
     v_fed := 0;
     v_look := NULL;
     LOOP
-      IF v_room <= 0 OR v_looked >= c_groups OR v_token >= cardinality(p_tokens) OR (p_groups[i] = 0 AND cardinality(v_given) = 0) THEN
+      IF p_groups[i] = 0 AND cardinality(v_given) = 0 THEN
+        v_look := 0;
+        EXIT;
+      END IF;
+      IF v_room <= 0 OR v_looked >= c_groups OR v_token >= cardinality(p_tokens) THEN
         IF EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = v_queue) THEN
           v_look := 0;
         END IF;
         EXIT;
       END IF;
+      IF v_last THEN
+        EXIT WHEN v_round;
+        v_round := true;
+        v_at := '';
+      END IF;
+      v_step := least(v_step, c_groups - v_looked, cardinality(p_tokens) - v_token);
       WITH RECURSIVE walk AS (
         SELECT x.* FROM (
           SELECT y.grp, y.keys, y.units, 1 AS no FROM rowcrew.%4$I y
@@ -200,122 +246,99 @@ BEGIN
         UNION ALL
         SELECT x.* FROM walk w, LATERAL (
           SELECT y.grp, y.keys, y.units, w.no + 1 FROM rowcrew.%4$I y
-          WHERE w.no < least(v_step, c_groups - v_looked) AND y.queue = v_queue AND y.grp > w.grp ORDER BY y.grp, y.priority, y.run_at LIMIT 1) x
+          WHERE w.no < v_step AND y.queue = v_queue AND y.grp > w.grp ORDER BY y.grp, y.priority, y.run_at LIMIT 1) x
       ), g AS MATERIALIZED (
         SELECT w.grp, w.keys, w.units, w.no FROM walk w WHERE NOT v_round OR v_from = '' OR w.grp <= v_from
         UNION ALL
-        SELECT x.grp, y.keys, y.units, x.no::integer FROM unnest(v_given) WITH ORDINALITY AS x (grp, no), LATERAL (
+        SELECT x.grp, y.keys, y.units, x.no::integer FROM unnest(v_given[1:v_step]) WITH ORDINALITY AS x (grp, no), LATERAL (
           SELECT z.keys, z.units FROM rowcrew.%4$I z WHERE z.queue = v_queue AND z.grp = x.grp ORDER BY z.priority, z.run_at LIMIT 1) y
-      ), m AS MATERIALIZED (
-        SELECT g.no, g.grp, g.keys, c.many, c.weighs FROM g, LATERAL (
-          SELECT count(*)::integer AS many, coalesce(bool_or(1 <> ALL (x.units)), false) AS weighs
-          FROM (SELECT y.units FROM rowcrew.%4$I y WHERE y.queue = v_queue AND y.grp = g.grp ORDER BY y.priority, y.run_at LIMIT v_room) x) c
-      ), n AS (
-        SELECT x.key, min(x.need) AS need FROM g, unnest(g.keys, g.units) AS x (key, need) GROUP BY x.key
+      ), n AS MATERIALIZED (
+        SELECT x.key, min(x.need) AS need, count(*) AS groups FROM g, unnest(g.keys, g.units) AS x (key, need) GROUP BY x.key
       )
-      SELECT array_agg(m.grp ORDER BY m.no), array_agg(m.keys::text ORDER BY m.no), array_agg(m.many ORDER BY m.no), array_agg(m.weighs ORDER BY m.no),
-             (SELECT array_agg(n.key) FROM n), (SELECT array_agg(n.need) FROM n)
-      INTO v_grps, v_keys, v_many, v_weighs, v_all_keys, v_need FROM m;
+      SELECT array_agg(g.grp ORDER BY g.no), array_agg(g.keys::text ORDER BY g.no), (SELECT array_agg(n.key) FROM n), (SELECT array_agg(n.need) FROM n),
+             (SELECT bool_or(n.groups > 1) FROM n)
+      INTO v_grps, v_keys, v_all_keys, v_need, v_shared FROM g;
+      v_last := cardinality(v_given) = 0 AND coalesce(cardinality(v_grps), 0) < v_step;
       IF v_grps IS NULL THEN
-        IF cardinality(v_given) > 0 THEN
-          v_given := '{}';
-          CONTINUE;
-        END IF;
-        EXIT WHEN v_round;
-        v_round := true;
-        v_at := '';
+        v_given := '{}';
         CONTINUE;
       END IF;
+      IF v_shared THEN  -- what one takes the next has not: one at a time
+        v_last := false;
+        v_grps := v_grps[1:1];
+        v_keys := v_keys[1:1];
+        v_need := ARRAY(SELECT x.need FROM unnest(v_all_keys, v_need) AS x (key, need) WHERE x.key = ANY (v_keys[1]::text[]));
+        v_all_keys := ARRAY(SELECT x.key FROM unnest(v_all_keys) AS x (key) WHERE x.key = ANY (v_keys[1]::text[]));
+      END IF;
 
-      SELECT array_agg(k.key), array_agg(k.kind), array_agg(k.free), array_agg(k.folded), array_agg(k.level), array_agg(k.look)
-      INTO k_key, k_kind, k_free, k_folded, k_level, k_look FROM rowcrew.lock_keys(v_all_keys, v_need) k;
+      WITH k AS MATERIALIZED (
+        SELECT * FROM rowcrew.lock_keys(v_all_keys, v_need)
+      ), g AS MATERIALIZED (
+        SELECT x.no, x.grp, x.keys, r.free, r.look, r.rated FROM unnest(v_grps, v_keys) WITH ORDINALITY AS x (grp, keys, no), LATERAL (
+          SELECT min(CASE WHEN k.look IS NOT NULL THEN 0 ELSE k.free END) AS free, min(k.look) AS look, bool_or(k.kind IN ('bucket', 'window')) AS rated
+          FROM unnest(x.keys::text[]) AS y (key) JOIN k ON k.key = y.key) r
+      ), h AS MATERIALIZED (
+        SELECT g.no, x.hint, x.units, row_number() OVER () AS seq FROM g, LATERAL (
+          SELECT y.ctid AS hint, y.units FROM rowcrew.%4$I y
+          WHERE g.free > 0 AND y.queue = v_queue AND y.grp = g.grp ORDER BY y.priority, y.run_at LIMIT greatest(0, least(g.free, v_room)) FOR UPDATE SKIP LOCKED) x
+        LIMIT v_room + 500
+      ), f AS MATERIALIZED (  -- from the first on as many as fit into every key
+        SELECT h.no, h.hint, h.seq FROM h WHERE v_plain
+        UNION ALL
+        SELECT x.no, min(x.hint), x.seq FROM (
+          SELECT h.no, h.hint, h.seq, k.free, sum(y.unit) OVER (PARTITION BY h.no, y.place ORDER BY h.seq) AS gone
+          FROM h JOIN g ON g.no = h.no, unnest(h.units, g.keys::text[]) WITH ORDINALITY AS y (unit, key, place) JOIN k ON k.key = y.key WHERE NOT v_plain) x
+        GROUP BY x.no, x.seq HAVING bool_and(x.gone <= x.free)
+      ), t AS MATERIALIZED (
+        SELECT f.no, f.hint FROM f ORDER BY f.seq LIMIT v_room
+      ), d AS MATERIALIZED (
+        SELECT t.no, count(*) AS n FROM t GROUP BY t.no
+      )
+      SELECT (SELECT array_agg(t.hint) FROM t), array_agg(g.grp) FILTER (WHERE d.n > 0), array_agg(g.keys) FILTER (WHERE d.n > 0), coalesce(sum(d.n), 0), max(d.no),
+             min(CASE WHEN g.look IS NOT NULL THEN g.look WHEN g.rated AND d.n > 0 THEN 0 ELSE c_again END),
+             (SELECT array_agg(k.key) FROM k), (SELECT array_agg(k.kind) FROM k), (SELECT array_agg(k.folded) FROM k), (SELECT array_agg(k.level) FROM k)
+      INTO t_hints, t_grp, t_keys, v_count, v_full, v_wait, k_key, k_kind, k_folded, k_level FROM g LEFT JOIN d ON d.no = g.no;
       v_now := rowcrew.clock_now();
-      t_grp := '{}';
-      t_keys := '{}';
-      t_fits := '{}';
-      t_token := '{}';
-      t_hints := '{}';
-      v_sum := 0;
-      FOR g IN 1..cardinality(v_grps) LOOP
-        EXIT WHEN v_room - v_sum <= 0 OR v_token >= cardinality(p_tokens);
-        IF cardinality(v_given) = 0 THEN
-          v_at := v_grps[g];
-          v_looked := v_looked + 1;
+      v_look := least(v_look, v_wait);
+      IF cardinality(v_given) = 0 THEN
+        v_place := cardinality(v_grps);
+        IF v_count >= v_room THEN  -- those after the last one that was fed have not had their turn
+          v_last := v_last AND v_full = v_place;
+          v_place := v_full;
         END IF;
-        v_of := v_keys[g]::text[];
-        v_fits := least(v_room - v_sum, v_many[g]);
-        v_known := false;
-        FOREACH v_key IN ARRAY v_of LOOP
-          v_place := array_position(k_key, v_key);
-          v_fits := least(v_fits, greatest(k_free[v_place], 0));
-          IF k_look[v_place] IS NOT NULL THEN
-            v_fits := 0;
-            v_look := least(v_look, k_look[v_place]);
-            v_known := true;
-          END IF;
-        END LOOP;
-        v_more := NULL;
-        IF v_weighs[g] AND v_fits > 0 THEN  -- as many from the first on as fit into every key
-          WITH h AS MATERIALIZED (
-            SELECT x.hint, x.units, row_number() OVER (ORDER BY x.priority, x.run_at, x.hint) AS no FROM (
-              SELECT y.ctid AS hint, y.units, y.priority, y.run_at FROM rowcrew.%4$I y
-              WHERE y.queue = v_queue AND y.grp = v_grps[g] ORDER BY y.priority, y.run_at LIMIT v_fits FOR UPDATE SKIP LOCKED) x
-          ), s AS MATERIALIZED (
-            SELECT h.no, h.hint, x.place, k_free[array_position(k_key, v_of[x.place])] AS free, sum(x.unit) OVER (PARTITION BY x.place ORDER BY h.no) AS gone
-            FROM h, unnest(h.units) WITH ORDINALITY AS x (unit, place)
-          ), t AS MATERIALIZED (
-            SELECT s.no, min(s.hint) AS hint FROM s GROUP BY s.no HAVING bool_and(s.gone <= s.free)
-          )
-          SELECT array_agg(t.hint), count(*), (SELECT array_agg(x.gone ORDER BY x.place) FROM (
-                   SELECT s.place, max(s.gone) AS gone FROM s WHERE s.no IN (SELECT t.no FROM t) GROUP BY s.place) x)
-          INTO v_more, v_fits, v_units FROM t;
-        END IF;
-        IF v_fits <= 0 THEN
-          v_look := least(v_look, CASE WHEN NOT v_known THEN c_again END);
-          CONTINUE;
-        END IF;
-        FOR n IN 1..cardinality(v_of) LOOP
-          v_place := array_position(k_key, v_of[n]);
-          k_free[v_place] := k_free[v_place] - CASE WHEN v_more IS NULL THEN v_fits ELSE v_units[n] END;
-        END LOOP;
-        v_token := v_token + 1;
-        v_sum := v_sum + v_fits;
-        t_grp := t_grp || v_grps[g];
-        t_keys := t_keys || v_keys[g];
-        t_fits := t_fits || CASE WHEN v_more IS NULL THEN v_fits ELSE 0 END;
-        t_token := t_token || p_tokens[v_token];
-        t_hints := t_hints || coalesce(v_more, '{}');
-        -- Whether more of the group would have fitted into rates, and when, is seen at the next look.
-        v_look := least(v_look, CASE WHEN v_fits < v_many[g] AND EXISTS (
-          SELECT FROM unnest(v_of) AS x (key) WHERE k_kind[array_position(k_key, x.key)] IN ('bucket', 'window')) THEN 0 ELSE c_again END);
-      END LOOP;
+        v_at := v_grps[v_place];
+        v_looked := v_looked + v_place;
+        v_fed := v_fed + coalesce(cardinality(t_grp), 0);
+        v_step := v_step * 2;
+      ELSE
+        v_given := v_given[cardinality(v_grps) + 1:];
+      END IF;
 
       RETURN QUERY
-      WITH w AS MATERIALIZED (
-        SELECT x.grp, x.keys::text[] AS keys, x.fits, x.token FROM unnest(t_grp, t_keys, t_fits, t_token) AS x (grp, keys, fits, token)
-      ), k AS MATERIALIZED (
+      WITH k AS MATERIALIZED (
         SELECT * FROM unnest(k_key, k_kind, k_folded, k_level) AS x (key, kind, folded, level)
+      ), w AS MATERIALIZED (
+        SELECT x.grp, x.keys::text[] AS keys, p_tokens[v_token + x.no] AS token FROM unnest(t_grp, t_keys) WITH ORDINALITY AS x (grp, keys, no)
       ), c AS MATERIALIZED (
-        DELETE FROM rowcrew.%4$I WHERE ctid = ANY (ARRAY(
-          SELECT y.hint FROM w, LATERAL (
-            SELECT x.ctid AS hint FROM rowcrew.%4$I x WHERE x.queue = v_queue AND x.grp = w.grp
-            ORDER BY x.priority, x.run_at LIMIT w.fits FOR UPDATE SKIP LOCKED) y) || t_hints)
-        RETURNING id, run_at, priority, grp, units
+        DELETE FROM rowcrew.%4$I WHERE ctid = ANY (t_hints) RETURNING id, run_at, priority, grp, units
+      ), t AS MATERIALIZED (
+        SELECT c.*, w.token FROM c JOIN w ON w.grp = c.grp
       ), u AS (
         UPDATE rowcrew.%1$I q
-        SET status = 'processing', started_at = v_now, claim_token = w.token, worker_id = p_node
-        FROM c JOIN w ON w.grp = c.grp
-        WHERE q.id = ANY (ARRAY[c.id]) AND q.status IN ('pending', 'retrying') AND q.queue = v_queue AND q.scheduled_at <= v_now AND q.crashes < 2
-        RETURNING q.id, q.%5$I AS job_type, q.queue, %6$s AS payload, q.attempts, q.max_attempts, q.crashes, c.run_at, c.priority, q.app, w.token, c.grp, c.units
+        SET status = 'processing', started_at = v_now, claim_token = t.token, worker_id = p_node
+        FROM t
+        WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = v_queue AND q.scheduled_at <= v_now AND q.crashes < 2
+        RETURNING q.id, q.%5$I AS job_type, q.queue, %6$s AS payload, q.attempts, q.max_attempts, q.crashes, t.run_at, t.priority, q.app, t.token, t.grp, t.units
       ), g AS MATERIALIZED (
-        SELECT u.grp, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.grp
+        SELECT u.token, min(u.grp) AS grp, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.token
       ), used AS MATERIALIZED (
-        SELECT x.key, sum(CASE WHEN w.fits > 0 THEN g.n ELSE (SELECT sum(u.units[x.place]) FROM u WHERE u.grp = g.grp) END) AS units
-        FROM g JOIN w ON w.grp = g.grp, unnest(w.keys) WITH ORDINALITY AS x (key, place) GROUP BY x.key
+        SELECT x.key, sum(CASE WHEN v_plain THEN g.n ELSE (SELECT sum(u.units[x.place]) FROM u WHERE u.token = g.token) END) AS units
+        FROM g JOIN w ON w.token = g.token, unnest(w.keys) WITH ORDINALITY AS x (key, place) GROUP BY x.key
       ), claim AS (
         INSERT INTO rowcrew.%3$I (token, node_id, epoch, ids, queue, grp, keys, held)
-        SELECT w.token, p_node, p_epoch, g.ids, v_queue, g.grp, nullif(ARRAY(SELECT x.key FROM unnest(w.keys) AS x (key) JOIN k ON k.key = x.key AND k.kind = 'running'), '{}'), g.n
-        FROM g JOIN w ON w.grp = g.grp
+        SELECT w.token, p_node, p_epoch, g.ids, v_queue, w.grp, nullif(ARRAY(
+          SELECT x.key FROM unnest(w.keys) WITH ORDINALITY AS x (key, place) JOIN k ON k.key = x.key AND k.kind = 'running' ORDER BY x.place), '{}'), g.n
+        FROM g JOIN w ON w.token = g.token
       ), charged AS (
         UPDATE rowcrew.limit_key l
         SET held = CASE WHEN k.kind = 'running' THEN l.held - k.folded + coalesce(used.units, 0) ELSE l.held END,
@@ -330,17 +353,14 @@ BEGIN
       )
       SELECT u.id, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, (extract(epoch FROM u.run_at) * 1000000)::bigint, u.priority, u.app, u.token
       FROM u WHERE (SELECT count(*) FROM anew) >= 0;
-      GET DIAGNOSTICS v_count = ROW_COUNT;
+      v_token := v_token + coalesce(cardinality(t_grp), 0);
       v_room := v_room - v_count;
-      IF cardinality(v_given) = 0 THEN
-        v_fed := v_fed + cardinality(t_grp);
-        v_step := v_step * 2;
-      END IF;
-      IF v_count < v_sum THEN  -- stale hints, of which more may stand before what waits
+      GET DIAGNOSTICS v_count = ROW_COUNT;
+      IF v_count < coalesce(cardinality(t_hints), 0) THEN  -- stale hints, of which more may stand before what waits
+        v_room := v_room + cardinality(t_hints) - v_count;
         v_look := 0;
         PERFORM rowcrew.drop_stale_limited(%1$L, v_queue, t_grp);
       END IF;
-      v_given := '{}';
     END LOOP;
     v_cursors[i] := v_at;
     v_looks[i] := v_look;

@@ -40,7 +40,9 @@ struct LimitedWant {
   std::string queue;
   std::size_t count = 0;
   std::string cursor;      ///< where the walk over its groups begins
-  std::size_t groups = 8;  ///< how many of them to begin with; 0: only those to which ended jobs gave permits back
+  std::size_t groups = 8;  ///< how many of them to begin with; 0: none
+  bool first = true;       ///< groups to which ended jobs give permits back go before them
+  bool second = false;     ///< of two walks under way
   bool walk() const { return groups > 0; }
 };
 

@@ -39,15 +39,17 @@ Params limited_params(const Exchange& what) {
   std::vector<std::int64_t> counts;
   Ids cursors;
   std::vector<std::int64_t> groups;
+  Ids first;
   for (const LimitedWant& want : what.limited) {
     queues.push_back(want.queue);
     counts.push_back(static_cast<std::int64_t>(want.count));
     cursors.push_back(want.cursor);
     groups.push_back(static_cast<std::int64_t>(want.groups));
+    first.emplace_back(want.first ? "t" : "f");
   }
   Params params;
   params.add_array(what.limited_tokens).add(what.node.node_id).add(what.node.epoch).add_array(queues).add_array(counts)
-      .add_array(cursors).add_array(groups).add_array(what.handed);
+      .add_array(cursors).add_array(groups).add_array(first).add_array(what.handed);
   add_lowered(params, what.lowered);
   return params;
 }

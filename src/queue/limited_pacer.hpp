@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -20,7 +21,7 @@ namespace rowcrew {
 
 class LimitedPacer {
  public:
-  static constexpr int kMostGroups = 64;  ///< that one walk looks at
+  static constexpr int kMostGroups = 128;  ///< that one walk looks at
 
   explicit LimitedPacer(const std::vector<std::string>& queues) {
     for (const std::string& queue : queues) queues_.emplace(queue, Queue{});
@@ -39,32 +40,62 @@ class LimitedPacer {
     }
   }
 
+  /// Somebody looks around, told of nothing: worth a walk now and then.
+  void glance(Mono now) {
+    for (const auto& [name, queue] : queues_) glance(name, now);
+  }
+  void glance(std::string_view name, Mono now) {
+    Queue& queue = of(name);
+    queue.due = std::min(queue.due, std::max(now, queue.walked + std::chrono::duration_cast<MonoClock::duration>(kBetweenGlances)));
+  }
+
   /// Nothing waits in this queue, and nobody looks or is about to.
   bool idle(std::string_view name) const {
     const Queue& queue = of(name);
-    return !rules_ || (!queue.waits && !queue.walking && queue.due == Mono::max());
+    return !rules_ || (!queue.waits && !queue.walking() && queue.due == Mono::max());
   }
   /// Whether such jobs wait in this queue, as far as is known.
   bool waits(std::string_view queue) const { return rules_ && of(queue).waits; }
-  /// When the groups of this queue are worth a walk; Mono::max() while one is under way, or nothing waits.
-  Mono due(std::string_view queue) const { return rules_ && !of(queue).walking ? of(queue).due : Mono::max(); }
+  /// How many jobs to ask for with `free` of `slots` slots free, of which `ending` are expected to end during
+  /// two round trips. While every walk fills them: half of them at most, the other half runs meanwhile; and
+  /// where they end that fast, not one by one.
+  std::size_t batch(std::string_view name, std::size_t free, std::size_t slots, std::size_t ending) const {
+    if (!rules_ || !of(name).plenty) return free;
+    if (ending * 2 >= slots && free < slots / 4) return 0;
+    return std::min(free, std::max(kWorthASecond, (slots + 1) / 2));
+  }
+  /// When the groups of this queue are worth a walk, with so many slots free; Mono::max() while one is
+  /// under way, or nothing waits. A second one is worth it only where the last filled every slot, and
+  /// from another place on: else the two would meet at the same groups.
+  Mono due(std::string_view name, std::size_t count) const {
+    const Queue& queue = of(name);
+    if (!rules_ || (queue.walking() && !worth_a_second(queue, count))) return Mono::max();
+    return queue.walking() ? Mono{} : queue.due;
+  }
 
   /// Whether want() would ask for something now.
-  bool asks(std::string_view name, bool handed, Mono now) const { return rules_ && (due(name) <= now || (handed && of(name).waits)); }
+  bool asks(std::string_view name, std::size_t count, std::size_t freed, Mono now) const {
+    return count > 0 && rules_ && (walks(name, count, freed, now) || hands_over(name, count, freed));
+  }
   /// How many of `free` slots to ask for, where other jobs of the queue are asked for as well: halves, of
   /// which each side has the bigger one in turn.
   std::size_t share(std::string_view queue, std::size_t free) { return (free + (of(queue).turn++ % 2)) / 2; }
 
-  /// What to send for this queue now; nullopt: nothing. `handed`: ends of such jobs go along, whose
-  /// permits others of their groups may get.
-  std::optional<LimitedWant> want(std::string_view name, std::size_t count, bool handed, Mono now) {
+  /// What to send for this queue now, for so many free slots; nullopt: nothing. Ends of `freed` such jobs
+  /// go along: where slots are to spare their permits stay with their groups; else it is the slots that are
+  /// scarce, and the groups take turns.
+  std::optional<LimitedWant> want(std::string_view name, std::size_t count, std::size_t freed, Mono now) {
     Queue& queue = of(name);
-    if (count == 0 || !asks(name, handed, now)) return std::nullopt;
-    if (due(name) > now) return LimitedWant{std::string(name), count, queue.cursor, 0};
-    queue.walking = true;
+    if (!asks(name, count, freed, now)) return std::nullopt;
+    LimitedWant want{std::string(name), count, "", 0, hands_over(name, count, freed)};
+    if (!walks(name, count, freed, now)) return want;
+    want.second = queue.first_out;
+    (want.second ? queue.second_out : queue.first_out) = true;
+    want.cursor = want.second ? queue.passed.front() : queue.passed.back();
     queue.announced = false;
     const double groups = queue.groups_per_job * static_cast<double>(count) + 1;
-    return LimitedWant{std::string(name), count, queue.cursor, static_cast<std::size_t>(std::clamp(groups, 2.0, double{kMostGroups}))};
+    want.groups = static_cast<std::size_t>(std::clamp(groups, 2.0, double{kMostGroups}));
+    return want;
   }
 
   void answered(const LimitedWant& want, const LimitedAnswer& answer, Mono now) {
@@ -75,15 +106,22 @@ class LimitedPacer {
       queue.waits = true;
       return;
     }
-    queue.walking = false;
+    (want.second ? queue.second_out : queue.first_out) = false;
+    queue.walked = now;
     queue.waits = answer.look.has_value();
-    queue.cursor = answer.cursor;
+    queue.plenty = answer.jobs > 0 && answer.look == std::chrono::milliseconds(0);
+    if (want.second) {
+      queue.passed.front() = answer.cursor;
+    } else {
+      queue.passed.push_back(answer.cursor);
+      if (queue.passed.size() > kPassed) queue.passed.pop_front();
+    }
     queue.due = answer.look ? now + std::chrono::duration_cast<MonoClock::duration>(*answer.look) : Mono::max();
     if (queue.announced) queue.due = now;
   }
   void refused(const LimitedWant& want, Mono now) {
     if (!want.walk()) return;
-    of(want.queue).walking = false;
+    (want.second ? of(want.queue).second_out : of(want.queue).first_out) = false;
     of(want.queue).due = now + std::chrono::duration_cast<MonoClock::duration>(kAfterError);
   }
 
@@ -92,15 +130,32 @@ class LimitedPacer {
 
  private:
   static constexpr std::chrono::milliseconds kAfterError{500};
+  static constexpr std::chrono::milliseconds kBetweenGlances{10};
+  static constexpr std::size_t kPassed = 8;
+  static constexpr std::size_t kWorthASecond = 64;
   struct Queue {
     Mono due = Mono::max();
-    std::string cursor;
+    Mono walked{};  ///< answered last
+    std::deque<std::string> passed{""};  ///< where walks ended: the next one goes on at the last, a second at the first
     unsigned turn = 0;
     double groups_per_job = 0;  ///< of the last walk: as many as will do are asked for in one go
     bool waits = false;
-    bool walking = false;    ///< one at a time: two would meet at the same groups
-    bool announced = false;  ///< since the walk under way began
+    bool plenty = false;  ///< the last walk left some that it had no slots for
+    bool first_out = false;
+    bool second_out = false;
+    bool announced = false;  ///< since the last walk began
+    bool walking() const { return first_out || second_out; }
   };
+  static bool worth_a_second(const Queue& queue, std::size_t count) {
+    return queue.plenty && !queue.second_out && count >= kWorthASecond && queue.passed.front() != queue.passed.back();
+  }
+  bool hands_over(std::string_view name, std::size_t count, std::size_t freed) const {
+    return freed > 0 && of(name).waits && count > freed && !of(name).plenty;
+  }
+  bool walks(std::string_view name, std::size_t count, std::size_t freed, Mono now) const {
+    const Queue& queue = of(name);
+    return due(name, count) <= now || (freed > 0 && queue.waits && !hands_over(name, count, freed) && !queue.walking());
+  }
   Queue& of(std::string_view name) { return queues_.find(name)->second; }
   const Queue& of(std::string_view name) const { return queues_.find(name)->second; }
 

@@ -36,6 +36,17 @@ void Claimer::wake(std::string_view table) {
   if (due_rung_) due_rung_();
 }
 
+void Claimer::look_around() {
+  const Mono now = state_.clock.mono();
+  for (Table& table : tables_) {
+    table.pacer.woken(now);
+    table.limited.glance(now);
+    table.found_nothing = false;
+  }
+  look_for_survivors();
+  if (due_rung_) due_rung_();
+}
+
 /// Not at every announcement: once a second is enough for what has met a death.
 void Claimer::look_for_survivors() {
   next_suspect_look_ = std::min(next_suspect_look_, last_suspect_look_ + 1s);
@@ -183,7 +194,8 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
       queue.prefetch.answered(now - plan->sent);
       // Stale hints fill a claim without giving a job: what lies behind them must not wait for a poll.
       const auto hints = done.taken.find(want.queue);
-      answers.push_back({want.queue, want.count, hints == done.taken.end() ? 0 : hints->second});
+      queue.others = hints != done.taken.end() && hints->second > 0;
+      answers.push_back({want.queue, want.count, queue.others ? hints->second : 0});
     }
     for (const ClaimedJob& job : done.claimed) table.marks.note(job.job.queue, job.priority, job.hint_run_at_us);
     table.marks.settle();

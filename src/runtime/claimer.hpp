@@ -50,6 +50,8 @@ class Claimer final : public Service {
   /// Work was announced, or something that claiming depends on has changed. In one table, or (no
   /// name) in any.
   void wake(std::string_view table = {});
+  /// Nothing was announced: a look because nobody would.
+  void look_around();
   void slot_freed(std::string_view queue, MonoClock::duration ran);
   /// After a reconnect: look once without marks.
   void look_everywhere();
@@ -112,6 +114,7 @@ class Claimer final : public Service {
   struct Queue {
     explicit Queue(Prefetch p) : prefetch(p) {}
     std::size_t slots = 0;
+    bool others = true;  ///< the last claim of jobs that no rule is about found some
     std::size_t asked = 0;  ///< in claims on their way
     Prefetch prefetch;
   };
@@ -130,6 +133,7 @@ class Claimer final : public Service {
   std::size_t room_of(std::size_t table, const std::string& queue, const Queue& state) const;
   std::size_t free_of(const std::string& queue, const Queue& state) const;
   Mono limited_due(std::size_t table) const;
+  std::size_t limited_room(std::size_t table, const std::string& queue, const Queue& state, std::size_t free) const;
   void add_limited(ClaimPlan& plan, bool others, const Freed& freed);
   void answered_limited(const ClaimPlan& plan, Exchanged& done);
   std::vector<ClaimWant> wants(std::size_t table, bool sweep) const;

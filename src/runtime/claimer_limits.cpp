@@ -11,33 +11,43 @@ std::size_t Claimer::free_of(const std::string& queue, const Queue& state) const
   return all > taken ? all - taken : 0;
 }
 
+/// What to ask for of jobs that rules are about.
+std::size_t Claimer::limited_room(std::size_t table, const std::string& queue, const Queue& state, std::size_t free) const {
+  const std::size_t asked = tables_[table].limited.batch(queue, free, state.slots, state.prefetch.depth(state.slots));
+  return std::min(asked, kMostWithPermits);
+}
+
 Mono Claimer::limited_due(std::size_t table) const {
   Mono due = Mono::max();
   for (const auto& [name, queue] : queues_) {
-    if (state_.paused.contains(name) || free_of(name, queue) == 0) continue;
-    due = std::min(due, tables_[table].limited.due(name));
+    const std::size_t room = limited_room(table, name, queue, free_of(name, queue));
+    if (state_.paused.contains(name) || room == 0) continue;
+    due = std::min(due, tables_[table].limited.due(name, room));
   }
   return due;
 }
 
-/// Where jobs of both sorts are asked for each sort gets a half.
+/// Where jobs of both sorts are asked for each sort gets a half, and the others a few where there were none.
 void Claimer::add_limited(ClaimPlan& plan, bool others, const Freed& freed) {
   LimitedPacer& pacer = tables_[plan.table].limited;
   for (auto& [name, queue] : queues_) {
     if (state_.paused.contains(name)) continue;
     std::size_t free = free_of(name, queue);
     // What was filed while somebody was awake was not announced: a look at the ready jobs is one at these, too.
-    if (others && !pacer.waits(name)) pacer.walk_now(name, plan.sent);
+    if (others && !pacer.waits(name)) pacer.glance(name, plan.sent);
     const auto other = std::find_if(plan.wants.begin(), plan.wants.end(), [&](const ClaimWant& w) { return w.queue == name; });
-    if (other != plan.wants.end() && pacer.waits(name) && pacer.asks(name, freed.contains(name), plan.sent)) {
+    const auto ends = freed.find(name);
+    const std::size_t back = ends == freed.end() ? 0 : ends->second;
+    if (other != plan.wants.end() && pacer.waits(name) && pacer.asks(name, limited_room(plan.table, name, queue, free), back, plan.sent)) {
       other->count = std::min(other->count, free - pacer.share(name, free));
+      if (!queue.others) other->count = std::min(other->count, 1 + free / 16);
       free -= other->count;
       if (other->count == 0) plan.wants.erase(other);
     }
-    auto want = pacer.want(name, std::min<std::size_t>(free, kMostWithPermits), freed.contains(name), plan.sent);
+    auto want = pacer.want(name, limited_room(plan.table, name, queue, free), back, plan.sent);
     if (!want) continue;
     queue.asked += want->count;
-    const std::size_t groups = LimitedPacer::kMostGroups + (freed.contains(name) ? freed.find(name)->second : 0);
+    const std::size_t groups = LimitedPacer::kMostGroups + back;
     for (std::size_t i = 0; i < std::min(want->count, groups); ++i) {
       plan.limited_tokens.push_back(state_.new_token());
       state_.tables[plan.table]->ledger.sending(plan.limited_tokens.back());

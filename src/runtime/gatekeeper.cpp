@@ -125,7 +125,7 @@ asio::awaitable<void> Gatekeeper::stay_awake() {
     co_return;
   }
   policy_.looked(!claimer_.quiet() || claimer_.found_something());
-  claimer_.wake();
+  claimer_.look_around();
 }
 
 asio::awaitable<void> Gatekeeper::fall_asleep() {

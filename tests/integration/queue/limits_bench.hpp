@@ -32,7 +32,7 @@ struct LimitsBench : QueueBench {
     what.node = by;
     what.handed = ledger.ending_with(ending);
     what.lowered = ledger.to_lower(ending);
-    what.limited = {LimitedWant{"q", count, cursor, walk ? 2u : 0u}};
+    what.limited = {LimitedWant{"q", count, cursor, walk ? 2u : 0u, true}};
     for (std::size_t i = 0; i < count; ++i) what.limited_tokens.push_back(new_token());
     const std::vector<StillRunning> lowered = what.lowered;
     Exchanged got = await(jobs.exchange(*wire, std::move(what)));

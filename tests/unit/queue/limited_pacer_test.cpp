@@ -20,7 +20,7 @@ LimitedAnswer answer(std::optional<std::chrono::milliseconds> look, std::string 
 struct Paced {
   Paced() : pacer({"mail", "photo"}) { pacer.rules(true, kStart); }
   LimitedWant walk(Mono now) {
-    const auto want = pacer.want("mail", 10, false, now);
+    const auto want = pacer.want("mail", 10, 0, now);
     REQUIRE(want);
     return *want;
   }
@@ -30,19 +30,19 @@ struct Paced {
 TEST_CASE("limited pacer: asks for nothing while there are no rules") {
   LimitedPacer pacer({"mail"});
   pacer.woken(kStart);
-  CHECK(pacer.due("mail") == Mono::max());
-  CHECK_FALSE(pacer.want("mail", 10, true, kStart));
+  CHECK(pacer.due("mail", 10) == Mono::max());
+  CHECK_FALSE(pacer.want("mail", 10, 1, kStart));
   pacer.rules(true, kStart);
-  CHECK(pacer.due("mail") == kStart);
+  CHECK(pacer.due("mail", 10) == kStart);
 }
 
 TEST_CASE("limited pacer: an answer says when the next walk may find something") {
   Paced p;
   const LimitedWant want = p.walk(kStart);
-  CHECK(p.pacer.due("mail") == Mono::max());  // one walk at a time
+  CHECK(p.pacer.due("mail", 10) == Mono::max());  // one walk at a time
   p.pacer.answered(want, answer(200ms), kStart + 1ms);
   CHECK(p.pacer.waits("mail"));
-  CHECK(p.pacer.due("mail") == kStart + 201ms);
+  CHECK(p.pacer.due("mail", 10) == kStart + 201ms);
   CHECK(p.walk(kStart + 201ms).cursor == "{k}");
 }
 
@@ -50,9 +50,68 @@ TEST_CASE("limited pacer: rests when nothing waits, until work is announced") {
   Paced p;
   p.pacer.answered(p.walk(kStart), answer(std::nullopt), kStart);
   CHECK_FALSE(p.pacer.waits("mail"));
-  CHECK(p.pacer.due("mail") == Mono::max());
+  CHECK(p.pacer.due("mail", 10) == Mono::max());
   p.pacer.woken(kStart + 5s);
-  CHECK(p.pacer.due("mail") == kStart + 5s);
+  CHECK(p.pacer.due("mail", 10) == kStart + 5s);
+}
+
+TEST_CASE("limited pacer: permits stay with their groups only while slots are to spare") {
+  Paced p;
+  p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
+  const auto spare = p.pacer.want("mail", 10, 4, kStart);
+  REQUIRE(spare);
+  CHECK(spare->first);
+  CHECK_FALSE(spare->walk());
+  const auto scarce = p.pacer.want("mail", 4, 4, kStart);
+  REQUIRE(scarce);
+  CHECK_FALSE(scarce->first);
+  CHECK(scarce->walk());
+  CHECK_FALSE(p.pacer.want("mail", 4, 4, kStart));  // one walk at a time
+}
+
+TEST_CASE("limited pacer: a look around is worth a walk only some while after the last") {
+  Paced p;
+  p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
+  p.pacer.glance(kStart + 2ms);
+  CHECK(p.pacer.due("mail", 10) == kStart + 10ms);
+  p.pacer.glance(kStart + 50ms);
+  CHECK(p.pacer.due("mail", 10) == kStart + 10ms);
+}
+
+TEST_CASE("limited pacer: a second walk goes along while every slot is filled, from another place on") {
+  Paced p;
+  LimitedAnswer found = answer(0ms, "{a}");
+  found.groups = found.jobs = 100;
+  Mono now = kStart;
+  const auto walk = [&](std::size_t count) { return p.pacer.want("mail", count, 0, now); };
+  p.pacer.answered(*walk(100), found, kStart);
+  const auto one = walk(100);
+  CHECK(one->cursor == "{a}");
+  CHECK_FALSE(walk(10));  // not for a few
+  const auto two = walk(100);
+  REQUIRE(two);
+  CHECK(two->cursor == "");
+  CHECK_FALSE(walk(100));
+  found.cursor = "{m}";
+  p.pacer.answered(*two, found, kStart);
+  found.cursor = "{b}";
+  found.look = 200ms;
+  p.pacer.answered(*one, found, kStart);
+  now += 200ms;
+  CHECK(walk(100)->cursor == "{b}");
+  CHECK_FALSE(walk(100));  // it left none for want of slots
+}
+
+TEST_CASE("limited pacer: asks in batches only while slots are scarce and end fast") {
+  Paced p;
+  CHECK(p.pacer.batch("mail", 1, 400, 400) == 1);
+  LimitedAnswer found = answer(0ms);
+  found.groups = found.jobs = 100;
+  p.pacer.answered(*p.pacer.want("mail", 100, 0, kStart), found, kStart);
+  CHECK(p.pacer.batch("mail", 99, 400, 200) == 0);
+  CHECK(p.pacer.batch("mail", 100, 400, 200) == 100);
+  CHECK(p.pacer.batch("mail", 1, 400, 199) == 1);
+  CHECK(p.pacer.batch("mail", 400, 400, 0) == 200);
 }
 
 TEST_CASE("limited pacer: begins with about as many groups as the last walk needed") {
@@ -61,12 +120,12 @@ TEST_CASE("limited pacer: begins with about as many groups as the last walk need
   CHECK(p.walk(kStart).groups == 2);
   found.groups = 25;
   found.jobs = 100;
-  p.pacer.answered({"mail", 100, "", 2}, found, kStart);
-  CHECK(p.pacer.want("mail", 100, false, kStart)->groups == 26);
-  p.pacer.answered({"mail", 100, "", 26}, found, kStart);
-  CHECK(p.pacer.want("mail", 4, false, kStart)->groups == 2);
-  p.pacer.answered({"mail", 4, "", 2}, found, kStart);
-  CHECK(p.pacer.want("mail", 500, false, kStart)->groups == 64);
+  p.pacer.answered({"mail", 100, "", 2, true}, found, kStart);
+  CHECK(p.pacer.want("mail", 100, 0, kStart)->groups == 26);
+  p.pacer.answered({"mail", 100, "", 26, true}, found, kStart);
+  CHECK(p.pacer.want("mail", 4, 0, kStart)->groups == 2);
+  p.pacer.answered({"mail", 4, "", 2, true}, found, kStart);
+  CHECK(p.pacer.want("mail", 900, 0, kStart)->groups == 128);
 }
 
 TEST_CASE("limited pacer: is idle in a queue that was looked at and where nothing waits") {
@@ -74,12 +133,12 @@ TEST_CASE("limited pacer: is idle in a queue that was looked at and where nothin
   CHECK(pacer.idle("mail"));  // no rules
   pacer.rules(true, kStart);
   CHECK_FALSE(pacer.idle("mail"));
-  auto want = pacer.want("mail", 1, false, kStart);
+  auto want = pacer.want("mail", 1, 0, kStart);
   REQUIRE(want);
   CHECK_FALSE(pacer.idle("mail"));
   pacer.answered(*want, answer(200ms), kStart);
   CHECK_FALSE(pacer.idle("mail"));
-  want = pacer.want("mail", 1, false, kStart + 200ms);
+  want = pacer.want("mail", 1, 0, kStart + 200ms);
   REQUIRE(want);
   pacer.answered(*want, answer(std::nullopt), kStart + 200ms);
   CHECK(pacer.idle("mail"));
@@ -90,32 +149,32 @@ TEST_CASE("limited pacer: what was announced during a walk makes another one due
   const LimitedWant want = p.walk(kStart);
   p.pacer.woken(kStart + 1ms);
   p.pacer.answered(want, answer(std::nullopt), kStart + 2ms);
-  CHECK(p.pacer.due("mail") == kStart + 2ms);
+  CHECK(p.pacer.due("mail", 10) == kStart + 2ms);
 }
 
 TEST_CASE("limited pacer: permits are handed over without a walk while jobs wait") {
   Paced p;
   p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
-  CHECK_FALSE(p.pacer.want("mail", 10, false, kStart + 1ms));
-  const auto want = p.pacer.want("mail", 10, true, kStart + 1ms);
+  CHECK_FALSE(p.pacer.want("mail", 10, 0, kStart + 1ms));
+  const auto want = p.pacer.want("mail", 10, 1, kStart + 1ms);
   REQUIRE(want);
   CHECK_FALSE(want->walk());
   p.pacer.answered(*want, answer(std::nullopt), kStart + 2ms);
-  CHECK(p.pacer.due("mail") == kStart + 200ms);  // nobody walked: the plan of before holds
+  CHECK(p.pacer.due("mail", 10) == kStart + 200ms);  // nobody walked: the plan of before holds
 }
 
 TEST_CASE("limited pacer: permits that went to nobody are worth a walk at once") {
   Paced p;
   p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
   p.pacer.walk_now("mail", kStart + 10ms);
-  CHECK(p.pacer.due("mail") == kStart + 10ms);
+  CHECK(p.pacer.due("mail", 10) == kStart + 10ms);
 }
 
 TEST_CASE("limited pacer: a refused walk is tried again after a while") {
   Paced p;
   const LimitedWant want = p.walk(kStart);
   p.pacer.refused(want, kStart);
-  CHECK(p.pacer.due("mail") == kStart + 500ms);
+  CHECK(p.pacer.due("mail", 10) == kStart + 500ms);
 }
 
 TEST_CASE("limited pacer: shares of a queue's slots take turns with the odd one") {
