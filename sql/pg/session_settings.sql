@@ -22,4 +22,6 @@ SET {scope} enable_hashjoin = off;
 SET {scope} enable_mergejoin = off;
 SET {scope} enable_bitmapscan = off;
 SET {scope} jit = off;
+-- Seen above as very dear, the smallest list would be read by several processes.
+SET {scope} max_parallel_workers_per_gather = 0;
 SET {scope} plan_cache_mode = force_generic_plan;
