@@ -330,8 +330,12 @@ BEGIN
       v_due bigint;
       v_waiting bigint;
     BEGIN
+      IF {always_due} THEN  -- one statement instead of two, although one that files nothing wakes the fleet
+        INSERT INTO {ready} (run_at, id, priority, queue) SELECT v_now, q.{key}, {priority}, {queue} FROM fresh q WHERE q.{status}::text IN ({waiting_text});
+        RETURN NULL;
+      END IF;
       SELECT count(*) FILTER (WHERE {is_due}), count(*) INTO v_due, v_waiting FROM fresh q WHERE q.{status}::text IN ({waiting_text});
-      IF v_due > 0 THEN  -- an insert of no row would wake the fleet as well
+      IF v_due > 0 THEN
         INSERT INTO {ready} (run_at, id, priority, queue)
           SELECT v_now, q.{key}, {priority}, {queue} FROM fresh q WHERE q.{status}::text IN ({waiting_text}) AND {is_due};
       END IF;
@@ -341,7 +345,7 @@ BEGIN
       END IF;
       RETURN NULL;
     EXCEPTION WHEN {changed} THEN RETURN NULL;
-    END $f$ $t$, jsonb_build_object('is_due', v_due)), t || jsonb_build_object('due', CASE v_due WHEN 'true' THEN 'v_now' ELSE t ->> 'due' END));
+    END $f$ $t$, jsonb_build_object('is_due', v_due, 'always_due', (v_due = 'true')::text)), t || jsonb_build_object('due', CASE v_due WHEN 'true' THEN 'v_now' ELSE t ->> 'due' END));
 
   -- A write that would make a running or finished job wait, or run, again: by the engine itself, by
   -- an old worker of its own job, allowed by the map, or else a conflict.

@@ -21,9 +21,20 @@ DECLARE
   v_columns jsonb := (SELECT z.map -> 'columns' FROM rowcrew.adopted_table z WHERE z.name = p_name);
   t jsonb := rowcrew.adopted_names(p_name);
   v_moves text := '';
+  v_of text := '';
+  v_refile_of text := '';
   v_role text;
 BEGIN
   PERFORM rowcrew.adopted_detach(p_name);
+  -- A BEFORE trigger costs every update of a row another lock of it, unless the statement sets none of its
+  -- columns. Where triggers of the application may set them behind the statement's back, each update is looked at.
+  IF NOT EXISTS (SELECT FROM pg_trigger g JOIN rowcrew.adopted_table z ON z.rel = g.tgrelid
+                 WHERE z.name = p_name AND NOT g.tgisinternal AND g.tgtype & 19 = 19 AND g.tgtype & 64 = 0) THEN
+    v_of := ' OF {status}';
+    SELECT ' OF ' || string_agg(DISTINCT x.column, ', ') INTO v_refile_of FROM (
+      SELECT unnest(ARRAY[t ->> 'status', t ->> 'key']) AS column
+      UNION ALL SELECT quote_ident(c.value) FROM jsonb_each_text(v_columns) c WHERE c.key IN ('scheduled_at', 'priority', 'queue')) x;
+  END IF;
   FOREACH v_role IN ARRAY ARRAY['scheduled_at', 'priority', 'queue'] LOOP
     IF v_columns ? v_role THEN
       v_moves := v_moves || format(' OR OLD.%1$I IS DISTINCT FROM NEW.%1$I', v_columns ->> v_role);
@@ -31,10 +42,10 @@ BEGIN
   END LOOP;
   EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_file_new AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh'
     ' FOR EACH STATEMENT EXECUTE FUNCTION {file}()', t);
-  EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_hold BEFORE UPDATE ON {table} FOR EACH ROW'
+  EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_hold BEFORE UPDATE' || v_of || ' ON {table} FOR EACH ROW'
     ' WHEN (OLD.{status} <> NEW.{status} AND OLD.{status} IN ({processing}, {ended}) AND NEW.{status} IN ({waiting}, {processing}))'
     ' EXECUTE FUNCTION {hold}()', t);
-  EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_refile AFTER UPDATE ON {table} FOR EACH ROW'
+  EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_refile AFTER UPDATE' || v_refile_of || ' ON {table} FOR EACH ROW'
     ' WHEN (NEW.{status} IN ({waiting}) AND (OLD.{status} IS DISTINCT FROM NEW.{status} OR OLD.{key} IS DISTINCT FROM NEW.{key}'
     || v_moves || ')) EXECUTE FUNCTION {refile}()', t);
   EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_gone AFTER DELETE ON {table} FOR EACH ROW'
