@@ -14,6 +14,8 @@ namespace asio = boost::asio;
 namespace {
 
 using namespace std::chrono_literals;
+constexpr auto kBetweenTidying = 100ms;
+constexpr std::size_t kManyRows = 100;
 
 std::string_view event_of(Ending::Kind kind) {
   switch (kind) {
@@ -94,7 +96,9 @@ bool Completer::holds(std::size_t table, std::int64_t token) const {
 }
 
 asio::awaitable<bool> Completer::drain(Mono until) {
-  while (pending() > 0 && state_.clock.mono() < until) co_await written_.wait_until(until);
+  draining_ = true;
+  wake_.ring();
+  while ((pending() > 0 || has_tidying()) && state_.clock.mono() < until) co_await written_.wait_until(until);
   co_return pending() == 0;
 }
 
@@ -202,7 +206,7 @@ asio::awaitable<void> Completer::run() {
     for (std::size_t table = 0; table < state_.tables.size(); ++table) {
       if (state_.tables[table]->gone) give_up(table);
       if (state_.tables[table]->broken()) continue;  // kept until it is mended
-      if (has_tidying(table)) failed += co_await tidy_claims(table);
+      if (has_tidying(table) && tidying_due(table) <= state_.clock.mono()) failed += co_await tidy_claims(table);
       if (buffers_[table].reported.empty()) continue;
       const bool reported = co_await report_one(table);
       worked = worked || reported;
@@ -216,7 +220,7 @@ asio::awaitable<void> Completer::run() {
       const auto pause = std::chrono::duration_cast<MonoClock::duration>(ceiling * (0.5 + state_.random.unit() / 2));
       co_await state_.clock.sleep_until(state_.clock.mono() + pause);
     } else if (!worked) {
-      co_await wake_.wait_until(state_.clock.mono() + 1h);
+      co_await wake_.wait_until(next_tidying());
     }
   }
 }
@@ -394,11 +398,34 @@ bool Completer::has_tidying(std::size_t table) const {
   return !ledger.removable().empty() || !ledger.to_lower({}).empty();
 }
 
+bool Completer::has_tidying() const {
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+    if (!state_.tables[table]->broken() && has_tidying(table)) return true;
+  }
+  return false;
+}
+
+/// An empty row harms nobody for a moment, and one statement removes many. Permits are waited for.
+Mono Completer::tidying_due(std::size_t table) const {
+  const ClaimLedger& ledger = state_.tables[table]->ledger;
+  const bool soon = draining_ || state_.limits || ledger.removable().size() >= kManyRows;
+  return soon ? Mono{} : buffers_[table].tidied + kBetweenTidying;
+}
+
+Mono Completer::next_tidying() const {
+  Mono next = state_.clock.mono() + 1h;
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+    if (!state_.tables[table]->broken() && has_tidying(table)) next = std::min(next, tidying_due(table));
+  }
+  return next;
+}
+
 /// Removes claim rows that no exchange took along, and puts right what others say.
 asio::awaitable<int> Completer::tidy_claims(std::size_t table) {
   TableState& state = *state_.tables[table];
   const std::vector<std::int64_t> tokens = state.ledger.removable();
   const std::vector<StillRunning> rows = state.ledger.to_lower({});
+  buffers_[table].tidied = state_.clock.mono();
   try {
     if (!tokens.empty()) co_await state.table.drop_claims(tokens, state_.identity.node_id);
     for (const std::int64_t token : tokens) state.ledger.removed(token);

@@ -83,6 +83,7 @@ class Completer final : public Service {
     WideDeque<Item> reported;  ///< of both kinds, each with a port
     std::vector<Item> reporting;
     std::size_t on_the_way = 0;           ///< in batches that were taken
+    Mono tidied{};                        ///< claim rows were, last
     std::size_t batch_limit = kMaxBatch;  ///< 1 while a batch is taken apart after a refusal
   };
 
@@ -100,6 +101,9 @@ class Completer final : public Service {
   void report(std::size_t table, const EndedJob& ended);
   void report_lost(std::size_t table, const EndedJob& ended);
   bool has_tidying(std::size_t table) const;
+  bool has_tidying() const;
+  Mono tidying_due(std::size_t table) const;
+  Mono next_tidying() const;
   boost::asio::awaitable<int> tidy_claims(std::size_t table);
 
   NodeState& state_;
@@ -108,6 +112,7 @@ class Completer final : public Service {
   std::vector<std::pair<std::size_t, EndedJob>> doubtful_;
   Wake wake_;
   Wake written_;
+  bool draining_ = false;
   int failures_ = 0;
   int reporting_failures_ = 0;
   Mono not_before_{};
