@@ -23,7 +23,7 @@ HEARTBEAT = ("node/beat.sql", "node/watch.sql")
 def plain(sql):
     """A statement without comments, literals, placeholders and blanks."""
     sql = re.sub(r"--[^\n]*", " ", sql)
-    return re.sub(r"\$\d+|'[^']*'|\b\d+\b|\s+", "", sql).lower()
+    return re.sub(r"\$\d+|'[^']*'|\bnull\b|\b\d+\b|\s+", "", sql.lower())
 
 
 def statements(connection):
