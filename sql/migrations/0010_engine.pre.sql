@@ -153,7 +153,8 @@ BEGIN
              EXISTS (SELECT FROM rowcrew.job_limit)
         INTO v_plain, v_limits FROM fresh;
       IF v_plain AND NOT v_limits THEN
-        INSERT INTO %2$s (run_at, id, priority, queue) SELECT v_now, id, priority, queue FROM fresh;
+        -- Each row its own time: a claim under an old snapshot walks all dead hints of the time at which the last one ended.
+        INSERT INTO %2$s (run_at, id, priority, queue) SELECT rowcrew.clock_now(), id, priority, queue FROM fresh;
       ELSIF v_plain IS NOT NULL THEN
         PERFORM rowcrew.refuse_unsound(%5$L, %4$s) FROM fresh WHERE NOT rowcrew.job_is_sound(%4$s);
         IF v_limits THEN  -- 0016
@@ -162,13 +163,13 @@ BEGIN
             WHERE rowcrew.job_is_due(f.status, f.scheduled_at, f.crashes, v_now)
           ), l AS (
             INSERT INTO %7$s (run_at, id, priority, queue, grp, keys, units)
-            SELECT v_now, id, priority, queue, (keys).grp, (keys).keys, (keys).units FROM k WHERE (keys).grp IS NOT NULL
+            SELECT rowcrew.clock_now(), id, priority, queue, (keys).grp, (keys).keys, (keys).units FROM k WHERE (keys).grp IS NOT NULL
           )
-          INSERT INTO %2$s (run_at, id, priority, queue) SELECT v_now, id, priority, queue FROM k WHERE (keys).grp IS NULL;
+          INSERT INTO %2$s (run_at, id, priority, queue) SELECT rowcrew.clock_now(), id, priority, queue FROM k WHERE (keys).grp IS NULL;
         -- An insert of no row would wake the fleet as well.
         ELSIF EXISTS (SELECT FROM fresh WHERE rowcrew.job_is_due(status, scheduled_at, crashes, v_now)) THEN
           INSERT INTO %2$s (run_at, id, priority, queue)
-            SELECT v_now, id, priority, queue FROM fresh WHERE rowcrew.job_is_due(status, scheduled_at, crashes, v_now);
+            SELECT rowcrew.clock_now(), id, priority, queue FROM fresh WHERE rowcrew.job_is_due(status, scheduled_at, crashes, v_now);
         END IF;
         INSERT INTO %3$s (run_at, id, priority, queue, reason)
           SELECT greatest(scheduled_at, v_now), id, priority, queue, rowcrew.parked_reason(status, crashes)

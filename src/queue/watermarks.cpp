@@ -16,22 +16,23 @@ void Watermarks::note(std::string_view queue, int priority, std::int64_t run_at_
 }
 
 void Watermarks::settle() {
-  const std::int64_t margin = std::chrono::microseconds(options_.margin).count();
   for (const auto& [group, smallest] : batch_) {
     auto [at, added] = marks_.try_emplace(group.first);
     if (added) at->second.fill(kNone);
-    at->second[static_cast<std::size_t>(group.second)] = smallest - margin;
+    at->second[static_cast<std::size_t>(group.second)] = smallest;
   }
   batch_.clear();
 }
 
-std::vector<std::string> Watermarks::marks(std::string_view queue) const {
+std::vector<std::string> Watermarks::marks(std::string_view queue, bool wide) const {
+  const std::int64_t margin = wide ? std::chrono::microseconds(options_.margin).count() : 0;
   std::vector<std::string> texts(kPriorities, "-infinity");
   const auto at = marks_.find(queue);
   if (at == marks_.end()) return texts;
   for (int p = 0; p < kPriorities; ++p) {
-    const std::int64_t us = at->second[static_cast<std::size_t>(p)];
-    if (us == kNone) continue;
+    const std::int64_t smallest = at->second[static_cast<std::size_t>(p)];
+    if (smallest == kNone) continue;
+    const std::int64_t us = smallest - margin;
     const std::time_t seconds = static_cast<std::time_t>(us / 1'000'000);
     std::tm utc{};
     gmtime_r(&seconds, &utc);

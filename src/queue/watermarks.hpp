@@ -22,6 +22,9 @@ class Watermarks {
     /// Hints are filed with the time of filing and become visible at commit; this much later they
     /// are still met by bounded claims. Stragglers beyond it are met by the next sweep.
     std::chrono::milliseconds margin{2'000};
+    /// While every claim is filled those need not be met by each: what was filed within the margin may be
+    /// a hundred thousand dead entries.
+    std::chrono::milliseconds widen_every{250};
     std::chrono::milliseconds sweep_every{2'000};
   };
   explicit Watermarks(Options options) : options_(options) {}
@@ -33,13 +36,18 @@ class Watermarks {
   /// Everything may be behind the marks: after a reconnect, a wake-up from idleness.
   void reset() { next_sweep_ = Mono{}; }
 
+  /// Whether the next claim must allow for the margin although claims are filled.
+  bool wide_due(Mono now) const { return now >= next_wide_; }
+  void widened(Mono now) { next_wide_ = now + std::chrono::duration_cast<MonoClock::duration>(options_.widen_every); }
+
   /// A claimed job's hint: microseconds since the epoch on the database's clock. Marks move to the
-  /// smallest of a batch minus the margin; note all of a batch, then settle().
+  /// smallest of a batch; note all of a batch, then settle().
   void note(std::string_view queue, int priority, std::int64_t run_at_us);
   void settle();
 
-  /// Ten marks for this queue as PostgreSQL timestamps; "-infinity" where nothing is known.
-  std::vector<std::string> marks(std::string_view queue) const;
+  /// Ten marks for this queue as PostgreSQL timestamps, less the margin when `wide`; "-infinity" where
+  /// nothing is known.
+  std::vector<std::string> marks(std::string_view queue, bool wide) const;
 
  private:
   using Marks = std::array<std::int64_t, kPriorities>;
@@ -47,6 +55,7 @@ class Watermarks {
 
   Options options_;
   Mono next_sweep_{};
+  Mono next_wide_{};
   std::map<std::string, Marks, std::less<>> marks_;
   std::map<std::pair<std::string, int>, std::int64_t> batch_;
 };

@@ -131,7 +131,7 @@ std::size_t Claimer::room(std::size_t table) const {
   return n;
 }
 
-std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep) const {
+std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep, bool wide) const {
   std::vector<ClaimWant> wants;
   for (const auto& [queue, state] : queues_) {
     const std::size_t room = state_.paused.contains(queue) ? 0 : room_of(table, queue, state);
@@ -139,7 +139,7 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep) const {
     ClaimWant want;
     want.queue = queue;
     want.count = room;
-    want.marks = sweep ? std::vector<std::string>(Watermarks::kPriorities, "-infinity") : tables_[table].marks.marks(queue);
+    want.marks = sweep ? std::vector<std::string>(Watermarks::kPriorities, "-infinity") : tables_[table].marks.marks(queue, wide);
     wants.push_back(std::move(want));
   }
   return wants;
@@ -162,7 +162,9 @@ std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const Freed& freed) 
   const bool others = room(table) > 0 && of.pacer.due() <= now;
   if (others) {
     plan->sweep = of.pacer.idle() || of.marks.sweep_due(now);
-    plan->wants = wants(table, plan->sweep);
+    // Of those that commit late none waits for long where claims are not filled: each looks for them.
+    plan->wide = plan->sweep || !of.filled || of.marks.wide_due(now);
+    plan->wants = wants(table, plan->sweep, plan->wide);
   }
   if (has_limits(table)) add_limited(*plan, others, freed);
   if (!plan->wants.empty()) {
@@ -187,6 +189,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
       ledger.claimed(plan->token, done.claimed.size());
     }
     if (plan->sweep) table.marks.swept(now, state_.random.unit());
+    if (plan->wide) table.marks.widened(now);
     std::vector<ClaimPacer::Answer> answers;
     for (const ClaimWant& want : plan->wants) {
       Queue& queue = queues_.find(want.queue)->second;
@@ -197,6 +200,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
       queue.others = hints != done.taken.end() && hints->second > 0;
       answers.push_back({want.queue, want.count, queue.others ? hints->second : 0});
     }
+    table.filled = std::all_of(answers.begin(), answers.end(), [](const ClaimPacer::Answer& a) { return a.got >= a.asked; });
     for (const ClaimedJob& job : done.claimed) table.marks.note(job.job.queue, job.priority, job.hint_run_at_us);
     table.marks.settle();
     table.found_nothing = done.claimed.empty() && done.taken.empty() && done.limited.empty();

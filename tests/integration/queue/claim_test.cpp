@@ -149,7 +149,7 @@ TEST_CASE("claim: a mark that this node wrote is the moment that the hint has") 
   for (const ClaimedJob& c : first) marks.note("q", c.priority, c.hint_run_at_us);
   marks.settle();
   ClaimWant want = QueueBench::want("q", 10);
-  want.marks = marks.marks("q");
+  want.marks = marks.marks("q", true);
   CHECK(b.await(b.jobs.claim(b.new_token(), node, {want})).size() == 3);
 }
 

@@ -18,7 +18,7 @@ std::vector<std::string> unknown() {
 
 TEST_CASE("watermarks: without knowledge every group is read from its beginning") {
   const Watermarks marks{Watermarks::Options{}};
-  CHECK(marks.marks("mail") == unknown());
+  CHECK(marks.marks("mail", true) == unknown());
 }
 
 TEST_CASE("watermarks: a mark is the smallest of a batch less the margin, per queue and priority") {
@@ -32,17 +32,28 @@ TEST_CASE("watermarks: a mark is the smallest of a batch less the margin, per qu
   auto expected = unknown();
   expected[5] = "2026-01-01 11:59:59.000001+00";
   expected[0] = "2026-01-01 11:59:58.000000+00";
-  CHECK(marks.marks("mail") == expected);
+  CHECK(marks.marks("mail", true) == expected);
   expected = unknown();
   expected[9] = "2026-01-01 11:59:58.000000+00";
-  CHECK(marks.marks("photo") == expected);
-  CHECK(marks.marks("other") == unknown());
+  CHECK(marks.marks("photo", true) == expected);
+  CHECK(marks.marks("other", true) == unknown());
+}
+
+TEST_CASE("watermarks: while claims are filled the margin is allowed for only now and then") {
+  Watermarks marks{Watermarks::Options{}};
+  marks.note("mail", 5, kNoon);
+  marks.settle();
+  CHECK(marks.wide_due(kStart));
+  marks.widened(kStart);
+  CHECK_FALSE(marks.wide_due(kStart + 249ms));
+  CHECK(marks.wide_due(kStart + 250ms));
+  CHECK(marks.marks("mail", false)[5] == "2026-01-01 12:00:00.000000+00");
 }
 
 TEST_CASE("watermarks: nothing moves before the batch is settled") {
   Watermarks marks{Watermarks::Options{}};
   marks.note("mail", 5, kNoon);
-  CHECK(marks.marks("mail") == unknown());
+  CHECK(marks.marks("mail", true) == unknown());
 }
 
 TEST_CASE(
@@ -53,10 +64,10 @@ TEST_CASE(
                                  {kNoon - 60'000'000, "2026-01-01 11:58:58.000000+00"}}) {
     marks.note("mail", 5, at);
     marks.settle();
-    CHECK(marks.marks("mail")[5] == text);
+    CHECK(marks.marks("mail", true)[5] == text);
   }
   marks.settle();  // an empty batch knows nothing new
-  CHECK(marks.marks("mail")[5] == "2026-01-01 11:58:58.000000+00");
+  CHECK(marks.marks("mail", true)[5] == "2026-01-01 11:58:58.000000+00");
 }
 
 TEST_CASE("watermarks: a priority that does not exist is ignored") {
@@ -64,7 +75,7 @@ TEST_CASE("watermarks: a priority that does not exist is ignored") {
   marks.note("mail", -1, kNoon);
   marks.note("mail", 10, kNoon);
   marks.settle();
-  CHECK(marks.marks("mail") == unknown());
+  CHECK(marks.marks("mail", true) == unknown());
 }
 
 TEST_CASE("watermarks: a sweep is due at first, then after half to one and a half of its span") {
@@ -85,7 +96,7 @@ TEST_CASE("watermarks: a reset makes the next claim a sweep and forgets nothing"
   marks.swept(kStart, 0.5);
   marks.reset();
   CHECK(marks.sweep_due(kStart));
-  CHECK(marks.marks("mail")[5] == "2026-01-01 11:59:58.000000+00");
+  CHECK(marks.marks("mail", true)[5] == "2026-01-01 11:59:58.000000+00");
 }
 
 }  // namespace
