@@ -100,12 +100,8 @@ class LimitedPacer {
 
   void answered(const LimitedWant& want, const LimitedAnswer& answer, Mono now) {
     Queue& queue = of(want.queue);
-    if (answer.jobs > 0 && want.walk()) queue.groups_per_job = static_cast<double>(answer.groups) / static_cast<double>(answer.jobs);
-    if (!want.walk()) {
-      if (!answer.look) return;  // says what waits, not when: nobody walked
-      queue.waits = true;
-      return;
-    }
+    if (!want.walk()) return;  // what waits is not known to who did not look
+    if (answer.jobs > 0) queue.groups_per_job = static_cast<double>(answer.groups) / static_cast<double>(answer.jobs);
     (want.second ? queue.second_out : queue.first_out) = false;
     queue.walked = now;
     queue.waits = answer.look.has_value();

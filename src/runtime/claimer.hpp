@@ -34,8 +34,8 @@ struct ClaimPlan {
   std::vector<ClaimWant> wants;  ///< none: then of limited jobs alone
   std::vector<LimitedWant> limited;
   std::vector<std::int64_t> limited_tokens;
-  bool sweep = false;
-  bool wide = true;  ///< allows for hints that were committed late  ///< without marks
+  bool sweep = false;  ///< without marks
+  bool wide = true;    ///< allows for hints that were committed late
   Mono sent{};
   ClaimPacer::Moment moment = 0;
 };

@@ -16,7 +16,7 @@ UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'cancels', NULL WHERE EXISTS (SELECT FROM rowcrew.cancel_request)
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'commands', NULL WHERE EXISTS (
-  SELECT FROM rowcrew.node_command c WHERE c.expires_at > rowcrew.clock()
+  SELECT FROM rowcrew.node_command c WHERE (c.node_id IS NULL OR c.node_id = $1::bigint) AND c.expires_at > rowcrew.clock()
     AND NOT EXISTS (SELECT FROM rowcrew.node_command_ack a WHERE a.command_id = c.command_id AND a.node_id = $1::bigint))
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'adopted', string_agg(concat_ws(' ', a.name, a.epoch, a.mode), ',' ORDER BY a.name) FROM rowcrew.adopted_table a

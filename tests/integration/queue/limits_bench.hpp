@@ -61,7 +61,7 @@ struct LimitsBench : QueueBench {
     }
     (what.completed.empty() ? what.ended_drop : what.completed_drop) = ledger.ending_with(ending);
     what.lowered = ledger.to_lower(ending);
-    what.node = {done.front().job.claim_token == 0 ? 0 : owner(done.front()), 0};
+    what.node = {owner(done.front()), 0};
     const std::vector<StillRunning> lowered = what.lowered;
     await(jobs.exchange(*wire, std::move(what)));
     ledger.lowered(lowered);
