@@ -56,6 +56,21 @@ TEST_CASE("unadopt: everything outside of schema rowcrew is as it was, to the by
   CHECK(b.value("SELECT string_agg(action, ',' ORDER BY id) FROM rowcrew.audit_logs WHERE target = 'public_jobs'") == "table.adopt,table.unadopt");
 }
 
+TEST_CASE("adopt: updates that set no job column are not looked at, unless a trigger may set one behind them") {
+  AdoptionBench b;
+  const auto columns = [&] {
+    return b.number("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'public.jobs'::regclass AND tgname IN ('rowcrew_hold', 'rowcrew_refile')"
+                    " AND array_length(tgattr::int2[], 1) > 0");
+  };
+  REQUIRE(b.adopt(read_text("support/adopted/jobs.yaml")).code == 0);
+  CHECK(columns() == 2);
+  REQUIRE(b.rowcrew({"unadopt", "public_jobs"}).code == 0);
+  b.db.exec("CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+            "CREATE TRIGGER touch BEFORE UPDATE ON public.jobs FOR EACH ROW EXECUTE FUNCTION public.touch()");
+  REQUIRE(b.adopt(read_text("support/adopted/jobs.yaml")).code == 0);
+  CHECK(columns() == 0);
+}
+
 TEST_CASE("unadopt: waits for running jobs, and does nothing while they run") {
   AdoptionBench b;
   b.serve();

@@ -183,6 +183,12 @@ TEST_CASE("enqueue: eight calls with one unique key at once make one job") {
   }
 }
 
+TEST_CASE("enqueue: jobs of one statement are filed each at a time of its own, so that marks can pass them") {
+  QueueBench b;
+  b.insert(500);
+  CHECK(b.number("SELECT count(DISTINCT run_at) FROM {ready}") > 250);
+}
+
 TEST_CASE("enqueue: without keys every call makes a job of its own") {
   QueueBench b;
   add_key(b);

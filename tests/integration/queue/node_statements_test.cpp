@@ -66,6 +66,23 @@ TEST_CASE("node: is declared dead only with the very beat that was watched") {
   CHECK(declare(5, 1) == 0);  // somebody was first
 }
 
+TEST_CASE("node: a look tells of limits, cancels and its own commands, and of what has changed") {
+  QueueBench b;
+  CHECK(watched(b, "limits").empty());
+  CHECK(watched(b, "cancels").empty());
+  const Ids none = watched(b, "pauses");
+  b.exec("SELECT rowcrew.limit_set('one', p_queue => 'q', p_running => 1)");
+  b.exec("SELECT rowcrew.pause('tenant', 'acme')");
+  b.exec("INSERT INTO rowcrew.cancel_request (job_table, job_id, requested_by) VALUES ('job_queue', rowcrew.uuid7(), 'me')");
+  CHECK(watched(b, "limits").size() == 1);
+  CHECK(watched(b, "cancels").size() == 1);
+  CHECK(watched(b, "pauses") != none);
+  b.exec("INSERT INTO rowcrew.node_command (node_id, command, argument) VALUES (2, 'log_level', '{}')");
+  CHECK(watched(b, "commands").empty());  // another node's
+  b.exec("UPDATE rowcrew.node_command SET node_id = 1");
+  CHECK(watched(b, "commands").size() == 1);
+}
+
 TEST_CASE("node: the dead do not beat, and are watched no more") {
   QueueBench b;
   const NodeIdentity node = registered(b, 5);

@@ -69,6 +69,16 @@ TEST_CASE("limited pacer: permits stay with their groups only while slots are to
   CHECK_FALSE(p.pacer.want("mail", 4, 4, kStart));  // one walk at a time
 }
 
+TEST_CASE("limited pacer: a late answer of who did not look leaves a queue idle that a walk found empty") {
+  Paced p;
+  p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
+  const auto handed = p.pacer.want("mail", 10, 1, kStart + 1ms);
+  REQUIRE(handed);
+  p.pacer.answered(p.walk(kStart + 200ms), answer(std::nullopt), kStart + 200ms);
+  p.pacer.answered(*handed, answer(0ms), kStart + 201ms);
+  CHECK(p.pacer.idle("mail"));
+}
+
 TEST_CASE("limited pacer: a look around is worth a walk only some while after the last") {
   Paced p;
   p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
