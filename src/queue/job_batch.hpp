@@ -130,7 +130,7 @@ struct Exchange {
   std::vector<LimitedWant> limited;
   std::vector<std::int64_t> limited_tokens;  ///< one per group that may give jobs
   std::vector<std::int64_t> handed;          ///< tokens of ended claims that hold permits; their rows go with `limited`
-  std::vector<StillRunning> lowered;
+  std::vector<StillRunning> lowered;         ///< claims of which some jobs end here; also of jobs that ended elsewhere
 
   std::size_t parts() const { return (completed.empty() ? 0 : 1) + (ended.empty() ? 0 : 1) + (token == 0 ? 0 : 1) + (limited.empty() ? 0 : 1); }
   bool empty() const { return parts() == 0; }

@@ -14,7 +14,9 @@ class AdoptedTables {
  public:
   explicit AdoptedTables(NodeState& state) : state_(state) {}
 
-  /// True: there may be something to claim that was not there before, or a table has gone.
+  /// `now`: the registry in one text, another one after every change; it is read when this is not the
+  /// text of the last look. True: there may be something to claim that was not there before, or a table
+  /// has gone.
   boost::asio::awaitable<bool> reread(std::string now);
 
  private:

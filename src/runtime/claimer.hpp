@@ -78,6 +78,7 @@ class Claimer final : public Service {
   void limits_changed();
   /// An end has given permits back, and they went to nobody.
   void permits_freed(std::size_t table, std::string_view queue);
+  /// As that, in whatever queues.
   void permits_freed(std::size_t table);
   /// Other queues are paused than before: what waits here of them goes back.
   void pauses_changed();
