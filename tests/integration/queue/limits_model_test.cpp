@@ -8,6 +8,7 @@
 #include <random>
 
 #include "limits_bench.hpp"
+#include "sql_queries.hpp"
 
 using namespace rowcrew;
 using namespace rowcrew::testing;
@@ -163,7 +164,7 @@ struct Model : LimitsBench {
     else if (dice < 94) suspect();
     else if (dice < 97) by_hand();
     else if (dice < 99) change_cap();
-    else exec("SELECT rowcrew.forget_keys()");
+    else run(sql::node_forget_keys);
   }
   /// What the database holds of each key is what runs.
   void compare() {

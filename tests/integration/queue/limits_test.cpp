@@ -231,10 +231,10 @@ TEST_CASE("limits: keys that nobody holds are forgotten") {
   b.insert(1, "tenant", "'a'");
   b.insert(1, "tenant", "'b'");
   const Took took = b.take(node, 1);
-  b.exec("SELECT rowcrew.forget_keys()");
+  b.run(sql::node_forget_keys);
   CHECK(b.out("tenant:a") == 1);
   b.take(node, 1, took.jobs);
-  b.exec("SELECT rowcrew.forget_keys()");
+  b.run(sql::node_forget_keys);
   CHECK(b.number("SELECT count(*) FROM rowcrew.limit_key WHERE key = 'tenant:a'") == 1);  // what came back is folded first
   b.insert(1, "tenant", "'a'");
   b.complete(b.take(node, 1).jobs);
