@@ -88,7 +88,7 @@ PoolOptions four_threads(PoolOptions options) {
 }
 
 PoolOptions through(const PgProxy& proxy, const LoginRole& role) {
-  PoolOptions options = role.options();
+  PoolOptions options = *direct_options(role.options());  // what is cut is one answer, and a pooler has BEGIN answered first
   options.url = proxy.url();
   auto params = connect_params(options);
   params["user"] = role.name();

@@ -18,7 +18,7 @@ namespace {
 using Calls = std::vector<Call>;
 
 struct LaneFixture {
-  explicit LaneFixture(PoolOptions options = scratch().options()) : lane(std::move(options), io.get_executor(), clock) {
+  explicit LaneFixture(PoolOptions options = sessions()) : lane(std::move(options), io.get_executor(), clock) {
     scratch().exec("CREATE TABLE IF NOT EXISTS public.told (x int PRIMARY KEY); TRUNCATE public.told");
   }
 
@@ -35,7 +35,7 @@ struct LaneFixture {
 };
 
 PoolOptions through(const PgProxy& proxy) {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.url = proxy.url();
   return options;
 }
@@ -204,7 +204,7 @@ TEST_CASE("lane: being cancelled closes the connection, and the next round trip 
 }
 
 TEST_CASE("lane: without a server nothing was sent, and nothing is in doubt") {
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   const auto nowhere = std::filesystem::temp_directory_path() / "rowcrew-no-such-socket";
   options.url = "host=" + nowhere.string() + " password=s3cret";
   LaneFixture f(options);
@@ -232,7 +232,7 @@ TEST_CASE("lane: the settings of a session are those of the pool") {
   LaneFixture f;
   CHECK(f.value("SHOW lock_timeout") == "400ms");
   CHECK(f.value("SHOW search_path") == "\"\"");
-  PoolOptions options = scratch().options();
+  PoolOptions options = sessions();
   options.statement_timeout = 50ms;
   LaneFixture hasty(options);
   const DbError error = db_error_of([&] { hasty.value("SELECT pg_sleep(60)"); });

@@ -16,7 +16,7 @@ struct ExchangeBench : QueueBench {
     if (pooled) {
       wire = std::make_unique<PoolWire>(pool);
     } else {
-      wire = std::make_unique<Lane>(db.options(), io.get_executor(), clock);
+      wire = std::make_unique<Lane>(*direct_options(db.options()), io.get_executor(), clock);
     }
     self = node();
   }

@@ -16,7 +16,7 @@ struct CutBench : TransactionsBench {
   CutBench() : proxy(db.url()), far(options(), log), cut(far, ports, clock, {"job_queue"}, options()) {}
 
   PoolOptions options() {
-    PoolOptions through = db.options();
+    PoolOptions through = *direct_options(db.options());  // a pooler has BEGIN answered first
     through.url = proxy.url();
     through.threads = 1;
     return through;

@@ -55,7 +55,7 @@ std::string explained(QueueBench& b, const Statement& source, const std::string&
     }
     plan = lines(tx, "EXPLAIN (" + options + ") EXECUTE probe" + arguments);
   };
-  run_once(b.db.options(), TxMode::transaction, work);
+  run_once(*direct_options(b.db.options()), TxMode::transaction, work);
   return plan;
 }
 
@@ -281,7 +281,7 @@ TEST_CASE(
                 "FROM generate_series(1, 20000)");
     plan = lines(tx, std::string("EXPLAIN (") + kCosts + ") EXECUTE probe(0, 100)");
   };
-  run_once(b.db.options(), TxMode::transaction, work);
+  run_once(*direct_options(b.db.options()), TxMode::transaction, work);
   CAPTURE(plan);
   CHECK(plan.find("Tid Range Scan on job_queue") != std::string::npos);
   CHECK(plan.find("Hash Anti Join") != std::string::npos);
