@@ -67,7 +67,7 @@ void Pool::State::push(std::unique_ptr<Request> request) {
     } else {
       const bool must_wait = queue_.size() >= waiting_workers_;
       queue_.push_back(std::move(request));
-      work_there_.notify_one();
+      call_one();
       if (must_wait && watcher_dozes_) watcher_wake_.notify_one();
     }
   }
@@ -82,9 +82,7 @@ std::size_t Pool::State::waiting() const {
 void Pool::State::work(Worker& worker) {
   std::unique_lock lock(mutex_);
   for (;;) {
-    ++waiting_workers_;
-    work_there_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    --waiting_workers_;
+    while (!stopping_ && queue_.empty()) rest(lock, worker);
     if (stopping_) break;
     auto request = std::move(queue_.front());
     queue_.pop_front();
@@ -101,6 +99,22 @@ void Pool::State::work(Worker& worker) {
   }
   lock.unlock();
   drop_session(worker);
+}
+
+void Pool::State::rest(std::unique_lock<std::mutex>& lock, Worker& worker) {
+  ++waiting_workers_;
+  resting_.push_back(&worker);
+  worker.call.wait(lock, [&] { return stopping_ || worker.called; });
+  worker.called = false;
+  --waiting_workers_;
+}
+
+void Pool::State::call_one() {
+  if (resting_.empty()) return;  // whoever is busy looks at the queue before it rests
+  Worker& worker = *resting_.back();
+  resting_.pop_back();
+  worker.called = true;
+  worker.call.notify_one();
 }
 
 std::exception_ptr Pool::State::run(Worker& worker, Request& request) {
@@ -242,7 +256,7 @@ void Pool::State::stop(milliseconds within) {
   for (auto& request : abandoned) request->done(stopped());
   abandoned.clear();
   interrupt_.trigger();
-  work_there_.notify_all();
+  for (const auto& worker : workers_) worker->call.notify_one();
   turn_.notify_all();
   watcher_wake_.notify_all();
 

@@ -47,11 +47,15 @@ struct Pool::State {
     AnswerWatch answers;
     std::unique_ptr<Session> session;
     unsigned losses_before = 0;  ///< what losses_ was when the session was made
-    bool running = false;  ///< guarded by mutex_
+    bool running = false;  ///< this and `called` guarded by mutex_
+    bool called = false;   ///< something was queued while it rested
+    std::condition_variable call;
     std::thread thread;
   };
 
   void work(Worker& worker);
+  void rest(std::unique_lock<std::mutex>& lock, Worker& worker);
+  void call_one();
   std::exception_ptr run(Worker& worker, Request& request);
   Session& session_of(Worker& worker, SteadyTime deadline);
   void drop_session(Worker& worker);
@@ -68,10 +72,13 @@ struct Pool::State {
   void cancel_running(std::unique_lock<std::mutex>& lock);
 
   mutable std::mutex mutex_;
-  std::condition_variable work_there_, turn_, idle_, watcher_wake_;
+  std::condition_variable turn_, idle_, watcher_wake_;
   std::deque<std::unique_ptr<Request>> queue_;
   std::size_t running_ = 0;
-  std::size_t waiting_workers_ = 0;
+  /// The last to come is the first to go: its connection is warm, and those of the others are only
+  /// made when there is work for them at the same time.
+  std::vector<Worker*> resting_;
+  std::size_t waiting_workers_ = 0;  ///< that rest, or were called and have not begun yet
   bool stopping_ = false;
   bool watcher_dozes_ = false;  ///< until the next tick: nothing was waiting in the queue
   std::atomic<unsigned> losses_{0};  ///< of several at once, the first counts

@@ -3,6 +3,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <future>
+#include <set>
 
 #include "pg/statement_template.hpp"
 
@@ -131,6 +132,15 @@ TEST_CASE("pool: scripts hold several statements, in autocommit all or none of t
   auto half = [](Tx& tx) { exec_script(tx, "CREATE TABLE public.half (x int); SELECT 1/0"); };
   CHECK(code_of([&] { f.run(TxMode::autocommit, half); }) == "db_22012");
   CHECK(f.query("SELECT to_regclass('public.half')").is_null(0, 0));
+}
+
+TEST_CASE("pool: closures that come one after the other use two connections at most, whatever the number of threads") {
+  PoolOptions options = sessions();
+  options.threads = 8;
+  PoolFixture f(options);
+  std::set<std::string> used;  // a thread that has just answered may not rest yet when the next one comes
+  for (int i = 0; i < 40; ++i) used.insert(f.value("SELECT pg_backend_pid()"));
+  CHECK(used.size() <= 2);
 }
 
 TEST_CASE("pool: a cancelled caller resumes when its closure has ended") {
