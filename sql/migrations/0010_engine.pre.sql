@@ -25,6 +25,13 @@ COMMENT ON COLUMN rowcrew.processing_jobs.lonely_crashes IS 'As in job_queue.';
 ALTER TABLE rowcrew.job_queue SET (fillfactor = 28);
 ALTER TABLE rowcrew.processing_jobs SET (fillfactor = 28);
 
+-- Whose session holds the lock of the gate: cut off or frozen, it may outlive its node by hours.
+CREATE TABLE rowcrew.gate (
+  one    boolean PRIMARY KEY DEFAULT true CHECK (one),
+  leader bigint NOT NULL
+);
+COMMENT ON TABLE rowcrew.gate IS 'The node that decided last for the fleet whether producers must notify: its leader while it lives and holds the lock.';
+
 -- The sleeper gate. Two advisory locks; nobody waits for either.
 --   producers   hold 7126300142 shared until they commit, then test 7126300141 for a moment
 --   the sleeper holds 7126300141 exclusively while it sleeps
@@ -300,36 +307,40 @@ END $$;
 -- Whether a job of these queues, or a parked one, has been due for two seconds: a fleet that is not
 -- full takes it sooner. Looks back for a while only, so that a long pin does not fill it with dead rows:
 -- beats come more often.
-CREATE FUNCTION rowcrew.overdue(p_queues text[]) RETURNS boolean LANGUAGE sql STABLE AS $$
-  SELECT EXISTS (
+CREATE FUNCTION rowcrew.overdue(p_queues text[]) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+  v_from constant timestamptz := rowcrew.clock() - interval '30 s';
+  v_to constant timestamptz := rowcrew.clock() - interval '2 s';
+BEGIN  -- its plan is kept, while that of a function in SQL is made anew for every heartbeat
+  RETURN EXISTS (
     SELECT FROM unnest(p_queues) AS w (queue), generate_series(0, 9) AS g (priority), LATERAL (
       SELECT FROM rowcrew.job_queue_ready r
       WHERE r.queue = w.queue AND r.priority = g.priority
-        AND r.run_at > rowcrew.clock() - interval '30 s' AND r.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
+        AND r.run_at > v_from AND r.run_at < v_to LIMIT 1) x)
   OR EXISTS (
     SELECT FROM unnest(p_queues) AS w (queue), generate_series(0, 9) AS g (priority), LATERAL (
       SELECT FROM rowcrew.processing_jobs_ready r
       WHERE r.queue = w.queue AND r.priority = g.priority
-        AND r.run_at > rowcrew.clock() - interval '30 s' AND r.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
+        AND r.run_at > v_from AND r.run_at < v_to LIMIT 1) x)
   OR EXISTS (
     SELECT FROM rowcrew.job_queue_parked p
     WHERE p.reason NOT IN ('rescued', 'suspect')
-      AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s')
+      AND p.run_at > v_from AND p.run_at < v_to)
   OR EXISTS (
     SELECT FROM rowcrew.processing_jobs_parked p
     WHERE p.reason NOT IN ('rescued', 'suspect')
-      AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s')
+      AND p.run_at > v_from AND p.run_at < v_to)
   OR EXISTS (
     SELECT FROM unnest(p_queues) AS w (queue), LATERAL (
       SELECT FROM rowcrew.job_queue_parked p
       WHERE p.reason IN ('rescued', 'suspect') AND p.queue = w.queue
-        AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
+        AND p.run_at > v_from AND p.run_at < v_to LIMIT 1) x)
   OR EXISTS (
     SELECT FROM unnest(p_queues) AS w (queue), LATERAL (
       SELECT FROM rowcrew.processing_jobs_parked p
       WHERE p.reason IN ('rescued', 'suspect') AND p.queue = w.queue
-        AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
-$$;
+        AND p.run_at > v_from AND p.run_at < v_to LIMIT 1) x);
+END $$;
 
 DO $$
 DECLARE

@@ -61,6 +61,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
       rowcrew.processing_jobs_ready, rowcrew.processing_jobs_parked, rowcrew.processing_jobs_claim,
       rowcrew.node, rowcrew.node_stat, rowcrew.job_unique TO rowcrew_worker;
 GRANT SELECT, INSERT, UPDATE ON rowcrew.audit_pass TO rowcrew_worker;
+GRANT SELECT, INSERT, UPDATE ON rowcrew.gate TO rowcrew_worker;
 GRANT SELECT, INSERT, UPDATE ON rowcrew.job_queue, rowcrew.processing_jobs TO rowcrew_worker;
 GRANT SELECT, INSERT ON rowcrew.job_attempt, rowcrew.job_event, rowcrew.tick, rowcrew.node_command_ack TO rowcrew_worker;
 GRANT DELETE ON rowcrew.tick TO rowcrew_worker;

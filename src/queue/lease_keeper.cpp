@@ -15,9 +15,10 @@ LeaseTimes LeaseTimes::of(Span lease) {
   return t;
 }
 
-LeaseKeeper::Next LeaseKeeper::next(Mono now) const {
+LeaseKeeper::Next LeaseKeeper::next(Mono now, double stretched) const {
   if (!holds(now)) return {Action::stop, now};
-  const Mono due = std::max(last_sent_.value_or(held_since_), held_since_) + times_.beat_every;
+  const Mono due = std::max(last_sent_.value_or(held_since_), held_since_) +
+                   std::chrono::duration_cast<LeaseTimes::Span>(times_.beat_every * stretched);
   if (now >= due) return {Action::beat, now};
   return {Action::wait, std::min(due, stop_at())};
 }

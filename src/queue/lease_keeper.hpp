@@ -42,7 +42,9 @@ class LeaseKeeper {
 
   LeaseKeeper(LeaseTimes times, Mono registered_at) : times_(times), held_since_(registered_at) {}
 
-  Next next(Mono now) const;
+  /// `stretched`: so many times beat_every between two beats. A node that has nothing to lose with its lease
+  /// need not provide for as many lost beats; up to 3 leaves time for one of them.
+  Next next(Mono now, double stretched = 1) const;
   void sent(Mono now) { last_sent_ = now; }
   /// The beat that was sent at `sent_at` has been committed. Ignored when older than the last.
   void acknowledged(Mono sent_at);

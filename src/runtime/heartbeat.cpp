@@ -37,13 +37,13 @@ asio::awaitable<void> Heartbeat::run() {
       if (state_.identity.node_id == 0) {
         co_await register_node();
       } else {
-        const LeaseKeeper::Next next = state_.lease->next(state_.clock.mono());
+        const LeaseKeeper::Next next = state_.lease->next(state_.clock.mono(), at_rest() ? stretch_ : 1);
         // A lease that is over is renewed the same way: either nobody has noticed, or the answer
         // says that we are dead.
         if (next.action != LeaseKeeper::Action::wait) co_await beat();
       }
       failures = 0;
-      if (state_.identity.node_id != 0) until = state_.lease->next(state_.clock.mono()).until;
+      if (state_.identity.node_id != 0) until = next_look();
     } catch (const Error& e) {
       state_.log.debug(event::kLeaseStopping, {{"code", e.code()}}, e.what());
       failed = true;
@@ -54,6 +54,12 @@ asio::awaitable<void> Heartbeat::run() {
     }
     co_await state_.clock.sleep_until(until);
   }
+}
+
+/// When a beat is due, or would be if there were work by then.
+Mono Heartbeat::next_look() const {
+  const LeaseKeeper::Next busy = state_.lease->next(state_.clock.mono());
+  return busy.action == LeaseKeeper::Action::wait ? busy.until : state_.lease->next(state_.clock.mono(), stretch_).until;
 }
 
 asio::awaitable<void> Heartbeat::register_node() {
@@ -70,9 +76,9 @@ asio::awaitable<void> Heartbeat::register_node() {
   state_.lease.emplace(times, sent);
   events_.held(state_.lease->children_end_at());
   state_.log.info(event::kNodeReady, {{"node_id", state_.identity.node_id}}, "registered");
-  co_await observe();
-  events_.may_claim();
   note_server(rows.text(0, 1));
+  co_await beat();
+  events_.may_claim();
 }
 
 /// Restarted, restored, or a promoted standby: something may be missing there that was here.
@@ -82,43 +88,15 @@ void Heartbeat::note_server(std::string_view started) {
   events_.new_server();
 }
 
-asio::awaitable<void> Heartbeat::beat() {
-  const bool held = state_.holds_lease();
-  const Mono sent = state_.clock.mono();
-  state_.lease->sent(sent);
-  Params params;
-  params.add(state_.identity.node_id).add(state_.identity.epoch);
-  const Rows rows = co_await state_.db.query(sql::node_beat, std::move(params));
-  if (rows.empty()) {
-    declared_dead();
-    co_return;
-  }
-  state_.lease->acknowledged(sent);
-  events_.held(state_.lease->children_end_at());
-  note_server(rows.text(0, 2));
-  state_.leader_present = rows.boolean(0, 0);
-  if (rows.boolean(0, 1)) events_.overdue();
-  events_.beaten();
-  if (!held && state_.holds_lease()) events_.may_claim();
-  co_await observe();
-  co_await write_statistics();
-}
-
-void Heartbeat::declared_dead() {
-  state_.log.error(event::kLeaseLost, {{"node_id", state_.identity.node_id}},
-                   "this node was declared dead by another: stopping its jobs, registering anew");
-  state_.identity = NodeIdentity{};
-  for (const auto& table : state_.tables) table->ledger.abandon();
-  state_.running.stop_all(StopReason::lease);
-  events_.lease_over();
-}
-
 struct Heartbeat::Seen {
   std::vector<NodeBeat> beats;   ///< of other nodes
   std::set<std::string> served;  ///< queues, by any node
   std::set<std::string, std::less<>> paused;
   std::string pauses;
   std::string adopted;
+  std::string server;
+  bool leader = false;
+  bool overdue = false;
   bool limits = false;
   bool cancels = false;
   bool commands = false;
@@ -133,6 +111,9 @@ struct Heartbeat::Seen {
     if (what == "paused") paused.insert(text);
     if (what == "pauses") pauses = text;
     if (what == "adopted") adopted = text;
+    if (what == "server") server = text;
+    leader = leader || what == "leader";
+    overdue = overdue || what == "overdue";
     limits = limits || what == "limits";
     cancels = cancels || what == "cancels";
     commands = commands || what == "commands";
@@ -149,25 +130,59 @@ struct Heartbeat::Seen {
   }
 };
 
-asio::awaitable<void> Heartbeat::observe() {
-  const Mono asked = state_.clock.mono();
+asio::awaitable<void> Heartbeat::beat() {
+  const bool held = state_.holds_lease();
   const std::uint64_t told = state_.limits_told;
+  const Mono sent = state_.clock.mono();
+  state_.lease->sent(sent);
+  stretch_ = 1.5 + state_.random.unit() / 2;
   Params params;
-  params.add(state_.identity.node_id);
-  const Rows rows = co_await state_.db.query(sql::node_watch, std::move(params));
+  params.add(state_.identity.node_id).add(state_.identity.epoch);
+  const Rows rows = co_await state_.db.query(sql::node_beat, std::move(params));
   Seen seen;
   for (std::size_t i = 0; i < rows.size(); ++i) seen.note(rows, i, state_.identity.node_id);
+  if (seen.server.empty()) {
+    declared_dead();
+    co_return;
+  }
+  state_.lease->acknowledged(sent);
+  events_.held(state_.lease->children_end_at());
+  note_server(seen.server);
+  state_.leader_present = seen.leader;
+  if (seen.overdue) events_.overdue();
+  events_.beaten();
   know_settings(seen, told);
   know_fleet(seen.beats.size(), std::move(seen.served));
-  co_await watch_others(asked, seen.beats);
+  if (!held && state_.holds_lease()) events_.may_claim();
+  co_await watch_others(sent, seen.beats);
   if (state_.clock.mono() >= next_policies_) co_await reread_policies();
-  bool more_tables = false;
+  co_await reread_tables(seen.adopted);
+  co_await write_statistics();
+}
+
+asio::awaitable<void> Heartbeat::reread_tables(const std::string& adopted) {
+  bool more = false;
   try {
-    more_tables = co_await adopted_.reread(seen.adopted);
+    more = co_await adopted_.reread(adopted);
   } catch (const DbError& e) {  // the tables of others are no reason to miss a heartbeat
     state_.log.debug(event::kTableHeld, {{"code", e.code()}}, e.what());
   }
-  if (more_tables) events_.may_claim();
+  if (more) events_.may_claim();
+}
+
+/// Nothing here would be lost with the lease, and whatever beats tell is announced as well.
+bool Heartbeat::at_rest() const {
+  const auto holds = [](const auto& table) { return table->ledger.held() > 0; };
+  return state_.hears && state_.running.size() == 0 && std::none_of(state_.tables.begin(), state_.tables.end(), holds);
+}
+
+void Heartbeat::declared_dead() {
+  state_.log.error(event::kLeaseLost, {{"node_id", state_.identity.node_id}},
+                   "this node was declared dead by another: stopping its jobs, registering anew");
+  state_.identity = NodeIdentity{};
+  for (const auto& table : state_.tables) table->ledger.abandon();
+  state_.running.stop_all(StopReason::lease);
+  events_.lease_over();
 }
 
 asio::awaitable<void> Heartbeat::watch_others(Mono asked, const std::vector<NodeBeat>& beats) {

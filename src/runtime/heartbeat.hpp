@@ -22,7 +22,7 @@ class Heartbeat final : public Service {
     std::function<void()> node_dead;   ///< some node was declared dead: its claims wait to be reaped
     std::function<void()> overdue;     ///< jobs of this node's queues have been due for a while
     std::function<void()> new_server;  ///< the first one, or another than before: what it holds is unknown
-    std::function<void()> beaten;      ///< a heartbeat has told what there is to know
+    std::function<void()> beaten;      ///< a heartbeat has told whether there is a leader
     std::function<void()> pauses;      ///< other pauses than before
     std::function<void()> cancels;     ///< jobs are to be cancelled
     std::function<void()> commands;    ///< one may wait for this node
@@ -40,7 +40,9 @@ class Heartbeat final : public Service {
   struct Seen;
   boost::asio::awaitable<void> register_node();
   boost::asio::awaitable<void> beat();
-  boost::asio::awaitable<void> observe();
+  boost::asio::awaitable<void> reread_tables(const std::string& adopted);
+  bool at_rest() const;
+  Mono next_look() const;
   boost::asio::awaitable<void> watch_others(Mono asked, const std::vector<NodeBeat>& beats);
   void know_settings(const Seen& seen, std::uint64_t limits_told);
   boost::asio::awaitable<void> reread_policies();
@@ -56,6 +58,7 @@ class Heartbeat final : public Service {
   LeaseWatch watch_;
   std::string pauses_;  ///< as the last look saw them
   std::string server_;  ///< when the server that we beat on was started, by its own word
+  double stretch_ = 1;  ///< of the time to the next beat, while at rest; drawn with each
   Mono next_policies_{};
   std::int64_t started_ = -1;
 };

@@ -45,6 +45,7 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
     services.pauses.wake();
     services.reconciler.wake();
   };
+  services.state.hears = true;
   return std::make_unique<Listener>(std::move(options), std::move(on_notify), std::move(on_ready), parts.log,
                                     parts.clock, parts.random);
 }

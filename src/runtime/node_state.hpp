@@ -81,6 +81,7 @@ struct NodeState final : LeaseView {
 
   NodeIdentity identity;             ///< node_id 0: not registered (any more)
   std::optional<LeaseKeeper> lease;  ///< of this registration
+  bool hears = false;                ///< what is announced: it has a listener
   bool stopping = false;             ///< no new claims, ticks, maintenance
 
   bool leader = false;             ///< this node decides for the fleet (gatekeeper.hpp)

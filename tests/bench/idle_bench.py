@@ -5,7 +5,7 @@
 
 Starts a PostgreSQL of its own (lab.py says what that needs) and so many rowcrewd with the default configuration, waits
 for them to settle, and counts. Statements are pg_stat_statements' calls, one line each in the table, so that what is
-taken for a heartbeat can be judged: statements that are one of sql/queries/node/beat.sql and watch.sql. CPU is the
+taken for a heartbeat can be judged: those of sql/queries/node/beat.sql. CPU is the
 scheduler's (/proc/PID/schedstat of all threads; of server processes that ended meanwhile what their parent reaped).
 """
 import pathlib
@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from lab import Cpu, Lab, memory_mb, options, rows, table  # noqa: E402
 
 QUERIES = pathlib.Path(__file__).resolve().parents[2] / "sql" / "queries"
-HEARTBEAT = ("node/beat.sql", "node/watch.sql")
+HEARTBEAT = ("node/beat.sql",)
 
 
 def plain(sql):

@@ -1,4 +1,9 @@
--- Makes this session the one that decides for the fleet whether producers must notify. $1 node_id
--- The second lock says whose session it is: cut off or frozen, it may outlive its node by hours.
-SELECT CASE WHEN pg_try_advisory_lock(7126300140)
-            THEN pg_try_advisory_lock_shared(71263001, ($1::bigint % 2147483647)::int) ELSE false END
+-- Makes this session the one that decides for the fleet whether producers must notify, and says whose it
+-- is. $1 node_id
+WITH l AS MATERIALIZED (
+  SELECT pg_try_advisory_lock(7126300140) AS got
+), g AS (
+  INSERT INTO rowcrew.gate (leader) SELECT $1::bigint FROM l WHERE l.got
+  ON CONFLICT (one) DO UPDATE SET leader = excluded.leader
+)
+SELECT got FROM l

@@ -1,17 +1,46 @@
 -- One heartbeat, and what every node must know a few times a lease without asking by itself.
--- $1 node_id  $2 epoch. No row: this node was declared dead and must stop everything.
--- Returns whether a leader that is not dead keeps the gate (gate/lead), and whether a job has been due for a
--- while although nobody took it: a look that does not depend on any notification; and the server's start,
--- which tells one server from another, also behind a pooler: a promoted standby has its own.
-UPDATE rowcrew.node SET beat = beat + 1, last_seen = rowcrew.clock()
-WHERE node_id = $1::bigint AND epoch = $2::bigint AND NOT dead
-RETURNING
-  EXISTS (SELECT FROM pg_locks l
-          JOIN pg_locks w ON w.pid = l.pid AND w.locktype = 'advisory' AND w.database = l.database
-            AND w.classid = 71263001::oid AND w.objsubid = 2
-          JOIN rowcrew.node n ON n.node_id % 2147483647 = w.objid::bigint AND NOT n.dead
-          WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted
-          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-          AND l.classid = (7126300140::bigint >> 32)::oid AND l.objid = (7126300140::bigint & 4294967295)::oid AND l.objsubid = 1),
-  rowcrew.overdue(queues) OR rowcrew.adopted_overdue(queues),
-  pg_postmaster_start_time()
+-- $1 node_id  $2 epoch
+-- A row per live node, to be timed with the reader's own clock; then rows without one, of "what" and a text:
+--   server    once, when the beat was written: the server's start, which tells one server from another, also
+--             behind a pooler: a promoted standby has its own. None: this node was declared dead and must
+--             stop everything
+--   leader    a node that is not dead keeps the gate (gate/lead)
+--   overdue   a job has been due for a while although nobody took it: a look that does not depend on any
+--             notification
+--   paused    the name of a queue
+--   limits    there are rules about them
+--   cancels   jobs are to be cancelled
+--   commands  some wait for this node
+--   pauses, adopted   each with a text that is another one after a change
+-- Whether the lock is held is asked by trying it, and until the commit nobody else can take it: whoever
+-- would lead tries again.
+WITH b AS (
+  UPDATE rowcrew.node SET beat = beat + 1, last_seen = rowcrew.clock()
+  WHERE node_id = $1::bigint AND epoch = $2::bigint AND NOT dead
+  RETURNING pg_postmaster_start_time()::text AS started, rowcrew.overdue(queues) OR rowcrew.adopted_overdue(queues) AS overdue,
+    NOT pg_try_advisory_xact_lock_shared(7126300140) AS locked
+)
+SELECT n.node_id, n.epoch, n.beat, n.lease_ms, n.queues::text[], NULL AS what, NULL AS text FROM rowcrew.node n WHERE NOT n.dead
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'server', b.started FROM b
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'leader', NULL FROM b
+WHERE b.locked AND EXISTS (SELECT FROM rowcrew.gate g JOIN rowcrew.node n ON n.node_id = g.leader AND NOT n.dead)
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'overdue', NULL FROM b WHERE b.overdue
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'paused', q.name FROM rowcrew.queue q WHERE q.paused
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'paused', p.name FROM rowcrew.pause p WHERE p.scope = 'queue' AND (p.until IS NULL OR p.until > rowcrew.clock())
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'pauses', string_agg(concat_ws(' ', p.scope, p.name, p.until), ',' ORDER BY p.scope, p.name) FROM rowcrew.pause p
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'limits', NULL WHERE EXISTS (SELECT FROM rowcrew.job_limit)
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'cancels', NULL WHERE EXISTS (SELECT FROM rowcrew.cancel_request)
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'commands', NULL WHERE EXISTS (
+  SELECT FROM rowcrew.node_command c WHERE (c.node_id IS NULL OR c.node_id = $1::bigint) AND c.expires_at > rowcrew.clock()
+    AND NOT EXISTS (SELECT FROM rowcrew.node_command_ack a WHERE a.command_id = c.command_id AND a.node_id = $1::bigint))
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'adopted', string_agg(concat_ws(' ', a.name, a.epoch, a.mode), ',' ORDER BY a.name) FROM rowcrew.adopted_table a

@@ -81,6 +81,16 @@ TEST_CASE("lease keeper: beats at a sixth of the lease, counted from the last se
   CHECK(keeper.next(kStart + 6s).until == kStart + 10s);
 }
 
+TEST_CASE("lease keeper: a node that has nothing to lose beats less often, and at once when that changes") {
+  LeaseKeeper keeper(LeaseTimes::of(30s), kStart);
+  keeper.sent(kStart);
+  CHECK(keeper.next(kStart + 6s, 1.5).action == Action::wait);
+  CHECK(keeper.next(kStart + 6s, 1.5).until == kStart + 7'500ms);
+  CHECK(keeper.next(kStart + 6s).action == Action::beat);
+  CHECK(keeper.next(kStart + 7'500ms, 1.5).action == Action::beat);
+  CHECK(keeper.next(kStart + 22s, 5).action == Action::stop);
+}
+
 TEST_CASE("lease keeper: without an acknowledgement the node stops before the lease ends") {
   LeaseKeeper keeper(LeaseTimes::of(30s), kStart);
   const Mono stop = kStart + 21'940ms;
