@@ -113,7 +113,7 @@ TEST_CASE("adopt: names with quotes and semicolons are served like any other") {
   CHECK(b.rowcrew({"unadopt", "odd"}).code == 0);
 }
 
-TEST_CASE("adopt: a role without the rights is told which, as SQL for the owner") {
+TEST_CASE("adopt: a role without the rights is told which, as SQL for the owner" * with_roles()) {
   AdoptionBench b;
   const LoginRole adopter(b.db, "rowcrew_owner");
   const Rows told = adopter.query("SELECT kind, message, remedy FROM rowcrew.adopted_inspect('{\"schema\": \"public\", \"table\": \"jobs\","

@@ -19,7 +19,7 @@ std::string insert(const TempDatabase& db, const std::string& columns = "", cons
 
 }  // namespace
 
-TEST_CASE("why answers a viewer in one line, or in one object") {
+TEST_CASE("why answers a viewer in one line, or in one object" * with_roles()) {
   const TempDatabase db;
   const LoginRole viewer(db, "rowcrew_viewer");
   CliBench cli(viewer.url());
@@ -34,7 +34,7 @@ TEST_CASE("why answers a viewer in one line, or in one object") {
   CHECK(cli.run({"why", "--help"}) == 0);
 }
 
-TEST_CASE("pause, its list, and resume") {
+TEST_CASE("pause, its list, and resume" * with_roles()) {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");
   CliBench cli(operators.url());
@@ -59,7 +59,7 @@ TEST_CASE("pause, its list, and resume") {
   CHECK(db.value("SELECT string_agg(action, ',' ORDER BY id) FROM rowcrew.audit_logs") == "pause,resume");
 }
 
-TEST_CASE("cancel: one job, or those that meet a condition; everything only by --all") {
+TEST_CASE("cancel: one job, or those that meet a condition; everything only by --all" * with_roles()) {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");
   CliBench cli(operators.url());
@@ -85,7 +85,7 @@ TEST_CASE("cancel: one job, or those that meet a condition; everything only by -
   CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'cancelled'") == "5");
 }
 
-TEST_CASE("redrive: changes what the preview said, at the rate that was asked for") {
+TEST_CASE("redrive: changes what the preview said, at the rate that was asked for" * with_roles()) {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");
   CliBench cli(operators.url());
@@ -102,7 +102,7 @@ TEST_CASE("redrive: changes what the preview said, at the rate that was asked fo
   CHECK(cli.run({"redrive"}) == 64);
 }
 
-TEST_CASE("redrive: interrupted, it says how to go on, and goes on there") {
+TEST_CASE("redrive: interrupted, it says how to go on, and goes on there" * with_roles()) {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");
   CliBench cli(operators.url());
@@ -126,7 +126,7 @@ TEST_CASE("redrive: interrupted, it says how to go on, and goes on there") {
   CHECK(db.value("SELECT count(*) FROM rowcrew.audit_logs") == "1");
 }
 
-TEST_CASE("viewers may ask why and see pauses, and change nothing") {
+TEST_CASE("viewers may ask why and see pauses, and change nothing" * with_roles()) {
   const TempDatabase db;
   const LoginRole viewer(db, "rowcrew_viewer");
   CliBench cli(viewer.url());

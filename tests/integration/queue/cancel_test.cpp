@@ -238,7 +238,7 @@ TEST_CASE("cancel: a filter that means everything, or nothing that we know, is r
   CHECK(b.count("rowcrew.audit_logs") == 1);
 }
 
-TEST_CASE("cancel: operators may, viewers and the application may not") {
+TEST_CASE("cancel: operators may, viewers and the application may not" * with_roles()) {
   QueueBench b;
   const std::string id = b.insert_one();
   const LoginRole operators(b.db, "rowcrew_operator");

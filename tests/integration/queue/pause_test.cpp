@@ -204,7 +204,7 @@ TEST_CASE("pause: pausing and resuming a queue writes nothing to a hundred thous
   CHECK(written() == before);
 }
 
-TEST_CASE("pause: operators may, viewers may not, and see it") {
+TEST_CASE("pause: operators may, viewers may not, and see it" * with_roles()) {
   PauseBench b;
   const LoginRole operators(b.db, "rowcrew_operator");
   const LoginRole viewer(b.db, "rowcrew_viewer");

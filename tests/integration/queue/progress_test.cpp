@@ -84,7 +84,7 @@ TEST_CASE("progress: is forgotten a day after the end, not before, and not while
   CHECK(found(b, ids[2]) != "none");
 }
 
-TEST_CASE("progress: viewers see percent and note, never a checkpoint") {
+TEST_CASE("progress: viewers see percent and note, never a checkpoint" * with_roles()) {
   QueueBench b;
   const LoginRole viewer(b.db, "rowcrew_viewer");
   CHECK(viewer.failure("SELECT percent, note FROM rowcrew.job_progress") == "");
