@@ -11,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto kUnservedDelay = 30s;
 constexpr auto kRestingLook = 10min;  // each beat asks whether anything is overdue
-constexpr auto kLongestLocalWait = 1s;
+constexpr std::chrono::milliseconds kLongestLocalWait = 1s;
 constexpr std::size_t kMostRescued = 200;
 constexpr std::chrono::milliseconds kLookAgain = 1s;  // after a failure, also at rest
 }  // namespace

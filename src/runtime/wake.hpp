@@ -9,6 +9,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 
+#include <algorithm>
+
 #include <rowcrew/clock.hpp>
 
 namespace rowcrew {
@@ -22,10 +24,11 @@ class Wake {
     timer_.cancel();
   }
 
-  /// Until rung (true) or `when` (false). Throws operation_aborted when cancelled.
+  /// Until rung (true) or `when` (false). Throws operation_aborted when cancelled. Lets others run even
+  /// when it is later already: who always waits for the past burns a core, but holds nobody up.
   boost::asio::awaitable<bool> wait_until(Mono when) {
-    while (!rung_ && clock_.mono() < when) {
-      timer_.expires_after(when - clock_.mono());
+    for (bool first = true; !rung_ && (first || clock_.mono() < when); first = false) {
+      timer_.expires_after(std::max(when - clock_.mono(), MonoClock::duration::zero()));
       boost::system::error_code ec;
       co_await timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ec));
       const auto cancelled = (co_await boost::asio::this_coro::cancellation_state).cancelled();

@@ -37,6 +37,14 @@ class ByHand(FleetTest):
         self.node(node={"poll_every": "30s"}, queues={"default": 4}).ready()
         self.wait_finished(60)  # five hundred claims, not one of five hundred polls
 
+    def test_jobs_that_wait_on_a_node_for_a_slot_do_not_stall_it(self):
+        self.enqueue("sleep", 1500, payload='{"ms": 5}')
+        self.node(node=QUICK, queues={"default": 4}).ready()
+        self.wait_finished(60)
+        stalls = self.db.value("SELECT count(*) FROM (SELECT started_at - lag(started_at) OVER (ORDER BY started_at) AS gap"
+                               " FROM rowcrew.job_queue) x WHERE gap > interval '0.7 s'")
+        self.assertLess(stalls, 2)  # one may be the machine's
+
     def test_a_failed_job_set_to_pending_runs_again(self):
         self.node().ready()
         self.enqueue("fail")

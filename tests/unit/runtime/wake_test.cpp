@@ -5,7 +5,9 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <optional>
 
 #include "base/system_clock.hpp"
@@ -52,6 +54,22 @@ TEST_CASE("wake: a wait ends when the bell rings") {
   bell.wake.ring();
   bell.poll();
   CHECK(bell.rung == true);
+}
+
+TEST_CASE("wake: whoever waits for the past again and again holds nobody else up") {
+  Bell bell;
+  int turns = 0;
+  auto impatient = [&]() -> asio::awaitable<void> {
+    while (turns < 1'000) {
+      ++turns;
+      co_await bell.wake.wait_until(bell.clock.mono() - 1s);
+    }
+  };
+  asio::co_spawn(bell.io, impatient, asio::detached);
+  bool ran = false;
+  asio::post(bell.io, [&] { ran = turns < 1'000; });
+  bell.poll();
+  CHECK(ran);
 }
 
 TEST_CASE("wake: a bell that rang while nobody waited ends the next wait at once, and only that") {
