@@ -25,13 +25,17 @@ class Prefetch {
   void answered(MonoClock::duration span) { follow(round_trip_, std::chrono::duration_cast<Span>(span), answered_); }
 
   /// What `slots` slots are expected to end during two round trips, the one under way included; so
-  /// a job is not expected to wait here for longer than those take.
+  /// a job is not expected to wait here for longer than those take. Or a quarter of the slots' worth, where
+  /// even so none waits for longer than kWait: claims of some at once are cheaper than of each by itself.
   std::size_t depth(std::size_t slots) const {
     if (options_.most == 0 || !ran_ || !answered_) return 0;
-    const double ends = static_cast<double>(slots) * 2 * round_trip_.count() / std::max(run_.count(), 1e-6);
+    const double all = static_cast<double>(slots);
+    const double run = std::max(run_.count(), 1e-6);
+    const double ends = all * 2 * round_trip_.count() / run;
+    const double ahead = std::max(ends, all * std::min(0.25, kWait.count() / run));
     // One or two that would be saved a round trip are not worth holding back from other nodes.
-    if (ends < static_cast<double>(slots) / 8) return 0;
-    return std::min(options_.most, static_cast<std::size_t>(ends));
+    if (ahead < all / 8) return 0;
+    return std::min(options_.most, static_cast<std::size_t>(ahead));
   }
 
   /// How many to ask for now, with so many slots free of `slots`, and so many here or on their way. Half of
@@ -46,6 +50,8 @@ class Prefetch {
   }
 
  private:
+  static constexpr Span kWait{0.025};
+
   static void follow(Span& mean, Span sample, bool& known) {
     // Long runs count at once, short ones slowly: what is held here must not be stuck behind them.
     const double weight = !known || sample > mean ? 0.5 : 0.05;

@@ -29,7 +29,7 @@ TEST_CASE("prefetch: nothing is claimed ahead before a job has run and a claim w
 }
 
 TEST_CASE("prefetch: as many as end during two round trips, however long those take") {
-  CHECK(settled(10ms, 1ms).depth(100) == 20);
+  CHECK(settled(7ms, 1ms).depth(98) == 28);
   CHECK(settled(10ms, 5ms).depth(100) == 100);
   CHECK(settled(1ms, 1ms).depth(10) == 20);
 }
@@ -37,9 +37,18 @@ TEST_CASE("prefetch: as many as end during two round trips, however long those t
 TEST_CASE("prefetch: long jobs are left to other nodes until a slot is free") {
   CHECK(settled(1min, 1ms).depth(100) == 0);
   CHECK(settled(1s, 10ms).depth(4) == 0);
-  // A sixteenth of the slots' worth, or twice that: from an eighth on it counts.
-  CHECK(settled(32ms, 1ms).depth(160) == 0);
-  CHECK(settled(15ms, 1ms).depth(160) == 21);
+  CHECK(settled(300ms, 1ms).depth(160) == 0);
+  // From an eighth of the slots' worth on it counts.
+  CHECK(settled(300ms, 15ms).depth(160) == 0);
+  CHECK(settled(300ms, 20ms).depth(160) == 21);
+}
+
+TEST_CASE("prefetch: a quarter of the slots' worth where a job waits 25 ms for it at most") {
+  CHECK(settled(10ms, 1ms).depth(100) == 25);
+  CHECK(settled(100ms, 1ms).depth(100) == 25);
+  CHECK(settled(150ms, 1ms).depth(120) == 20);
+  CHECK(settled(10ms, 1ms).depth(3) == 0);
+  CHECK(settled(32ms, 1ms, 0).depth(100) == 0);
 }
 
 TEST_CASE("prefetch: never more than the most, and nothing at all with none") {
