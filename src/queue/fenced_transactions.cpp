@@ -21,6 +21,10 @@ using std::chrono::milliseconds;
 template <class T>
 using Awaitable = JobTransactions::Awaitable<T>;
 
+/// Transactions as short as this are over sooner than the event thread could send the next one: so many more
+/// wait for a database thread as there are of these.
+constexpr std::chrono::milliseconds kShort = 20ms;
+
 /// Leaves the closure of a transaction whose only job is no longer ours.
 struct ClaimGone {};
 
@@ -117,11 +121,31 @@ struct FencedTransactions::Plan {
 
 FencedTransactions::FencedTransactions(Db& db, PortCatalog& ports, Clock& clock, const std::vector<std::string>& tables,
                                        const PoolOptions& connections)
-    : db_(db), ports_(ports), clock_(clock), statement_timeout_(connections.statement_timeout), turns_(connections.threads) {
+    : db_(db), ports_(ports), clock_(clock), statement_timeout_(connections.statement_timeout),
+      threads_(connections.threads), turns_(connections.threads) {
   for (const std::string& name : tables) tables_.emplace(name, std::make_unique<Table>(name));
 }
 
 FencedTransactions::~FencedTransactions() = default;
+
+/// However the transaction ends.
+class FencedTransactions::Stopwatch {
+ public:
+  explicit Stopwatch(FencedTransactions& of) : of_(of), began_(of.clock_.mono()) {}
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  ~Stopwatch() { of_.took(of_.clock_.mono() - began_); }
+
+ private:
+  FencedTransactions& of_;
+  Mono began_;
+};
+
+void FencedTransactions::took(MonoClock::duration span) {
+  // A long one counts at once: what waits for a thread behind it is given up after a while.
+  took_ = span > took_ ? span : took_ + (span - took_) / 8;
+  turns_.at_once(took_ < kShort ? 2 * threads_ : threads_);
+}
 
 FencedTransactions::Table& FencedTransactions::table_of(const Job& job) {
   const auto found = tables_.find(job.table);
@@ -170,6 +194,7 @@ Awaitable<Settled> FencedTransactions::complete_with(JobContext& context, std::f
   const Turns::Turn turn = co_await turns_.take();
   Plan plan = plan_for(table, {&context}, Mono::max());
   plan.end = table.common.render(sql::tx_end);
+  const Stopwatch stopwatch(*this);
   const Ids written = co_await transaction(plan, std::move(work));
   ROWCREW_FAULT_POINT("tx.committed");
   co_return settled(!written.empty());
@@ -182,6 +207,7 @@ Awaitable<std::vector<Settled>> FencedTransactions::call(SqlFunction function, s
   plan.end = table.end(function);
   plan.returns_result = function.returns_result;
   // The connection's own statement_timeout must do, or there has to be a transaction to set one in.
+  const Stopwatch stopwatch(*this);
   const bool one = !function.returns_result && plan.ports.empty() && plan.until - clock_.mono() >= statement_timeout_;
   Ids written;
   if (one) {

@@ -20,8 +20,8 @@ namespace rowcrew {
 
 class FencedTransactions final : public JobTransactions {
  public:
-  /// `connections`: those of `db`; no more transactions than it has threads are under way, the others wait
-  /// their turn, for as long as their jobs may. Everything else given must outlive this.
+  /// `connections`: those of `db`; no more transactions than it has threads are under way, or twice as many
+  /// while they are short; the others wait their turn, for as long as their jobs may. Everything else given must outlive this.
   FencedTransactions(Db& db, PortCatalog& ports, Clock& clock, const std::vector<std::string>& tables,
                      const PoolOptions& connections);
   ~FencedTransactions() override;
@@ -35,10 +35,12 @@ class FencedTransactions final : public JobTransactions {
  private:
   struct Table;
   struct Plan;
+  class Stopwatch;
   using Ids = std::vector<std::string>;
 
   Table& table_of(const Job& job);
   Plan plan_for(Table& table, std::vector<JobContext*> jobs, Mono until) const;
+  void took(MonoClock::duration span);
   Awaitable<Ids> one_statement(const Plan& plan);
   Awaitable<Ids> transaction(const Plan& plan, std::function<std::string(Tx&)> work);
   Awaitable<Ids> which_ended(const Plan& plan, DbError unknown);
@@ -48,6 +50,8 @@ class FencedTransactions final : public JobTransactions {
   PortCatalog& ports_;
   Clock& clock_;
   std::chrono::milliseconds statement_timeout_;
+  const std::size_t threads_;
+  MonoClock::duration took_{};  ///< lately
   Turns turns_;
   std::map<std::string, std::unique_ptr<Table>, std::less<>> tables_;
 };

@@ -10,8 +10,8 @@ namespace rowcrew {
 namespace asio = boost::asio;
 
 asio::awaitable<Turns::Turn> Turns::take() {
-  if (free_ > 0) {
-    --free_;
+  if (taken_ < at_once_) {
+    ++taken_;
     co_return Turn(*this);
   }
   auto executor = co_await asio::this_coro::executor;
@@ -27,15 +27,24 @@ asio::awaitable<Turns::Turn> Turns::take() {
   co_return Turn(*this);
 }
 
+void Turns::at_once(std::size_t count) {
+  at_once_ = count;
+  grant();
+}
+
 void Turns::give_back() {
-  if (waiting_.empty()) {
-    ++free_;
-    return;
+  --taken_;
+  grant();
+}
+
+void Turns::grant() {
+  while (taken_ < at_once_ && !waiting_.empty()) {
+    const auto next = waiting_.front();
+    waiting_.pop_front();
+    ++taken_;
+    next->granted = true;
+    next->woken.cancel();
   }
-  const auto next = waiting_.front();
-  waiting_.pop_front();
-  next->granted = true;
-  next->woken.cancel();
 }
 
 }  // namespace rowcrew

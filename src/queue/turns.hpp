@@ -13,7 +13,10 @@ namespace rowcrew {
 /// Event thread only. Must outlive every Turn.
 class Turns {
  public:
-  explicit Turns(std::size_t at_once) : free_(at_once) {}
+  explicit Turns(std::size_t at_once) : at_once_(at_once) {}
+
+  /// From now on. Turns that are taken stay so.
+  void at_once(std::size_t count);
 
   /// Given back with its end.
   class Turn {
@@ -39,8 +42,10 @@ class Turns {
     bool granted = false;
   };
   void give_back();
+  void grant();
 
-  std::size_t free_;
+  std::size_t at_once_;
+  std::size_t taken_ = 0;
   std::deque<std::shared_ptr<Waiter>> waiting_;
 };
 

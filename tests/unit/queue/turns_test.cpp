@@ -87,4 +87,19 @@ TEST_CASE("turns: whoever stops waiting takes nobody's turn") {
   CHECK(b.inside() == "3");
 }
 
+TEST_CASE("turns: more at once lets those in who wait, fewer takes no turn away") {
+  TurnsBench b(1);
+  b.take(4);
+  b.turns.at_once(3);
+  b.poll();
+  CHECK(b.inside() == "012");
+  b.turns.at_once(1);
+  CHECK(b.inside() == "012");
+  b.leave(0);
+  b.leave(1);
+  CHECK(b.inside() == "2");
+  b.leave(2);
+  CHECK(b.inside() == "3");
+}
+
 }  // namespace rowcrew
