@@ -64,9 +64,9 @@ class Execution(FleetTest):
         self.enqueue("flaky")
         self.enqueue("fail")
         self.wait_finished(20)
-        rows = self.db.execute("SELECT job_type, status, coalesce(error_code, '-'), attempts FROM rowcrew.job_queue ORDER BY id")
-        self.assertEqual(rows, [("wordy", "completed", "-", 1), ("wordy", "failed", "result_too_large", 1),
-                                ("flaky", "failed", "flaky", 1), ("fail", "failed", "asked_to", 5)])
+        rows = self.db.execute("SELECT job_type, status, coalesce(error_code, '-'), attempts FROM rowcrew.job_queue ORDER BY 1, 2")
+        self.assertEqual(rows, [("fail", "failed", "asked_to", 5), ("flaky", "failed", "flaky", 1),
+                                ("wordy", "completed", "-", 1), ("wordy", "failed", "result_too_large", 1)])
 
     def test_a_handler_that_spins_is_named_and_the_watchdog_told(self):
         with tempfile.TemporaryDirectory() as folder:
