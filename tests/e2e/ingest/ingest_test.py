@@ -126,7 +126,7 @@ class IngestTest(unittest.TestCase):
         return self.db.value("SELECT count(*) FROM rowcrew.job_queue")
 
     def end_sessions(self):
-        self.db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (self.login,))
+        self.db.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", (self.login,))
 
 
 class Requests(IngestTest):
