@@ -224,6 +224,20 @@ Awaitable<std::vector<Settled>> FencedTransactions::call(SqlFunction function, s
   co_return each;
 }
 
+/// What no thread took in time has done nothing, and nobody is to blame: more were sent than there are
+/// threads, while they were short. It waits again.
+template <class F>
+auto FencedTransactions::run(TxMode mode, F work, Mono until) -> Awaitable<std::invoke_result_t<F&, Tx&>> {
+  for (;;) {
+    F once = work;
+    try {
+      co_return co_await db_.run(mode, std::move(once));
+    } catch (const TransientError& error) {
+      if (error.code() != "db_timeout" || clock_.mono() >= until) throw;
+    }
+  }
+}
+
 Awaitable<FencedTransactions::Ids> FencedTransactions::one_statement(const Plan& plan) {
   auto work = [end = plan.end, keys = plan.keys(), until = plan.until, limit = statement_timeout_, &clock = clock_](Tx& tx) {
     std::optional<Ids> written;
@@ -237,7 +251,7 @@ Awaitable<FencedTransactions::Ids> FencedTransactions::one_statement(const Plan&
   std::optional<DbError> unknown;
   std::optional<Ids> written;
   try {
-    written = co_await db_.run(TxMode::autocommit, std::move(work));
+    written = co_await run(TxMode::autocommit, std::move(work), plan.until);
   } catch (const DbError& error) {
     if (!error.outcome_unknown()) throw;
     unknown = error;
@@ -270,7 +284,7 @@ Awaitable<FencedTransactions::Ids> FencedTransactions::transaction(const Plan& p
   std::optional<DbError> unknown;
   std::optional<PortRefused> refused;
   try {
-    co_return co_await db_.run(TxMode::transaction, std::move(closure));
+    co_return co_await run(TxMode::transaction, std::move(closure), plan.until);
   } catch (const ClaimGone&) {
     co_return Ids{};
   } catch (const PortRefused& port) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <rowcrew/clock.hpp>
@@ -21,7 +22,8 @@ namespace rowcrew {
 class FencedTransactions final : public JobTransactions {
  public:
   /// `connections`: those of `db`; no more transactions than it has threads are under way, or twice as many
-  /// while they are short; the others wait their turn, for as long as their jobs may. Everything else given must outlive this.
+  /// while they are short; the others wait their turn, for as long as their jobs may. Everything else given
+  /// must outlive this.
   FencedTransactions(Db& db, PortCatalog& ports, Clock& clock, const std::vector<std::string>& tables,
                      const PoolOptions& connections);
   ~FencedTransactions() override;
@@ -41,6 +43,8 @@ class FencedTransactions final : public JobTransactions {
   Table& table_of(const Job& job);
   Plan plan_for(Table& table, std::vector<JobContext*> jobs, Mono until) const;
   void took(MonoClock::duration span);
+  template <class F>
+  auto run(TxMode mode, F work, Mono until) -> Awaitable<std::invoke_result_t<F&, Tx&>>;
   Awaitable<Ids> one_statement(const Plan& plan);
   Awaitable<Ids> transaction(const Plan& plan, std::function<std::string(Tx&)> work);
   Awaitable<Ids> which_ended(const Plan& plan, DbError unknown);

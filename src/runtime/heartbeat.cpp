@@ -77,8 +77,8 @@ asio::awaitable<void> Heartbeat::register_node() {
   events_.held(state_.lease->children_end_at());
   state_.log.info(event::kNodeReady, {{"node_id", state_.identity.node_id}}, "registered");
   note_server(rows.text(0, 1));
+  known_ = false;
   co_await beat();
-  events_.may_claim();
 }
 
 /// Restarted, restored, or a promoted standby: something may be missing there that was here.
@@ -153,7 +153,8 @@ asio::awaitable<void> Heartbeat::beat() {
   events_.beaten();
   know_settings(seen, told);
   know_fleet(seen.beats.size(), std::move(seen.served));
-  if (!held && state_.holds_lease()) events_.may_claim();
+  const bool first = !std::exchange(known_, true);  // before it nobody knew what is paused
+  if ((first || !held) && state_.holds_lease()) events_.may_claim();
   co_await watch_others(sent, seen.beats);
   if (state_.clock.mono() >= next_policies_) co_await reread_policies();
   co_await reread_tables(seen.adopted);

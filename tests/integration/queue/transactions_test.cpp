@@ -1,4 +1,7 @@
 // Work that commits with the end of its job, or not at all.
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
 #include <rowcrew/enqueue.hpp>
 
 #include "sql_queries.hpp"
@@ -172,6 +175,30 @@ TEST_CASE("transactions: work that took the lease's last moment is undone") {
   };
   CHECK_THROWS_AS(b.complete(b.context(jobs[0]), work), TransientError);
   CHECK(b.count("shop.effect") == 0);
+}
+
+TEST_CASE("transactions: one that no thread took in time is sent again, and its job never hears of it") {
+  TransactionsBench b;
+  b.ddl("CREATE FUNCTION shop.slow(job uuid, args jsonb) RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(1)'");
+  PoolOptions one = b.db.options();
+  one.threads = 1;
+  one.wait = 100ms;
+  Pool narrow(one, b.log);
+  FencedTransactions crowded(narrow, b.ports, b.clock, {"job_queue"}, one);
+  b.insert(3);
+  const auto contexts = b.contexts_of(b.claim(b.node()));
+  REQUIRE(contexts.size() == 3);
+  int ours = 0;
+  auto call = [&](std::string name, JobContext* of) -> boost::asio::awaitable<void> {
+    SqlFunction called = function(name, true, false);
+    std::vector<JobContext*> of_it{of};
+    const std::vector<Settled> settled = co_await crowded.call(std::move(called), std::move(of_it), 10min);
+    ours += settled.at(0).ours() ? 1 : 0;
+  };
+  b.await(call("buy", contexts[0]));  // short: from here on two are sent to the one thread
+  boost::asio::co_spawn(b.io, call("slow", contexts[1]), boost::asio::detached);
+  b.await(call("buy", contexts[2]));
+  CHECK(ours == 3);
 }
 
 TEST_CASE("transactions: follow-up jobs are enqueued with the commit, or not at all") {
