@@ -1,9 +1,8 @@
 // The sleeper gate: nobody who saw the fleet awake is missed, and nobody waits for anybody.
 #include "base/system_clock.hpp"
+#include "beat_rows.hpp"
 #include "held_transaction.hpp"
 #include "pg/lane.hpp"
-#include "queue_bench.hpp"
-#include "sql_queries.hpp"
 
 using namespace rowcrew;
 using namespace rowcrew::testing;
@@ -23,14 +22,6 @@ struct Keeper {
   SystemClock clock;
   Lane lane;
 };
-
-/// Whether a heartbeat of this node tells of `what`.
-bool told(QueueBench& b, NodeIdentity node, std::string_view what) {
-  const Rows rows = b.run(sql::node_beat, Params{}.add(node.node_id).add(node.epoch));
-  bool found = false;
-  for (std::size_t i = 0; i < rows.size(); ++i) found = found || (rows.is_null(i, 0) && rows.text(i, 5) == what);
-  return found;
-}
 
 constexpr const char* kEnqueue = "INSERT INTO rowcrew.job_queue (job_type, queue) VALUES ('t', 'q')";
 
@@ -54,25 +45,25 @@ TEST_CASE("gate: one node leads, and another when its session has ended") {
 TEST_CASE("gate: a heartbeat tells whether a node leads, and whether a job is long due") {
   QueueBench b;
   const NodeIdentity node = b.node();
-  const auto beat = [&] {
-    const bool led = told(b, node, "leader");
-    return std::pair(led, told(b, node, "overdue"));
+  const auto tells = [&] {
+    const Rows rows = beat(b, node);
+    return std::pair(!told(rows, "leader").empty(), !told(rows, "overdue").empty());
   };
-  CHECK(beat() == std::pair(false, false));
+  CHECK(tells() == std::pair(false, false));
   Keeper leader(b);
   CHECK(leader.lead(node));
-  CHECK(beat() == std::pair(true, false));
+  CHECK(tells() == std::pair(true, false));
   leader.ask(sql::gate_sleep);
-  CHECK(beat() == std::pair(true, false));
+  CHECK(tells() == std::pair(true, false));
   for (const char* table : kJobTables) {
     CAPTURE(table);
     const std::string ready = std::string("rowcrew.") + table + "_ready";
     b.exec("INSERT INTO " + ready + " (run_at, id, priority, queue) VALUES (now(), gen_random_uuid(), 7, 'q')");
-    CHECK(beat() == std::pair(true, false));
+    CHECK(tells() == std::pair(true, false));
     b.exec("UPDATE " + ready + " SET run_at = now() - interval '3 s', queue = 'of nobody'");
-    CHECK(beat() == std::pair(true, false));
+    CHECK(tells() == std::pair(true, false));
     b.exec("UPDATE " + ready + " SET queue = 'q'");
-    CHECK(beat() == std::pair(true, true));
+    CHECK(tells() == std::pair(true, true));
     b.exec("DELETE FROM " + ready);
   }
 }
@@ -81,7 +72,7 @@ TEST_CASE("gate: the session of a dead node leads nobody, although it lives on w
   QueueBench b;
   const NodeIdentity node = b.node();
   const NodeIdentity cut_off = b.node();
-  const auto led = [&] { return told(b, node, "leader"); };
+  const auto led = [&] { return !told(beat(b, node), "leader").empty(); };
   Keeper zombie(b);
   CHECK(zombie.lead(cut_off));
   CHECK(led());

@@ -1,6 +1,5 @@
 // What nodes write about themselves and read about each other.
-#include "queue_bench.hpp"
-#include "sql_queries.hpp"
+#include "beat_rows.hpp"
 
 using namespace rowcrew;
 using namespace rowcrew::testing;
@@ -18,22 +17,7 @@ NodeIdentity registered(QueueBench& b, std::int64_t epoch) {
   return {b.run(sql::node_register, std::move(params)).integer(0, 0), epoch};
 }
 
-/// Whether a heartbeat was written: the node lives.
-bool written(const Rows& beat) {
-  for (std::size_t i = 0; i < beat.size(); ++i) {
-    if (beat.is_null(i, 0) && beat.text(i, 5) == "server") return true;
-  }
-  return false;
-}
-
-Ids watched(QueueBench& b, std::string_view what) {
-  const Rows rows = b.run(sql::node_beat, identity({1, 1}));
-  Ids found;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (rows.is_null(i, 0) && rows.text(i, 5) == what) found.emplace_back(rows.is_null(i, 6) ? "" : rows.text(i, 6));
-  }
-  return found;
-}
+Ids watched(QueueBench& b, std::string_view what) { return told(beat(b, {1, 1}), what); }
 
 }  // namespace
 
@@ -43,8 +27,8 @@ TEST_CASE("node: registers, beats, is watched, and leaves") {
   CHECK(b.value(
             "SELECT concat_ws('|', epoch, beat, dead, lease_ms, name, host, pid, version, queues) "
             "FROM rowcrew.node") == "5|0|f|30000|name|host|4711|0.1|{mail,photo}");
-  for (int beat = 1; beat <= 2; ++beat) CHECK(written(b.run(sql::node_beat, identity(node))));
-  const Rows seen = b.run(sql::node_beat, identity(node));
+  for (int i = 0; i < 2; ++i) CHECK(written(beat(b, node)));
+  const Rows seen = beat(b, node);
   REQUIRE(seen.size() == 4);  // with a row each about the server, pauses and adopted tables
   CHECK(seen.integer(0, 0) == node.node_id);
   CHECK(seen.integer(0, 1) == 5);
@@ -55,13 +39,13 @@ TEST_CASE("node: registers, beats, is watched, and leaves") {
   CHECK(b.count("rowcrew.node") == 1);  // of another life
   b.run(sql::node_unregister, identity(node));
   CHECK(b.count("rowcrew.node") == 0);
-  CHECK_FALSE(written(b.run(sql::node_beat, identity(node))));
+  CHECK_FALSE(written(beat(b, node)));
 }
 
 TEST_CASE("node: is declared dead only with the very beat that was watched") {
   QueueBench b;
   const NodeIdentity node = registered(b, 5);
-  b.run(sql::node_beat, identity(node));
+  beat(b, node);
   const auto declare = [&](std::int64_t epoch, std::int64_t beat) {
     return b.run(sql::node_declare_dead, Params{}.add(node.node_id).add(epoch).add(beat)).size();
   };
@@ -95,9 +79,9 @@ TEST_CASE("node: the dead do not beat, and are watched no more") {
   QueueBench b;
   const NodeIdentity node = registered(b, 5);
   b.kill(node);
-  CHECK_FALSE(written(b.run(sql::node_beat, identity(node))));
+  CHECK_FALSE(written(beat(b, node)));
   CHECK(b.value("SELECT beat FROM rowcrew.node") == "0");
-  CHECK(b.run(sql::node_beat, identity(node)).size() == 2);  // none of a node
+  CHECK(beat(b, node).size() == 2);  // none of a node
 }
 
 TEST_CASE("node: the dead are kept for a day to look at, the living for ever") {
@@ -176,7 +160,7 @@ TEST_CASE("installation: a copy of a database is not home until it is taken over
   found = b.run(sql::node_installation);
   CHECK(found.boolean(0, 3));
   CHECK(found.text(0, 0) != id);
-  CHECK_FALSE(written(b.run(sql::node_beat, identity(node))));  // the original's nodes are dead here
+  CHECK_FALSE(written(beat(b, node)));  // the original's nodes are dead here
 
   // Where the server does not tell its identifier, the database alone decides.
   b.exec("UPDATE rowcrew.meta SET home_system = NULL");

@@ -1,6 +1,5 @@
 // Work that commits with the end of its job, or not at all.
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 
 #include <rowcrew/enqueue.hpp>
 
@@ -196,8 +195,10 @@ TEST_CASE("transactions: one that no thread took in time is sent again, and its 
     ours += settled.at(0).ours() ? 1 : 0;
   };
   b.await(call("buy", contexts[0]));  // short: from here on two are sent to the one thread
-  boost::asio::co_spawn(b.io, call("slow", contexts[1]), boost::asio::detached);
+  std::exception_ptr failed;
+  boost::asio::co_spawn(b.io, call("slow", contexts[1]), [&](std::exception_ptr error) { failed = error; });
   b.await(call("buy", contexts[2]));
+  CHECK(failed == nullptr);
   CHECK(ours == 3);
 }
 
