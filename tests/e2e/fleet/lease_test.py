@@ -13,6 +13,20 @@ LEASE = {"lease": "4s"}
 
 
 class Lease(FleetTest):
+    def test_a_node_that_holds_nothing_beats_less_often_than_one_that_works(self):
+        busy = self.node("busy", node=LEASE).ready()
+        self.node("idle", node=LEASE, queues={"other": 1}).ready()
+        self.enqueue("sleep", payload='{"ms": 600000}')
+        busy.wait_event("job.started")
+
+        def beats():
+            return dict(self.db.execute("SELECT name, beat FROM rowcrew.node"))
+
+        before = beats()
+        wait_for("twelve beats of the busy node", lambda: beats()["busy"] >= before["busy"] + 12)
+        self.assertLess(beats()["idle"] - before["idle"], 10)  # at most two for three, and one for the edges
+        self.assertGreater(beats()["idle"], before["idle"] + 3)
+
     def test_a_suspect_runs_alone_and_poison_fails_after_three_lonely_deaths(self):
         self.enqueue("crash")
         self.enqueue("sleep", 5, '{"ms": 300}')
