@@ -2,9 +2,11 @@
 -- $1 token  $2 node_id  $3 epoch  $4 queues text[]
 WITH c AS MATERIALIZED (
   DELETE FROM {parked} WHERE ctid = ANY (ARRAY(
-    SELECT p.ctid FROM {parked} p
-    WHERE p.reason = 'suspect' AND p.queue = ANY ($4::text[]) AND p.run_at <= rowcrew.clock()
-    ORDER BY p.run_at LIMIT 1 FOR UPDATE SKIP LOCKED))
+    SELECT y.hint FROM unnest($4::text[]) AS w (queue), LATERAL (  -- queue by queue: the oldest of each is the first of an index
+      SELECT p.ctid AS hint, p.run_at FROM {parked} p
+      WHERE p.reason = 'suspect' AND p.queue = w.queue AND p.run_at <= rowcrew.clock()
+      ORDER BY p.run_at LIMIT 1 FOR UPDATE SKIP LOCKED) y
+    ORDER BY y.run_at LIMIT 1))
   RETURNING id, run_at, priority, queue
 ), u AS (
   UPDATE {table} q

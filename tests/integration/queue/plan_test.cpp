@@ -243,6 +243,18 @@ TEST_CASE("plans: behind its watermark a claim does not meet what a pinned snaps
   CHECK(unbounded > bounded + 100);
 }
 
+TEST_CASE("plans: claiming one suspect costs the same when there are twenty thousand of them") {
+  FreshBench b;
+  b.ddl("VACUUM ANALYZE rowcrew.job_queue_parked");
+  const std::string fill =
+      "INSERT INTO rowcrew.job_queue (job_type, queue, crashes) SELECT 't', CASE n % 2 WHEN 0 THEN 'q' ELSE 'r' END, 2 "
+      "FROM generate_series(1, 20000) n";
+  const std::string plan = explained(b, sql::claim_suspect, kCosts, "(7, 1, 1, '{q,r}')", fill);
+  CAPTURE(plan);
+  CHECK(plan.find("(actual rows=1 loops=1)") != std::string::npos);
+  CHECK(buffers(plan) < 100);
+}
+
 TEST_CASE("plans: a look for suspects and for the next due does not depend on who else is parked") {
   FreshBench b;
   b.ddl("VACUUM ANALYZE rowcrew.job_queue_parked");
