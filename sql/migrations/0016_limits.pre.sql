@@ -128,6 +128,43 @@ BEGIN
     p_table, p_table || '_limited', rowcrew.key_columns(p_table, 'q'), p_table || '_ready', p_table || '_parked') USING p_ids;
 END $$;
 
+-- Removes hints of jobs that wait no longer in these groups, up to 500 each; what waits elsewhere is filed anew.
+CREATE FUNCTION rowcrew.drop_stale_limited(p_table text, p_queue text, p_groups text[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_stale uuid[];
+BEGIN
+  EXECUTE format($q$
+    WITH s AS (
+      DELETE FROM rowcrew.%1$I WHERE ctid = ANY (ARRAY(
+        SELECT y.hint FROM unnest($2) AS g (grp), LATERAL (
+          SELECT x.ctid AS hint, x.id FROM rowcrew.%1$I x WHERE x.queue = $1 AND x.grp = g.grp ORDER BY x.priority, x.run_at LIMIT 500 FOR UPDATE SKIP LOCKED) y
+        WHERE NOT EXISTS (SELECT FROM rowcrew.%2$I q WHERE q.id = ANY (ARRAY[y.id]) AND q.status IN ('pending', 'retrying') AND q.queue = $1
+                          AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes < 2 OFFSET 0)))
+      RETURNING id
+    )
+    SELECT array_agg(id) FROM s$q$, p_table || '_limited', p_table) USING p_queue, p_groups INTO v_stale;
+  IF v_stale IS NOT NULL THEN
+    PERFORM rowcrew.file_truth(p_table, v_stale);
+  END IF;
+END $$;
+
+-- Files jobs whose hint was wrong by what they are now.
+CREATE FUNCTION rowcrew.file_truth(p_table text, p_ids uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_due uuid[];
+BEGIN
+  EXECUTE format($q$
+    WITH j AS MATERIALIZED (
+      SELECT q.* FROM unnest($1) AS x (id) JOIN rowcrew.%1$I q ON q.id = ANY (ARRAY[x.id]) WHERE q.status IN ('pending', 'retrying')
+    ), p AS (
+      INSERT INTO rowcrew.%2$I (run_at, id, priority, queue, reason)
+      SELECT greatest(j.scheduled_at, rowcrew.clock_now()), j.id, j.priority, j.queue, rowcrew.parked_reason(j.status, j.crashes)
+      FROM j WHERE j.scheduled_at > rowcrew.clock_now() OR j.crashes > 1
+    )
+    SELECT array_agg(j.id) FROM j WHERE j.scheduled_at <= rowcrew.clock_now() AND j.crashes < 2$q$, p_table, p_table || '_parked') USING p_ids INTO v_due;
+  PERFORM rowcrew.file_due(p_table, v_due);
+END $$;
+
 -- What keys_of() is told of a row, as text for EXECUTE.
 CREATE FUNCTION rowcrew.key_columns(p_table text, p_row text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE p_table WHEN 'job_queue' THEN format('%1$s.job_type, %1$s.tenant, NULL, %1$s.payload', p_row)
@@ -164,6 +201,108 @@ BEGIN
       END $f$ $t$, v_table || '_empty', v_table || '_claim', v_table || '_ready', v_table || '_parked', v_table || '_limited');
     PERFORM rowcrew.keep_hints(v_table);
   END LOOP;
+END $$;
+
+-- What is left of a key, whose row is locked unless nothing limits it.
+CREATE TYPE rowcrew.key_room AS (
+  key    text,
+  kind   text,             -- running, window, bucket or none
+  free   bigint,           -- units left
+  folded integer,          -- permits that came back: to be taken off what is held
+  level  double precision, -- of the bucket
+  look   bigint            -- ms until a key without room may have some; null: nothing is known
+);
+
+-- Makes the rows of keys that have none and need one.
+CREATE FUNCTION rowcrew.make_keys(p_keys text[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+  -- Two that make the same rows in different orders would wait for each other.
+  IF (SELECT count(*) FROM rowcrew.limit_key k WHERE k.key = ANY (p_keys)) < cardinality(p_keys)
+     AND EXISTS (SELECT FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+                 WHERE (r.max_running IS NOT NULL OR r.units IS NOT NULL) AND NOT EXISTS (SELECT FROM rowcrew.limit_key k WHERE k.key = ANY (ARRAY[x.key])))
+     AND pg_try_advisory_xact_lock(hashtextextended('rowcrew.limit_key', 0)) THEN
+    INSERT INTO rowcrew.limit_key (key)
+    SELECT x.key FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+    WHERE (r.max_running IS NOT NULL OR r.units IS NOT NULL) ON CONFLICT DO NOTHING;
+  END IF;
+END $$;
+
+-- Locks keys as far as nobody else holds them, and tells what is left of each. Never waits: a key that
+-- is being changed has no room for a moment. p_need: the units that the next job takes of each.
+-- What came back is folded here and nowhere else, by whoever holds the key's row.
+CREATE FUNCTION rowcrew.lock_keys(p_keys text[], p_need integer[]) RETURNS SETOF rowcrew.key_room
+LANGUAGE plpgsql SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET enable_hashjoin = on AS $$
+DECLARE
+  c_busy constant bigint := 2;
+  v_may text[] := p_keys;
+  v_now timestamptz;
+BEGIN
+  PERFORM rowcrew.make_keys(p_keys);
+  -- What started within a window is read after its key was locked, by a statement that sees it all.
+  IF EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL AND r.burst IS NULL) THEN
+    v_may := ARRAY(SELECT k.key FROM rowcrew.limit_key k WHERE k.key = ANY (p_keys) FOR UPDATE SKIP LOCKED);
+  END IF;
+  v_now := rowcrew.clock_now();
+  RETURN QUERY
+  WITH n AS MATERIALIZED (
+    SELECT x.key, x.need, r.max_running, r.units, r.per, r.burst,
+           CASE WHEN r.max_running IS NOT NULL THEN 'running' WHEN r.burst IS NOT NULL THEN 'bucket' WHEN r.units IS NOT NULL THEN 'window' ELSE 'none' END AS kind,
+           CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.pause y WHERE y.scope = 'key'))
+                THEN (SELECT max(coalesce(y.until, 'infinity')) FROM rowcrew.pause y
+                      WHERE y.scope = 'key' AND y.name IN (x.key, split_part(x.key, ':', 1)) AND (y.until IS NULL OR y.until > v_now)) END AS paused
+    FROM unnest(p_keys, p_need) AS x (key, need) LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+  ), l AS MATERIALIZED (
+    SELECT k.key, k.held, k.level, k.filled_at FROM rowcrew.limit_key k
+    WHERE k.key = ANY (ARRAY(SELECT n.key FROM n WHERE n.kind <> 'none' AND n.paused IS NULL INTERSECT SELECT unnest(v_may))) FOR UPDATE SKIP LOCKED
+  ), f AS (  -- of rows that another folded since this statement began nothing is returned
+    DELETE FROM rowcrew.limit_freed x WHERE x.key = ANY (ARRAY(SELECT l.key FROM l)) RETURNING x.key, x.n
+  ), s AS MATERIALIZED (
+    SELECT f.key, sum(f.n)::integer AS folded FROM f GROUP BY f.key
+  ), b AS MATERIALIZED (
+    SELECT n.*, l.key IS NOT NULL AS locked, l.held, coalesce(s.folded, 0) AS folded,
+           CASE n.kind WHEN 'bucket' THEN least(n.burst, coalesce(l.level + n.units * greatest(0, extract(epoch FROM v_now - l.filled_at)) / extract(epoch FROM n.per), n.burst)) END AS level,
+           CASE n.kind WHEN 'window' THEN n.units - coalesce((SELECT sum(w.units) FROM rowcrew.limit_start w WHERE w.key = n.key AND w.at >= v_now - n.per), 0) END AS room
+    FROM n LEFT JOIN l ON l.key = n.key LEFT JOIN s ON s.key = n.key
+  )
+  SELECT b.key, b.kind,
+         CASE WHEN b.paused IS NOT NULL THEN 0 WHEN b.kind = 'none' THEN 2000000000 WHEN NOT b.locked THEN 0
+              WHEN b.kind = 'running' THEN b.max_running - b.held + b.folded WHEN b.kind = 'bucket' THEN floor(b.level + 1e-9) ELSE b.room END::bigint,
+         b.folded, b.level,
+         CASE WHEN b.paused IS NOT NULL THEN CASE WHEN b.paused < 'infinity' THEN ceil(extract(epoch FROM b.paused - v_now) * 1000) END
+              WHEN b.kind <> 'none' AND NOT b.locked THEN c_busy
+              WHEN b.kind = 'bucket' AND b.level + 1e-9 < b.need THEN ceil((b.need - b.level) * extract(epoch FROM b.per) * 1000 / b.units)
+              WHEN b.kind = 'window' AND b.room < b.need THEN (
+                SELECT floor(extract(epoch FROM min(y.at) + b.per - v_now) * 1000) + 1
+                FROM (SELECT w.at, sum(w.units) OVER (ORDER BY w.at) AS gone FROM rowcrew.limit_start w WHERE w.key = b.key AND w.at >= v_now - b.per) y
+                WHERE y.gone >= b.need - b.room) END::bigint
+  FROM b;
+END $$;
+
+-- Takes permits for one job, of all its keys or of none. Returns those that its claim row has to
+-- hold; null: there is no room. A job without keys needs none.
+CREATE FUNCTION rowcrew.take_keys(p_of rowcrew.job_keys) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  v_fits boolean;
+  v_room rowcrew.key_room[];
+BEGIN
+  IF (p_of).grp IS NULL THEN
+    RETURN '{}';
+  END IF;
+  SELECT array_agg(k), bool_and(k.free >= x.need) INTO v_room, v_fits
+  FROM unnest((p_of).keys, (p_of).units) AS x (key, need) LEFT JOIN rowcrew.lock_keys((p_of).keys, (p_of).units) k ON k.key = x.key;
+  v_fits := coalesce(v_fits, false);
+  UPDATE rowcrew.limit_key l
+  SET held = CASE WHEN k.kind = 'running' THEN l.held - k.folded + v_fits::integer ELSE l.held END,
+      level = CASE WHEN k.kind = 'bucket' AND v_fits THEN k.level - x.need ELSE l.level END,
+      filled_at = CASE WHEN k.kind = 'bucket' AND v_fits THEN rowcrew.clock_now() ELSE l.filled_at END
+  FROM unnest(v_room) k JOIN unnest((p_of).keys, (p_of).units) AS x (key, need) ON x.key = k.key
+  WHERE l.key = k.key AND (k.folded > 0 OR (v_fits AND k.kind IN ('running', 'bucket')));
+  IF NOT v_fits THEN
+    RETURN NULL;
+  END IF;
+  INSERT INTO rowcrew.limit_start (key, at, units)
+  SELECT x.key, rowcrew.clock_now(), x.need FROM unnest(v_room) k JOIN unnest((p_of).keys, (p_of).units) AS x (key, need) ON x.key = k.key WHERE k.kind = 'window';
+  RETURN ARRAY(SELECT k.key FROM unnest(v_room) k WHERE k.kind = 'running');
 END $$;
 
 -- Puts keys right whose permits do not add up: claims that were removed past their trigger (a restore,

@@ -1,107 +1,13 @@
 -- 0017: claims of jobs that rules are about.
 
--- What is left of a key, whose row is locked unless nothing limits it.
-CREATE TYPE rowcrew.key_room AS (
-  key    text,
-  kind   text,             -- running, window, bucket or none
-  free   bigint,           -- units left
-  folded integer,          -- permits that came back: to be taken off what is held
-  level  double precision, -- of the bucket
-  look   bigint            -- ms until a key without room may have some; null: nothing is known
-);
-
--- Locks keys as far as nobody else holds them, and tells what is left of each. Never waits: a key that
--- is being changed has no room for a moment. p_need: the units that the next job takes of each.
--- What came back is folded here and nowhere else, by whoever holds the key's row.
-CREATE FUNCTION rowcrew.lock_keys(p_keys text[], p_need integer[]) RETURNS SETOF rowcrew.key_room
-LANGUAGE plpgsql SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET enable_hashjoin = on AS $$
-DECLARE
-  c_busy constant bigint := 2;
-  v_may text[] := p_keys;
-  v_now timestamptz;
-BEGIN
-  -- Two that make the same rows in different orders would wait for each other.
-  IF (SELECT count(*) FROM rowcrew.limit_key k WHERE k.key = ANY (p_keys)) < cardinality(p_keys)
-     AND EXISTS (SELECT FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
-                 WHERE (r.max_running IS NOT NULL OR r.units IS NOT NULL) AND NOT EXISTS (SELECT FROM rowcrew.limit_key k WHERE k.key = ANY (ARRAY[x.key])))
-     AND pg_try_advisory_xact_lock(hashtextextended('rowcrew.limit_key', 0)) THEN
-    INSERT INTO rowcrew.limit_key (key)
-    SELECT x.key FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
-    WHERE (r.max_running IS NOT NULL OR r.units IS NOT NULL) ON CONFLICT DO NOTHING;
-  END IF;
-  -- What started within a window is read after its key was locked, by a statement that sees it all.
-  IF EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL AND r.burst IS NULL) THEN
-    v_may := ARRAY(SELECT k.key FROM rowcrew.limit_key k WHERE k.key = ANY (p_keys) FOR UPDATE SKIP LOCKED);
-  END IF;
-  v_now := rowcrew.clock_now();
-  RETURN QUERY
-  WITH n AS MATERIALIZED (
-    SELECT x.key, x.need, r.max_running, r.units, r.per, r.burst,
-           CASE WHEN r.max_running IS NOT NULL THEN 'running' WHEN r.burst IS NOT NULL THEN 'bucket' WHEN r.units IS NOT NULL THEN 'window' ELSE 'none' END AS kind,
-           CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.pause y WHERE y.scope = 'key'))
-                THEN (SELECT max(coalesce(y.until, 'infinity')) FROM rowcrew.pause y
-                      WHERE y.scope = 'key' AND y.name IN (x.key, split_part(x.key, ':', 1)) AND (y.until IS NULL OR y.until > v_now)) END AS paused
-    FROM unnest(p_keys, p_need) AS x (key, need) LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
-  ), l AS MATERIALIZED (
-    SELECT k.key, k.held, k.level, k.filled_at FROM rowcrew.limit_key k
-    WHERE k.key = ANY (ARRAY(SELECT n.key FROM n WHERE n.kind <> 'none' AND n.paused IS NULL INTERSECT SELECT unnest(v_may))) FOR UPDATE SKIP LOCKED
-  ), f AS (  -- of rows that another folded since this statement began nothing is returned
-    DELETE FROM rowcrew.limit_freed x WHERE x.key = ANY (ARRAY(SELECT l.key FROM l)) RETURNING x.key, x.n
-  ), s AS MATERIALIZED (
-    SELECT f.key, sum(f.n)::integer AS folded FROM f GROUP BY f.key
-  ), b AS MATERIALIZED (
-    SELECT n.*, l.key IS NOT NULL AS locked, l.held, coalesce(s.folded, 0) AS folded,
-           CASE n.kind WHEN 'bucket' THEN least(n.burst, coalesce(l.level + n.units * greatest(0, extract(epoch FROM v_now - l.filled_at)) / extract(epoch FROM n.per), n.burst)) END AS level,
-           CASE n.kind WHEN 'window' THEN n.units - coalesce((SELECT sum(w.units) FROM rowcrew.limit_start w WHERE w.key = n.key AND w.at >= v_now - n.per), 0) END AS room
-    FROM n LEFT JOIN l ON l.key = n.key LEFT JOIN s ON s.key = n.key
-  )
-  SELECT b.key, b.kind,
-         CASE WHEN b.paused IS NOT NULL THEN 0 WHEN b.kind = 'none' THEN 2000000000 WHEN NOT b.locked THEN 0
-              WHEN b.kind = 'running' THEN b.max_running - b.held + b.folded WHEN b.kind = 'bucket' THEN floor(b.level + 1e-9) ELSE b.room END::bigint,
-         b.folded, b.level,
-         CASE WHEN b.paused IS NOT NULL THEN CASE WHEN b.paused < 'infinity' THEN ceil(extract(epoch FROM b.paused - v_now) * 1000) END
-              WHEN b.kind <> 'none' AND NOT b.locked THEN c_busy
-              WHEN b.kind = 'bucket' AND b.level + 1e-9 < b.need THEN ceil((b.need - b.level) * extract(epoch FROM b.per) * 1000 / b.units)
-              WHEN b.kind = 'window' AND b.room < b.need THEN (
-                SELECT floor(extract(epoch FROM min(y.at) + b.per - v_now) * 1000) + 1
-                FROM (SELECT w.at, sum(w.units) OVER (ORDER BY w.at) AS gone FROM rowcrew.limit_start w WHERE w.key = b.key AND w.at >= v_now - b.per) y
-                WHERE y.gone >= b.need - b.room) END::bigint
-  FROM b;
-END $$;
-
--- Takes permits for one job, of all its keys or of none. Returns those that its claim row has to
--- hold; null: there is no room. A job without keys needs none.
-CREATE FUNCTION rowcrew.take_keys(p_of rowcrew.job_keys) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
-DECLARE
-  v_fits boolean;
-  v_room rowcrew.key_room[];
-BEGIN
-  IF (p_of).grp IS NULL THEN
-    RETURN '{}';
-  END IF;
-  SELECT array_agg(k), bool_and(k.free >= x.need) INTO v_room, v_fits
-  FROM unnest((p_of).keys, (p_of).units) AS x (key, need) LEFT JOIN rowcrew.lock_keys((p_of).keys, (p_of).units) k ON k.key = x.key;
-  v_fits := coalesce(v_fits, false);
-  UPDATE rowcrew.limit_key l
-  SET held = CASE WHEN k.kind = 'running' THEN l.held - k.folded + v_fits::integer ELSE l.held END,
-      level = CASE WHEN k.kind = 'bucket' AND v_fits THEN k.level - x.need ELSE l.level END,
-      filled_at = CASE WHEN k.kind = 'bucket' AND v_fits THEN rowcrew.clock_now() ELSE l.filled_at END
-  FROM unnest(v_room) k JOIN unnest((p_of).keys, (p_of).units) AS x (key, need) ON x.key = k.key
-  WHERE l.key = k.key AND (k.folded > 0 OR (v_fits AND k.kind IN ('running', 'bucket')));
-  IF NOT v_fits THEN
-    RETURN NULL;
-  END IF;
-  INSERT INTO rowcrew.limit_start (key, at, units)
-  SELECT x.key, rowcrew.clock_now(), x.need FROM unnest(v_room) k JOIN unnest((p_of).keys, (p_of).units) AS x (key, need) ON x.key = k.key WHERE k.kind = 'window';
-  RETURN ARRAY(SELECT k.key FROM unnest(v_room) k WHERE k.kind = 'running');
-END $$;
-
 -- Makes <table>_take(), which claims jobs that wait for permits. What has ended earlier in this transaction
 -- (p_ended: tokens of claims that end with it; p_parts: of claims of which p_left jobs still run) gives its
 -- permits back first: where p_first says so, to the next jobs of the same groups. An ended claim whose keys are
 -- all of running jobs is theirs as it stands, and no key is touched. Then, where p_groups says how many to begin
 -- with, jobs are claimed from the groups after the cursor in turn.
 -- The jobs of one group are one claim. Its permits come back with its row, or as its held is lowered.
+-- p_counts is how many of each queue, p_slots how many of them at most find a slot at once. The others hold their
+-- permits while they wait for one, so they are claimed only of keys of which plenty is left, and where no rule is a rate.
 -- Returns the jobs; then a row per queue with a null id: in job_type where the next walk begins, in
 -- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs.
 CREATE FUNCTION rowcrew.make_take(p_table text) RETURNS void LANGUAGE plpgsql AS $make$
@@ -110,7 +16,7 @@ DECLARE
     ELSE 'jsonb_build_object(''type'', q.type, ''provider'', q.provider, ''external_id'', q.external_id, ''prompt'', q.prompt, ''inputs'', q.inputs)' END;
 BEGIN
   EXECUTE format($t$
-CREATE OR REPLACE FUNCTION rowcrew.%2$I(p_tokens bigint[], p_node bigint, p_epoch bigint, p_queues text[], p_counts integer[], p_cursors text[],
+CREATE OR REPLACE FUNCTION rowcrew.%2$I(p_tokens bigint[], p_node bigint, p_epoch bigint, p_queues text[], p_counts integer[], p_slots integer[], p_cursors text[],
                                         p_groups integer[], p_first boolean[], p_ended bigint[], p_parts bigint[], p_left integer[])
 RETURNS TABLE (id uuid, job_type text, queue text, payload jsonb, attempts smallint, max_attempts smallint, crashes smallint,
                run_at_us bigint, priority smallint, app text, token bigint)
@@ -119,8 +25,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mo
 DECLARE
   c_groups constant integer := 128;  -- looked at per queue
   c_handed constant integer := 10;   -- ended claims that are handed over, one by one: of more a walk is cheaper
+  c_busy constant bigint := 2;       -- ms until a key that somebody else holds is looked at again
+  c_left constant integer := 8;      -- permits of a key that jobs without a slot leave to others
   c_again constant bigint := 200;    -- ms until a full key is looked at again: its permits come back unannounced
   v_rooms integer[] := p_counts;
+  v_slots integer[] := p_slots;
   v_token integer := 0;              -- so many are used
   v_place integer;
   v_ids uuid[];
@@ -133,6 +42,7 @@ DECLARE
   -- of the queue at hand
   v_queue text;
   v_room integer;
+  v_free integer;     -- of it, into slots that are free
   v_given text[];     -- groups to look at before the walk
   v_from text;
   v_at text;          -- the last group looked at
@@ -152,6 +62,8 @@ DECLARE
   v_need integer[];
   v_shared boolean;
   v_plain boolean := NOT EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.weight IS NOT NULL);
+  -- Nothing but limits of how many run, none of them paused: what is common is cheaper.
+  v_simple boolean := NOT EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL) AND NOT EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key');
   v_now timestamptz;
   -- what to take of them
   k_key text[];
@@ -161,12 +73,13 @@ DECLARE
   t_grp text[];
   t_keys text[];
   t_hints tid[];
+  v_got integer;      -- hints taken of them
   v_full bigint;      -- the last group that gave a job
   v_wait bigint;
 BEGIN
   FOR e IN SELECT c.token, c.queue, c.grp, c.keys, c.held FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended) AND c.keys IS NOT NULL LIMIT c_handed LOOP
     v_place := array_position(p_queues, e.queue);
-    CONTINUE WHEN v_place IS NULL OR NOT p_first[v_place] OR v_rooms[v_place] <= 0 OR v_token >= cardinality(p_tokens);
+    CONTINUE WHEN v_place IS NULL OR NOT p_first[v_place] OR v_slots[v_place] <= 0 OR v_token >= cardinality(p_tokens);
     -- Not of keys of which more is out than their rules allow now, what came back counts as out here; nor while any is paused.
     CONTINUE WHEN EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key') OR EXISTS (
       SELECT FROM unnest(e.keys) AS x (key) LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
@@ -174,7 +87,7 @@ BEGIN
     WITH d AS (
       DELETE FROM rowcrew.%4$I WHERE ctid = ANY (ARRAY(
         SELECT x.ctid FROM rowcrew.%4$I x WHERE x.queue = e.queue AND x.grp = e.grp AND x.keys = e.keys
-        ORDER BY x.priority, x.run_at LIMIT least(e.held, v_rooms[v_place]) FOR UPDATE SKIP LOCKED))
+        ORDER BY x.priority, x.run_at LIMIT least(e.held, v_slots[v_place]) FOR UPDATE SKIP LOCKED))
       RETURNING id, run_at, priority
     )
     SELECT array_agg(d.id), array_agg(d.run_at), array_agg(d.priority) INTO v_ids, v_runs, v_prios FROM d;
@@ -188,6 +101,7 @@ BEGIN
     RETURNING q.id, q.%5$I, q.queue, %6$s, q.attempts, q.max_attempts, q.crashes, (extract(epoch FROM x.run_at) * 1000000)::bigint, x.priority, q.app, q.claim_token;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     v_rooms[v_place] := v_rooms[v_place] - v_count;
+    v_slots[v_place] := v_slots[v_place] - v_count;
     IF v_count > 0 THEN  -- with fewer jobs than before its trigger frees the rest
       UPDATE rowcrew.%3$I c SET token = p_tokens[v_token], ids = v_ids, held = v_count, claimed_at = rowcrew.clock() WHERE c.token = e.token;
     END IF;
@@ -209,7 +123,8 @@ BEGIN
 
   FOR i IN 1..cardinality(p_queues) LOOP
     v_queue := p_queues[i];
-    v_room := v_rooms[i];
+    v_room := CASE WHEN v_simple THEN v_rooms[i] ELSE v_slots[i] END;
+    v_free := v_slots[i];
     v_given := '{}';
     IF p_first[i] AND v_given_queues IS NOT NULL THEN
       v_given := ARRAY(SELECT x.grp FROM unnest(v_given_queues, v_given_groups) AS x (queue, grp) WHERE x.queue = v_queue);
@@ -222,19 +137,25 @@ BEGIN
     v_step := greatest(p_groups[i], 1);
     v_fed := 0;
     v_look := NULL;
+    v_got := NULL;
     LOOP
       IF p_groups[i] = 0 AND cardinality(v_given) = 0 THEN
         v_look := 0;
         EXIT;
       END IF;
-      IF v_room <= 0 OR v_looked >= c_groups OR v_token >= cardinality(p_tokens) THEN
+      IF v_room <= 0 OR (v_free <= 0 AND v_got = 0) OR v_looked >= c_groups OR v_token >= cardinality(p_tokens) THEN
         IF EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = v_queue) THEN
           v_look := 0;
         END IF;
         EXIT;
       END IF;
       IF v_last THEN
-        EXIT WHEN v_round;
+        IF v_round THEN
+          IF v_free <= 0 AND EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = v_queue) THEN  -- they might have had a slot
+            v_look := 0;
+          END IF;
+          EXIT;
+        END IF;
         v_round := true;
         v_at := '';
       END IF;
@@ -271,33 +192,67 @@ BEGIN
         v_all_keys := ARRAY(SELECT x.key FROM unnest(v_all_keys) AS x (key) WHERE x.key = ANY (v_keys[1]::text[]));
       END IF;
 
-      WITH k AS MATERIALIZED (
-        SELECT * FROM rowcrew.lock_keys(v_all_keys, v_need)
-      ), g AS MATERIALIZED (
-        SELECT x.no, x.grp, x.keys, r.free, r.look, r.rated FROM unnest(v_grps, v_keys) WITH ORDINALITY AS x (grp, keys, no), LATERAL (
-          SELECT min(CASE WHEN k.look IS NOT NULL THEN 0 ELSE k.free END) AS free, min(k.look) AS look, bool_or(k.kind IN ('bucket', 'window')) AS rated
-          FROM unnest(x.keys::text[]) AS y (key) JOIN k ON k.key = y.key) r
-      ), h AS MATERIALIZED (
-        SELECT g.no, x.hint, x.units, row_number() OVER () AS seq FROM g, LATERAL (
-          SELECT y.ctid AS hint, y.units FROM rowcrew.%4$I y
-          WHERE g.free > 0 AND y.queue = v_queue AND y.grp = g.grp ORDER BY y.priority, y.run_at LIMIT greatest(0, least(g.free, v_room)) FOR UPDATE SKIP LOCKED) x
-        LIMIT v_room + 500
-      ), f AS MATERIALIZED (  -- from the first on as many as fit into every key
-        SELECT h.no, h.hint, h.seq FROM h WHERE v_plain
-        UNION ALL
-        SELECT x.no, min(x.hint), x.seq FROM (
-          SELECT h.no, h.hint, h.seq, k.free, sum(y.unit) OVER (PARTITION BY h.no, y.place ORDER BY h.seq) AS gone
-          FROM h JOIN g ON g.no = h.no, unnest(h.units, g.keys::text[]) WITH ORDINALITY AS y (unit, key, place) JOIN k ON k.key = y.key WHERE NOT v_plain) x
-        GROUP BY x.no, x.seq HAVING bool_and(x.gone <= x.free)
-      ), t AS MATERIALIZED (
-        SELECT f.no, f.hint FROM f ORDER BY f.seq LIMIT v_room
-      ), d AS MATERIALIZED (
-        SELECT t.no, count(*) AS n FROM t GROUP BY t.no
-      )
-      SELECT (SELECT array_agg(t.hint) FROM t), array_agg(g.grp) FILTER (WHERE d.n > 0), array_agg(g.keys) FILTER (WHERE d.n > 0), coalesce(sum(d.n), 0), max(d.no),
-             min(CASE WHEN g.look IS NOT NULL THEN g.look WHEN g.rated AND d.n > 0 THEN 0 ELSE c_again END),
-             (SELECT array_agg(k.key) FROM k), (SELECT array_agg(k.kind) FROM k), (SELECT array_agg(k.folded) FROM k), (SELECT array_agg(k.level) FROM k)
-      INTO t_hints, t_grp, t_keys, v_count, v_full, v_wait, k_key, k_kind, k_folded, k_level FROM g LEFT JOIN d ON d.no = g.no;
+      IF v_simple THEN
+        IF (SELECT count(*) FROM rowcrew.limit_key x WHERE x.key = ANY (v_all_keys)) < cardinality(v_all_keys) THEN
+          PERFORM rowcrew.make_keys(v_all_keys);
+        END IF;
+        WITH n AS MATERIALIZED (
+          SELECT x.no, y.key, r.max_running FROM unnest(v_keys) WITH ORDINALITY AS x (keys, no), unnest(x.keys::text[]) AS y (key)
+          LEFT JOIN rowcrew.job_limit r ON r.name = split_part(y.key, ':', 1)
+        ), l AS MATERIALIZED (
+          SELECT x.key, x.held FROM rowcrew.limit_key x WHERE x.key = ANY (v_all_keys) FOR UPDATE SKIP LOCKED
+        ), f AS (  -- of rows that another folded since this statement began nothing is returned
+          DELETE FROM rowcrew.limit_freed x WHERE x.key = ANY (ARRAY(SELECT l.key FROM l)) RETURNING x.key, x.n
+        ), k AS MATERIALIZED (
+          SELECT l.key, l.held, coalesce(s.folded, 0) AS folded FROM l LEFT JOIN (SELECT f.key, sum(f.n)::integer AS folded FROM f GROUP BY f.key) s ON s.key = l.key
+        ), r AS MATERIALIZED (
+          SELECT n.no, greatest(0, min(CASE WHEN n.max_running IS NULL THEN 2000000000 WHEN k.key IS NULL THEN 0 ELSE n.max_running - k.held + k.folded END)) AS free,
+                 CASE WHEN bool_or(n.max_running IS NOT NULL AND k.key IS NULL) THEN c_busy ELSE c_again END AS look,
+                 array_agg(n.key) FILTER (WHERE n.max_running IS NOT NULL) AS keys
+          FROM n LEFT JOIN k ON k.key = n.key GROUP BY n.no ORDER BY n.no
+        ), a AS MATERIALIZED (  -- what finds no slot free leaves half of each key, and some, to other nodes
+          SELECT r.no, CASE WHEN sum(r.free) OVER (ORDER BY r.no) - r.free < v_free THEN r.free ELSE greatest(0, least(r.free / 2, r.free - c_left)) END AS free FROM r
+        ), h AS MATERIALIZED (
+          SELECT a.no, x.hint FROM a, LATERAL (
+            SELECT y.ctid AS hint FROM rowcrew.%4$I y
+            WHERE a.free > 0 AND y.queue = v_queue AND y.grp = v_grps[a.no] ORDER BY y.priority, y.run_at LIMIT least(a.free, v_room) FOR UPDATE SKIP LOCKED) x
+          LIMIT v_room
+        ), d AS MATERIALIZED (
+          SELECT h.no, count(*) AS n FROM h GROUP BY h.no
+        )
+        SELECT (SELECT array_agg(h.hint) FROM h), array_agg(v_grps[r.no]) FILTER (WHERE d.n > 0), array_agg(r.keys::text) FILTER (WHERE d.n > 0),
+               coalesce(sum(d.n), 0), max(d.no), min(r.look), (SELECT array_agg(k.key) FROM k), (SELECT array_agg(k.folded) FROM k)
+        INTO t_hints, t_grp, t_keys, v_count, v_full, v_wait, k_key, k_folded FROM r LEFT JOIN d ON d.no = r.no;
+      ELSE
+        WITH k AS MATERIALIZED (
+          SELECT * FROM rowcrew.lock_keys(v_all_keys, v_need)
+        ), g AS MATERIALIZED (
+          SELECT x.no, x.grp, x.keys, r.free, r.look, r.rated FROM unnest(v_grps, v_keys) WITH ORDINALITY AS x (grp, keys, no), LATERAL (
+            SELECT min(CASE WHEN k.look IS NOT NULL THEN 0 ELSE k.free END) AS free, min(k.look) AS look, bool_or(k.kind IN ('bucket', 'window')) AS rated
+            FROM unnest(x.keys::text[]) AS y (key) JOIN k ON k.key = y.key) r
+        ), h AS MATERIALIZED (
+          SELECT g.no, x.hint, x.units, row_number() OVER () AS seq FROM g, LATERAL (
+            SELECT y.ctid AS hint, y.units FROM rowcrew.%4$I y
+            WHERE g.free > 0 AND y.queue = v_queue AND y.grp = g.grp ORDER BY y.priority, y.run_at LIMIT greatest(0, least(g.free, v_room)) FOR UPDATE SKIP LOCKED) x
+          LIMIT CASE WHEN v_plain THEN v_room ELSE v_room + 500 END
+        ), f AS MATERIALIZED (  -- from the first on as many as fit into every key
+          SELECT h.no, h.hint, h.seq FROM h WHERE v_plain
+          UNION ALL
+          SELECT x.no, min(x.hint), x.seq FROM (
+            SELECT h.no, h.hint, h.seq, k.free, sum(y.unit) OVER (PARTITION BY h.no, y.place ORDER BY h.seq) AS gone
+            FROM h JOIN g ON g.no = h.no, unnest(h.units, g.keys::text[]) WITH ORDINALITY AS y (unit, key, place) JOIN k ON k.key = y.key WHERE NOT v_plain) x
+          GROUP BY x.no, x.seq HAVING bool_and(x.gone <= x.free)
+        ), t AS MATERIALIZED (
+          SELECT f.no, f.hint FROM f ORDER BY f.seq LIMIT v_room
+        ), d AS MATERIALIZED (
+          SELECT t.no, count(*) AS n FROM t GROUP BY t.no
+        )
+        SELECT (SELECT array_agg(t.hint) FROM t), array_agg(g.grp) FILTER (WHERE d.n > 0), array_agg(g.keys) FILTER (WHERE d.n > 0), coalesce(sum(d.n), 0), max(d.no),
+               min(CASE WHEN g.look IS NOT NULL THEN g.look WHEN g.rated AND d.n > 0 THEN 0 ELSE c_again END),
+               (SELECT array_agg(k.key) FROM k), (SELECT array_agg(k.kind) FROM k), (SELECT array_agg(k.folded) FROM k), (SELECT array_agg(k.level) FROM k)
+        INTO t_hints, t_grp, t_keys, v_count, v_full, v_wait, k_key, k_kind, k_folded, k_level FROM g LEFT JOIN d ON d.no = g.no;
+      END IF;
+      v_got := coalesce(cardinality(t_hints), 0);
       v_now := rowcrew.clock_now();
       v_look := least(v_look, v_wait);
       IF cardinality(v_given) = 0 THEN
@@ -314,50 +269,88 @@ BEGIN
         v_given := v_given[cardinality(v_grps) + 1:];
       END IF;
 
-      RETURN QUERY
-      WITH k AS MATERIALIZED (
-        SELECT * FROM unnest(k_key, k_kind, k_folded, k_level) AS x (key, kind, folded, level)
-      ), w AS MATERIALIZED (
-        SELECT x.grp, x.keys::text[] AS keys, p_tokens[v_token + x.no] AS token FROM unnest(t_grp, t_keys) WITH ORDINALITY AS x (grp, keys, no)
-      ), c AS MATERIALIZED (
-        DELETE FROM rowcrew.%4$I WHERE ctid = ANY (t_hints) RETURNING id, run_at, priority, grp, units
-      ), t AS MATERIALIZED (
-        SELECT c.*, w.token FROM c JOIN w ON w.grp = c.grp
-      ), u AS (
-        UPDATE rowcrew.%1$I q
-        SET status = 'processing', started_at = v_now, claim_token = t.token, worker_id = p_node
-        FROM t
-        WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = v_queue AND q.scheduled_at <= v_now AND q.crashes < 2
-        RETURNING q.id, q.%5$I AS job_type, q.queue, %6$s AS payload, q.attempts, q.max_attempts, q.crashes, t.run_at, t.priority, q.app, t.token, t.grp, t.units
-      ), g AS MATERIALIZED (
-        SELECT u.token, min(u.grp) AS grp, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.token
-      ), used AS MATERIALIZED (
-        SELECT x.key, sum(CASE WHEN v_plain THEN g.n ELSE (SELECT sum(u.units[x.place]) FROM u WHERE u.token = g.token) END) AS units
-        FROM g JOIN w ON w.token = g.token, unnest(w.keys) WITH ORDINALITY AS x (key, place) GROUP BY x.key
-      ), claim AS (
-        INSERT INTO rowcrew.%3$I (token, node_id, epoch, ids, queue, grp, keys, held)
-        SELECT w.token, p_node, p_epoch, g.ids, v_queue, w.grp, nullif(ARRAY(
-          SELECT x.key FROM unnest(w.keys) WITH ORDINALITY AS x (key, place) JOIN k ON k.key = x.key AND k.kind = 'running' ORDER BY x.place), '{}'), g.n
-        FROM g JOIN w ON w.token = g.token
-      ), charged AS (
-        UPDATE rowcrew.limit_key l
-        SET held = CASE WHEN k.kind = 'running' THEN l.held - k.folded + coalesce(used.units, 0) ELSE l.held END,
-            level = CASE WHEN k.kind = 'bucket' THEN k.level - coalesce(used.units, 0) ELSE l.level END,
-            filled_at = CASE WHEN k.kind = 'bucket' THEN v_now ELSE l.filled_at END
-        FROM k LEFT JOIN used ON used.key = k.key
-        WHERE l.key = ANY (ARRAY[k.key]) AND (k.folded > 0 OR (used.units > 0 AND k.kind IN ('running', 'bucket')))
-      ), started AS (
-        INSERT INTO rowcrew.limit_start (key, at, units) SELECT k.key, v_now, used.units FROM k JOIN used ON used.key = k.key WHERE k.kind = 'window'
-      ), anew AS MATERIALIZED (  -- what was not to be had is filed by what it is now
-        SELECT rowcrew.file_truth(%1$L, ARRAY(SELECT c.id FROM c EXCEPT SELECT u.id FROM u)) WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
-      )
-      SELECT u.id, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, (extract(epoch FROM u.run_at) * 1000000)::bigint, u.priority, u.app, u.token
-      FROM u WHERE (SELECT count(*) FROM anew) >= 0;
+      IF v_simple THEN
+        IF v_got = 0 THEN
+          UPDATE rowcrew.limit_key l SET held = l.held - k.folded FROM unnest(k_key, k_folded) AS k (key, folded) WHERE k.folded > 0 AND l.key = ANY (ARRAY[k.key]);
+        ELSE
+        RETURN QUERY
+        WITH w AS MATERIALIZED (
+          SELECT x.grp, x.keys::text[] AS keys, p_tokens[v_token + x.no] AS token FROM unnest(t_grp, t_keys) WITH ORDINALITY AS x (grp, keys, no)
+        ), c AS MATERIALIZED (
+          DELETE FROM rowcrew.%4$I WHERE ctid = ANY (t_hints) RETURNING id, run_at, priority, grp
+        ), t AS MATERIALIZED (
+          SELECT c.*, w.token FROM c JOIN w ON w.grp = c.grp
+        ), u AS (
+          UPDATE rowcrew.%1$I q
+          SET status = 'processing', started_at = v_now, claim_token = t.token, worker_id = p_node
+          FROM t
+          WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = v_queue AND q.scheduled_at <= v_now AND q.crashes < 2
+          RETURNING q.id, q.%5$I AS job_type, q.queue, %6$s AS payload, q.attempts, q.max_attempts, q.crashes,
+                    (extract(epoch FROM t.run_at) * 1000000)::bigint AS run_at_us, t.priority, q.app, t.token
+        ), g AS MATERIALIZED (
+          SELECT u.token, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.token
+        ), claim AS (
+          INSERT INTO rowcrew.%3$I (token, node_id, epoch, ids, queue, grp, keys, held)
+          SELECT w.token, p_node, p_epoch, g.ids, v_queue, w.grp, w.keys, g.n FROM g JOIN w ON w.token = g.token
+        ), charged AS (
+          UPDATE rowcrew.limit_key l SET held = l.held - k.folded + coalesce(used.n, 0)
+          FROM unnest(k_key, k_folded) AS k (key, folded)
+          LEFT JOIN (SELECT x.key, sum(g.n) AS n FROM g JOIN w ON w.token = g.token, unnest(w.keys) AS x (key) GROUP BY x.key) used ON used.key = k.key
+          WHERE l.key = ANY (ARRAY[k.key]) AND (k.folded > 0 OR used.n > 0)
+        ), anew AS MATERIALIZED (  -- what was not to be had is filed by what it is now
+          SELECT rowcrew.file_truth(%1$L, ARRAY(SELECT c.id FROM c EXCEPT SELECT u.id FROM u)) WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
+        )
+        SELECT u.id, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, u.run_at_us, u.priority, u.app, u.token
+        FROM u WHERE (SELECT count(*) FROM anew) >= 0;
+        END IF;
+      ELSE
+        RETURN QUERY
+        WITH k AS MATERIALIZED (
+          SELECT * FROM unnest(k_key, k_kind, k_folded, k_level) AS x (key, kind, folded, level)
+        ), w AS MATERIALIZED (
+          SELECT x.grp, x.keys::text[] AS keys, p_tokens[v_token + x.no] AS token FROM unnest(t_grp, t_keys) WITH ORDINALITY AS x (grp, keys, no)
+        ), c AS MATERIALIZED (
+          DELETE FROM rowcrew.%4$I WHERE ctid = ANY (t_hints) RETURNING id, run_at, priority, grp, units
+        ), t AS MATERIALIZED (
+          SELECT c.*, w.token FROM c JOIN w ON w.grp = c.grp
+        ), u AS (
+          UPDATE rowcrew.%1$I q
+          SET status = 'processing', started_at = v_now, claim_token = t.token, worker_id = p_node
+          FROM t
+          WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = v_queue AND q.scheduled_at <= v_now AND q.crashes < 2
+          RETURNING q.id, q.%5$I AS job_type, q.queue, %6$s AS payload, q.attempts, q.max_attempts, q.crashes, t.run_at, t.priority, q.app, t.token, t.grp, t.units
+        ), g AS MATERIALIZED (
+          SELECT u.token, min(u.grp) AS grp, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.token
+        ), used AS MATERIALIZED (
+          SELECT x.key, sum(CASE WHEN v_plain THEN g.n ELSE (SELECT sum(u.units[x.place]) FROM u WHERE u.token = g.token) END) AS units
+          FROM g JOIN w ON w.token = g.token, unnest(w.keys) WITH ORDINALITY AS x (key, place) GROUP BY x.key
+        ), claim AS (
+          INSERT INTO rowcrew.%3$I (token, node_id, epoch, ids, queue, grp, keys, held)
+          SELECT w.token, p_node, p_epoch, g.ids, v_queue, w.grp, nullif(ARRAY(
+            SELECT x.key FROM unnest(w.keys) WITH ORDINALITY AS x (key, place) JOIN k ON k.key = x.key AND k.kind = 'running' ORDER BY x.place), '{}'), g.n
+          FROM g JOIN w ON w.token = g.token
+        ), charged AS (
+          UPDATE rowcrew.limit_key l
+          SET held = CASE WHEN k.kind = 'running' THEN l.held - k.folded + coalesce(used.units, 0) ELSE l.held END,
+              level = CASE WHEN k.kind = 'bucket' THEN k.level - coalesce(used.units, 0) ELSE l.level END,
+              filled_at = CASE WHEN k.kind = 'bucket' THEN v_now ELSE l.filled_at END
+          FROM k LEFT JOIN used ON used.key = k.key
+          WHERE l.key = ANY (ARRAY[k.key]) AND (k.folded > 0 OR (used.units > 0 AND k.kind IN ('running', 'bucket')))
+        ), started AS (
+          INSERT INTO rowcrew.limit_start (key, at, units) SELECT k.key, v_now, used.units FROM k JOIN used ON used.key = k.key WHERE k.kind = 'window'
+        ), anew AS MATERIALIZED (  -- what was not to be had is filed by what it is now
+          SELECT rowcrew.file_truth(%1$L, ARRAY(SELECT c.id FROM c EXCEPT SELECT u.id FROM u)) WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
+        )
+        SELECT u.id, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, (extract(epoch FROM u.run_at) * 1000000)::bigint, u.priority, u.app, u.token
+        FROM u WHERE (SELECT count(*) FROM anew) >= 0;
+      END IF;
       v_token := v_token + coalesce(cardinality(t_grp), 0);
       v_room := v_room - v_count;
+      v_free := v_free - v_count;
       GET DIAGNOSTICS v_count = ROW_COUNT;
-      IF v_count < coalesce(cardinality(t_hints), 0) THEN  -- stale hints, of which more may stand before what waits
-        v_room := v_room + cardinality(t_hints) - v_count;
+      IF v_count < v_got THEN  -- stale hints, of which more may stand before what waits
+        v_room := v_room + v_got - v_count;
+        v_free := v_free + v_got - v_count;
         v_look := 0;
         PERFORM rowcrew.drop_stale_limited(%1$L, v_queue, t_grp);
       END IF;
@@ -371,43 +364,6 @@ BEGIN
   FROM unnest(p_queues, v_cursors, v_looks, v_feds) AS x (name, cursor, look, fed);
 END $f$ $t$, p_table, p_table || '_take', p_table || '_claim', p_table || '_limited', CASE p_table WHEN 'job_queue' THEN 'job_type' ELSE 'type' END, v_payload);
 END $make$;
-
--- Removes hints of jobs that wait no longer in these groups, up to 500 each; what waits elsewhere is filed anew.
-CREATE FUNCTION rowcrew.drop_stale_limited(p_table text, p_queue text, p_groups text[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
-DECLARE
-  v_stale uuid[];
-BEGIN
-  EXECUTE format($q$
-    WITH s AS (
-      DELETE FROM rowcrew.%1$I WHERE ctid = ANY (ARRAY(
-        SELECT y.hint FROM unnest($2) AS g (grp), LATERAL (
-          SELECT x.ctid AS hint, x.id FROM rowcrew.%1$I x WHERE x.queue = $1 AND x.grp = g.grp ORDER BY x.priority, x.run_at LIMIT 500 FOR UPDATE SKIP LOCKED) y
-        WHERE NOT EXISTS (SELECT FROM rowcrew.%2$I q WHERE q.id = ANY (ARRAY[y.id]) AND q.status IN ('pending', 'retrying') AND q.queue = $1
-                          AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes < 2 OFFSET 0)))
-      RETURNING id
-    )
-    SELECT array_agg(id) FROM s$q$, p_table || '_limited', p_table) USING p_queue, p_groups INTO v_stale;
-  IF v_stale IS NOT NULL THEN
-    PERFORM rowcrew.file_truth(p_table, v_stale);
-  END IF;
-END $$;
-
--- Files jobs whose hint was wrong by what they are now.
-CREATE FUNCTION rowcrew.file_truth(p_table text, p_ids uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
-DECLARE
-  v_due uuid[];
-BEGIN
-  EXECUTE format($q$
-    WITH j AS MATERIALIZED (
-      SELECT q.* FROM unnest($1) AS x (id) JOIN rowcrew.%1$I q ON q.id = ANY (ARRAY[x.id]) WHERE q.status IN ('pending', 'retrying')
-    ), p AS (
-      INSERT INTO rowcrew.%2$I (run_at, id, priority, queue, reason)
-      SELECT greatest(j.scheduled_at, rowcrew.clock_now()), j.id, j.priority, j.queue, rowcrew.parked_reason(j.status, j.crashes)
-      FROM j WHERE j.scheduled_at > rowcrew.clock_now() OR j.crashes > 1
-    )
-    SELECT array_agg(j.id) FROM j WHERE j.scheduled_at <= rowcrew.clock_now() AND j.crashes < 2$q$, p_table, p_table || '_parked') USING p_ids INTO v_due;
-  PERFORM rowcrew.file_due(p_table, v_due);
-END $$;
 
 SELECT rowcrew.make_take('job_queue'), rowcrew.make_take('processing_jobs');
 

@@ -33,12 +33,15 @@ struct ClaimWant {
   std::string queue;
   std::size_t count = 0;
   std::vector<std::string> marks;
+  bool beside = false;  ///< a few, only to notice them: not counted among those that come
+  std::size_t coming() const { return beside ? 0 : count; }
 };
 
-/// Of jobs that rules about limits are about: into free slots only.
+/// Of jobs that rules about limits are about.
 struct LimitedWant {
   std::string queue;
   std::size_t count = 0;
+  std::size_t slots = 0;   ///< so many of them find a slot free; others are claimed only where permits are plenty
   std::string cursor;      ///< where the walk over its groups begins
   std::size_t groups = 8;  ///< how many of them to begin with; 0: none
   bool first = true;       ///< groups to which ended jobs give permits back go before them

@@ -37,19 +37,21 @@ void add_lowered(Params& params, const std::vector<StillRunning>& rows) {
 Params limited_params(const Exchange& what) {
   Ids queues;
   std::vector<std::int64_t> counts;
+  std::vector<std::int64_t> slots;
   Ids cursors;
   std::vector<std::int64_t> groups;
   Ids first;
   for (const LimitedWant& want : what.limited) {
     queues.push_back(want.queue);
     counts.push_back(static_cast<std::int64_t>(want.count));
+    slots.push_back(static_cast<std::int64_t>(want.slots));
     cursors.push_back(want.cursor);
     groups.push_back(static_cast<std::int64_t>(want.groups));
     first.emplace_back(want.first ? "t" : "f");
   }
   Params params;
   params.add_array(what.limited_tokens).add(what.node.node_id).add(what.node.epoch).add_array(queues).add_array(counts)
-      .add_array(cursors).add_array(groups).add_array(first).add_array(what.handed);
+      .add_array(slots).add_array(cursors).add_array(groups).add_array(first).add_array(what.handed);
   add_lowered(params, what.lowered);
   return params;
 }

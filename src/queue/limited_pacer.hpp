@@ -64,6 +64,12 @@ class LimitedPacer {
     if (ending * 2 >= slots && free < slots / 4) return 0;
     return std::min(free, std::max(kWorthASecond, (slots + 1) / 2));
   }
+  /// Whether it is worth asking for more than there are free slots: every walk fills them, and the last one that
+  /// asked for more, a while ago or not, was given some.
+  bool ahead(std::string_view name, Mono now) const {
+    const Queue& queue = of(name);
+    return rules_ && queue.waits && queue.plenty && now >= queue.ahead_from;
+  }
   /// When the groups of this queue are worth a walk, with so many slots free; Mono::max() while one is
   /// under way, or nothing waits. A second one is worth it only where the last filled every slot, and
   /// from another place on: else the two would meet at the same groups.
@@ -81,13 +87,13 @@ class LimitedPacer {
   /// which each side has the bigger one in turn.
   std::size_t share(std::string_view queue, std::size_t free) { return (free + (of(queue).turn++ % 2)) / 2; }
 
-  /// What to send for this queue now, for so many free slots; nullopt: nothing. Ends of `freed` such jobs
+  /// What to send for this queue now, for so many jobs and of them into free slots; nullopt: nothing. Ends of `freed` such jobs
   /// go along: where slots are to spare their permits stay with their groups; else it is the slots that are
   /// scarce, and the groups take turns.
-  std::optional<LimitedWant> want(std::string_view name, std::size_t count, std::size_t freed, Mono now) {
+  std::optional<LimitedWant> want(std::string_view name, std::size_t count, std::size_t slots, std::size_t freed, Mono now) {
     Queue& queue = of(name);
     if (!asks(name, count, freed, now)) return std::nullopt;
-    LimitedWant want{std::string(name), count, "", 0, hands_over(name, count, freed)};
+    LimitedWant want{std::string(name), count, std::min(count, slots), "", 0, hands_over(name, count, freed)};
     if (!walks(name, count, freed, now)) return want;
     want.second = queue.first_out;
     (want.second ? queue.second_out : queue.first_out) = true;
@@ -105,6 +111,9 @@ class LimitedPacer {
     (want.second ? queue.second_out : queue.first_out) = false;
     queue.walked = now;
     queue.waits = answer.look.has_value();
+    if (want.count > want.slots) {
+      queue.ahead_from = answer.jobs > want.slots ? now : now + std::chrono::duration_cast<MonoClock::duration>(kNoneAhead);
+    }
     queue.plenty = answer.jobs > 0 && answer.look == std::chrono::milliseconds(0);
     if (want.second) {
       queue.passed.front() = answer.cursor;
@@ -127,11 +136,13 @@ class LimitedPacer {
  private:
   static constexpr std::chrono::milliseconds kAfterError{500};
   static constexpr std::chrono::milliseconds kBetweenGlances{10};
+  static constexpr std::chrono::milliseconds kNoneAhead{100};
   static constexpr std::size_t kPassed = 8;
   static constexpr std::size_t kWorthASecond = 64;
   struct Queue {
     Mono due = Mono::max();
     Mono walked{};  ///< answered last
+    Mono ahead_from{};
     std::deque<std::string> passed{""};  ///< where walks ended: the next one goes on at the last, a second at the first
     unsigned turn = 0;
     double groups_per_job = 0;  ///< of the last walk: as many as will do are asked for in one go

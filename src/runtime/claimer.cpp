@@ -115,12 +115,17 @@ std::size_t Claimer::kept_for_rescued(const Queue& state) const {
 }
 
 std::size_t Claimer::room_of(std::size_t table, const std::string& queue, const Queue& state) const {
-  // What is claimed ahead would take the slots that jobs with permits must find free.
+  // What is claimed ahead would take the slots that jobs with permits must find free. Where those are claimed ahead
+  // themselves no slot is ever free, and it is enough to notice that there are others.
+  if (permits_ahead(table, queue, state)) return 1 + state.slots / 16;
   if (has_limits(table) && tables_[table].limited.waits(queue)) return std::min(kMostPerClaim, free_of(queue, state));
+  return std::min(kMostPerClaim, ask_ahead(queue, state));
+}
+
+std::size_t Claimer::ask_ahead(const std::string& queue, const Queue& state) const {
   const std::size_t kept = kept_for_rescued(state);
   const std::size_t all = state_.slots.free(queue);
-  const std::size_t coming = local_.size(queue) + state.asked;
-  return std::min(kMostPerClaim, state.prefetch.ask(all > kept ? all - kept : 0, state.slots, coming));
+  return state.prefetch.ask(all > kept ? all - kept : 0, state.slots, local_.size(queue) + state.asked);
 }
 
 std::size_t Claimer::room(std::size_t table) const {
@@ -139,6 +144,7 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep, bool wide) 
     ClaimWant want;
     want.queue = queue;
     want.count = room;
+    want.beside = permits_ahead(table, queue, state);
     want.marks = sweep ? std::vector<std::string>(Watermarks::kPriorities, "-infinity") : tables_[table].marks.marks(queue, wide);
     wants.push_back(std::move(want));
   }
@@ -172,7 +178,7 @@ std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const Freed& freed) 
     plan->moment = of.pacer.started();
     state_.tables[table]->ledger.sending(plan->token);
   }
-  for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked += want.count;
+  for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked += want.coming();
   if (plan->wants.empty() && plan->limited.empty()) return nullptr;
   return plan;
 }
@@ -193,7 +199,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
     std::vector<ClaimPacer::Answer> answers;
     for (const ClaimWant& want : plan->wants) {
       Queue& queue = queues_.find(want.queue)->second;
-      queue.asked -= want.count;
+      queue.asked -= want.coming();
       queue.prefetch.answered(now - plan->sent);
       // Stale hints fill a claim without giving a job: what lies behind them must not wait for a poll.
       const auto hints = done.taken.find(want.queue);
@@ -224,7 +230,7 @@ void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
   table.found_nothing = false;
   if (!plan->wants.empty()) {
     state_.tables[plan->table]->ledger.unknown(plan->token);
-    for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked -= want.count;
+    for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked -= want.coming();
     table.pacer.failed(now, state_.random.unit());
   }
   claim_failed(error);

@@ -135,6 +135,8 @@ class Claimer final : public Service {
   void hand_back(LocalJob job);
   std::size_t room_of(std::size_t table, const std::string& queue, const Queue& state) const;
   std::size_t free_of(const std::string& queue, const Queue& state) const;
+  std::size_t ask_ahead(const std::string& queue, const Queue& state) const;
+  bool permits_ahead(std::size_t table, const std::string& queue, const Queue& state) const;
   Mono limited_due(std::size_t table) const;
   std::size_t limited_room(std::size_t table, const std::string& queue, const Queue& state, std::size_t free) const;
   void add_limited(ClaimPlan& plan, bool others, const Freed& freed);

@@ -1,4 +1,5 @@
-// The claimer's part in limits: jobs that hold permits go into free slots only, never ahead of them.
+// The claimer's part in limits. Jobs that hold permits go ahead of free slots only where permits are plenty, no others
+// wait for these slots, and what is claimed ahead by so much is expected to start within two round trips.
 #include <algorithm>
 
 #include "runtime/claimer.hpp"
@@ -13,8 +14,12 @@ std::size_t Claimer::free_of(const std::string& queue, const Queue& state) const
 
 /// What to ask for of jobs that rules are about.
 std::size_t Claimer::limited_room(std::size_t table, const std::string& queue, const Queue& state, std::size_t free) const {
-  const std::size_t asked = tables_[table].limited.batch(queue, free, state.slots, state.prefetch.depth(state.slots));
-  return std::min(asked, kMostWithPermits);
+  if (permits_ahead(table, queue, state)) return std::min(kMostWithPermits, ask_ahead(queue, state));
+  return std::min(kMostWithPermits, tables_[table].limited.batch(queue, free, state.slots, state.prefetch.depth(state.slots)));
+}
+
+bool Claimer::permits_ahead(std::size_t table, const std::string& queue, const Queue& state) const {
+  return has_limits(table) && !state.others && state.prefetch.depth(state.slots) > 0 && tables_[table].limited.ahead(queue, state_.clock.mono());
 }
 
 Mono Claimer::limited_due(std::size_t table) const {
@@ -38,13 +43,14 @@ void Claimer::add_limited(ClaimPlan& plan, bool others, const Freed& freed) {
     const auto other = std::find_if(plan.wants.begin(), plan.wants.end(), [&](const ClaimWant& w) { return w.queue == name; });
     const auto ends = freed.find(name);
     const std::size_t back = ends == freed.end() ? 0 : ends->second;
-    if (other != plan.wants.end() && pacer.waits(name) && pacer.asks(name, limited_room(plan.table, name, queue, free), back, plan.sent)) {
+    const bool ahead = permits_ahead(plan.table, name, queue);  // then the few others that are asked for take nobody's slot
+    if (other != plan.wants.end() && !ahead && pacer.waits(name) && pacer.asks(name, limited_room(plan.table, name, queue, free), back, plan.sent)) {
       other->count = std::min(other->count, free - pacer.share(name, free));
       if (!queue.others) other->count = std::min(other->count, 1 + free / 16);
       free -= other->count;
       if (other->count == 0) plan.wants.erase(other);
     }
-    auto want = pacer.want(name, limited_room(plan.table, name, queue, free), back, plan.sent);
+    auto want = pacer.want(name, limited_room(plan.table, name, queue, free), free, back, plan.sent);
     if (!want) continue;
     queue.asked += want->count;
     const std::size_t groups = LimitedPacer::kMostGroups + back;

@@ -83,6 +83,18 @@ class Limits(FleetTest):
         print(f"other keys start after {float(lags[10]):.1f} ms (median), {float(lags[-1]):.1f} ms (longest)")
         self.assertLess(lags[10], 100)  # of the longest a busy machine decides
 
+    def test_jobs_without_rules_start_beside_a_backlog_that_is_claimed_ahead_of_its_slots(self):
+        self.node(queues={"default": 50}).ready()
+        self.rowcrew("limit", "set", "tenants", "--queue", "default", "--by", "tenant", "--running", "1000")
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, tenant) SELECT 'noop', 't' || i % 20 FROM generate_series(1, 60000) i")
+        done = lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'completed'")  # noqa: E731
+        wait_for("the backlog to be worked on", lambda: done() > 2000, every=0.01)
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type) SELECT 'noop' FROM generate_series(1, 200)")
+        wait_for("them to start", lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE tenant IS NULL AND status <> 'completed'") == 0, every=0.01)
+        behind = done()
+        self.assertLess(behind, 55000)  # not at its end
+        print(f"200 others ended with {60200 - behind} of 60,200 still to do")
+
     def test_a_sliding_window_holds_for_the_fleet_and_is_full_while_work_waits(self):
         for i in range(4):
             self.node(f"n{i}", queues={"default": 20}).ready()

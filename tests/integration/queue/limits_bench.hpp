@@ -20,8 +20,9 @@ struct LimitsBench : QueueBench {
   std::int64_t set(const std::string& name, const std::string& arguments) {
     return number("SELECT rowcrew.limit_set('" + name + "', " + arguments + ")");
   }
-  /// Claims from queue "q"; the jobs of `ended` end in the same transaction as completed.
-  Took take(NodeIdentity by, std::size_t count, const std::vector<ClaimedJob>& done = {}, bool walk = true, const std::string& cursor = "") {
+  /// Claims from queue "q"; the jobs of `done` end in the same transaction as completed. `slots`: of `count`, null: all.
+  Took take(NodeIdentity by, std::size_t count, const std::vector<ClaimedJob>& done = {}, bool walk = true, const std::string& cursor = "",
+            std::optional<std::size_t> slots = std::nullopt) {
     const std::vector<EndedJob> ends = ended(done, Completed());
     Exchange what;
     std::map<std::int64_t, std::size_t> ending;
@@ -32,7 +33,7 @@ struct LimitsBench : QueueBench {
     what.node = by;
     what.handed = ledger.ending_with(ending);
     what.lowered = ledger.to_lower(ending);
-    what.limited = {LimitedWant{"q", count, cursor, walk ? 2u : 0u, true}};
+    what.limited = {LimitedWant{"q", count, slots.value_or(count), cursor, walk ? 2u : 0u, true}};
     for (std::size_t i = 0; i < count; ++i) what.limited_tokens.push_back(new_token());
     const std::vector<StillRunning> lowered = what.lowered;
     Exchanged got = await(jobs.exchange(*wire, std::move(what)));

@@ -58,6 +58,29 @@ TEST_CASE("limits: jobs of one claim give their permits back one by one") {
   CHECK(b.count("{claim}") == 0);
 }
 
+TEST_CASE("limits: jobs without a free slot are claimed only of keys of which half and eight permits are left") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    LimitsBench b(table);
+    b.set("per-tenant", "p_queue => 'q', p_by => 'tenant', p_running => 20");
+    const NodeIdentity node = b.node();
+    for (const char* tenant : {"'a'", "'b'", "'c'"}) b.insert(40, "tenant", tenant);
+    b.take(node, 50, {}, true, "", 5);
+    CHECK(b.out("per-tenant:a") == 20);  // its jobs are the first, for the slots
+    CHECK(b.out("per-tenant:b") == 10);
+    CHECK(b.out("per-tenant:c") == 10);
+    const Took more = b.take(node, 50, {}, true, "", 0);
+    CHECK(more.answer.look == 0ms);  // others wait
+    CHECK(b.out("per-tenant:a") == 20);
+    CHECK(b.out("per-tenant:b") == 12);
+    CHECK(b.out("per-tenant:c") == 12);
+    CHECK(b.take(node, 50, {}, true, "", 0).jobs.empty());
+    b.set("rate", "p_queue => 'q', p_units => 1000, p_per => '1 hour'");
+    CHECK(b.take(node, 50, {}, true, "", 0).jobs.empty());
+    CHECK(b.take(node, 50, {}, true, "", 3).jobs.size() == 3);
+  }
+}
+
 TEST_CASE("limits: a claim whose node dies gives back the permits of those that still ran") {
   LimitsBench b;
   b.set("some", "p_queue => 'q', p_running => 3");

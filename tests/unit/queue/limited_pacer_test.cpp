@@ -20,7 +20,7 @@ LimitedAnswer answer(std::optional<std::chrono::milliseconds> look, std::string 
 struct Paced {
   Paced() : pacer({"mail", "photo"}) { pacer.rules(true, kStart); }
   LimitedWant walk(Mono now) {
-    const auto want = pacer.want("mail", 10, 0, now);
+    const auto want = pacer.want("mail", 10, 10, 0, now);
     REQUIRE(want);
     return *want;
   }
@@ -31,7 +31,7 @@ TEST_CASE("limited pacer: asks for nothing while there are no rules") {
   LimitedPacer pacer({"mail"});
   pacer.woken(kStart);
   CHECK(pacer.due("mail", 10) == Mono::max());
-  CHECK_FALSE(pacer.want("mail", 10, 1, kStart));
+  CHECK_FALSE(pacer.want("mail", 10, 10, 1, kStart));
   pacer.rules(true, kStart);
   CHECK(pacer.due("mail", 10) == kStart);
 }
@@ -58,21 +58,21 @@ TEST_CASE("limited pacer: rests when nothing waits, until work is announced") {
 TEST_CASE("limited pacer: permits stay with their groups only while slots are to spare") {
   Paced p;
   p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
-  const auto spare = p.pacer.want("mail", 10, 4, kStart);
+  const auto spare = p.pacer.want("mail", 10, 10, 4, kStart);
   REQUIRE(spare);
   CHECK(spare->first);
   CHECK_FALSE(spare->walk());
-  const auto scarce = p.pacer.want("mail", 4, 4, kStart);
+  const auto scarce = p.pacer.want("mail", 4, 4, 4, kStart);
   REQUIRE(scarce);
   CHECK_FALSE(scarce->first);
   CHECK(scarce->walk());
-  CHECK_FALSE(p.pacer.want("mail", 4, 4, kStart));  // one walk at a time
+  CHECK_FALSE(p.pacer.want("mail", 4, 4, 4, kStart));  // one walk at a time
 }
 
 TEST_CASE("limited pacer: a late answer of who did not look leaves a queue idle that a walk found empty") {
   Paced p;
   p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
-  const auto handed = p.pacer.want("mail", 10, 1, kStart + 1ms);
+  const auto handed = p.pacer.want("mail", 10, 10, 1, kStart + 1ms);
   REQUIRE(handed);
   p.pacer.answered(p.walk(kStart + 200ms), answer(std::nullopt), kStart + 200ms);
   p.pacer.answered(*handed, answer(0ms), kStart + 201ms);
@@ -93,7 +93,7 @@ TEST_CASE("limited pacer: a second walk goes along while every slot is filled, f
   LimitedAnswer found = answer(0ms, "{a}");
   found.groups = found.jobs = 100;
   Mono now = kStart;
-  const auto walk = [&](std::size_t count) { return p.pacer.want("mail", count, 0, now); };
+  const auto walk = [&](std::size_t count) { return p.pacer.want("mail", count, count, 0, now); };
   p.pacer.answered(*walk(100), found, kStart);
   const auto one = walk(100);
   CHECK(one->cursor == "{a}");
@@ -117,11 +117,31 @@ TEST_CASE("limited pacer: asks in batches only while slots are scarce and end fa
   CHECK(p.pacer.batch("mail", 1, 400, 400) == 1);
   LimitedAnswer found = answer(0ms);
   found.groups = found.jobs = 100;
-  p.pacer.answered(*p.pacer.want("mail", 100, 0, kStart), found, kStart);
+  p.pacer.answered(*p.pacer.want("mail", 100, 100, 0, kStart), found, kStart);
   CHECK(p.pacer.batch("mail", 99, 400, 200) == 0);
   CHECK(p.pacer.batch("mail", 100, 400, 200) == 100);
   CHECK(p.pacer.batch("mail", 1, 400, 199) == 1);
   CHECK(p.pacer.batch("mail", 400, 400, 0) == 200);
+}
+
+TEST_CASE("limited pacer: asks for more than there are slots while walks give more, and again some while after one did not") {
+  Paced p;
+  LimitedAnswer found = answer(0ms);
+  CHECK_FALSE(p.pacer.ahead("mail", kStart));
+  found.jobs = 100;
+  p.pacer.answered(*p.pacer.want("mail", 100, 100, 0, kStart), found, kStart);
+  CHECK(p.pacer.ahead("mail", kStart));  // there is plenty
+  const auto more = p.pacer.want("mail", 150, 100, 0, kStart);
+  CHECK(more->slots == 100);
+  p.pacer.answered(*more, found, kStart);
+  CHECK_FALSE(p.pacer.ahead("mail", kStart + 99ms));
+  CHECK(p.pacer.ahead("mail", kStart + 100ms));
+  found.jobs = 101;
+  p.pacer.answered(*p.pacer.want("mail", 150, 100, 0, kStart), found, kStart);
+  CHECK(p.pacer.ahead("mail", kStart));
+  found.look = 200ms;  // not every slot was filled
+  p.pacer.answered(*p.pacer.want("mail", 150, 100, 0, kStart), found, kStart);
+  CHECK_FALSE(p.pacer.ahead("mail", kStart + 1s));
 }
 
 TEST_CASE("limited pacer: begins with about as many groups as the last walk needed") {
@@ -130,12 +150,12 @@ TEST_CASE("limited pacer: begins with about as many groups as the last walk need
   CHECK(p.walk(kStart).groups == 2);
   found.groups = 25;
   found.jobs = 100;
-  p.pacer.answered({"mail", 100, "", 2, true}, found, kStart);
-  CHECK(p.pacer.want("mail", 100, 0, kStart)->groups == 26);
-  p.pacer.answered({"mail", 100, "", 26, true}, found, kStart);
-  CHECK(p.pacer.want("mail", 4, 0, kStart)->groups == 2);
-  p.pacer.answered({"mail", 4, "", 2, true}, found, kStart);
-  CHECK(p.pacer.want("mail", 900, 0, kStart)->groups == 128);
+  p.pacer.answered({"mail", 100, 100, "", 2, true}, found, kStart);
+  CHECK(p.pacer.want("mail", 100, 100, 0, kStart)->groups == 26);
+  p.pacer.answered({"mail", 100, 100, "", 26, true}, found, kStart);
+  CHECK(p.pacer.want("mail", 4, 4, 0, kStart)->groups == 2);
+  p.pacer.answered({"mail", 4, 4, "", 2, true}, found, kStart);
+  CHECK(p.pacer.want("mail", 900, 900, 0, kStart)->groups == 128);
 }
 
 TEST_CASE("limited pacer: is idle in a queue that was looked at and where nothing waits") {
@@ -143,12 +163,12 @@ TEST_CASE("limited pacer: is idle in a queue that was looked at and where nothin
   CHECK(pacer.idle("mail"));  // no rules
   pacer.rules(true, kStart);
   CHECK_FALSE(pacer.idle("mail"));
-  auto want = pacer.want("mail", 1, 0, kStart);
+  auto want = pacer.want("mail", 1, 1, 0, kStart);
   REQUIRE(want);
   CHECK_FALSE(pacer.idle("mail"));
   pacer.answered(*want, answer(200ms), kStart);
   CHECK_FALSE(pacer.idle("mail"));
-  want = pacer.want("mail", 1, 0, kStart + 200ms);
+  want = pacer.want("mail", 1, 1, 0, kStart + 200ms);
   REQUIRE(want);
   pacer.answered(*want, answer(std::nullopt), kStart + 200ms);
   CHECK(pacer.idle("mail"));
@@ -165,8 +185,8 @@ TEST_CASE("limited pacer: what was announced during a walk makes another one due
 TEST_CASE("limited pacer: permits are handed over without a walk while jobs wait") {
   Paced p;
   p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
-  CHECK_FALSE(p.pacer.want("mail", 10, 0, kStart + 1ms));
-  const auto want = p.pacer.want("mail", 10, 1, kStart + 1ms);
+  CHECK_FALSE(p.pacer.want("mail", 10, 10, 0, kStart + 1ms));
+  const auto want = p.pacer.want("mail", 10, 10, 1, kStart + 1ms);
   REQUIRE(want);
   CHECK_FALSE(want->walk());
   p.pacer.answered(*want, answer(std::nullopt), kStart + 2ms);
