@@ -148,18 +148,36 @@ JobTable::Awaitable<Ids> JobTable::finish_ended(EndedJobs jobs, std::int64_t nod
   return run_ids(statements_.render(sql::finish_ended), ended_params(jobs, node_id, drop));
 }
 
-JobTable::Awaitable<Ids> JobTable::finish_reported(const EndedJob& ended, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop) {
-  const bool completed = ended.ending.kind == Ending::Kind::completed;
-  const EndedJobs one(std::vector<const EndedJob*>{&ended});
+namespace {
+
+struct EndedReports {
+  std::string as_ended;
+  std::string as_cancelled;  ///< a request to cancel may have decided otherwise
+};
+
+std::unordered_map<std::string, EndedReports> reports_of(const EndedJobs& jobs) {
+  std::unordered_map<std::string, EndedReports> reports;
+  for (const EndedJob* ended : jobs.all()) {
+    reports.emplace(ended->job.id, EndedReports{ended_report(*ended), ended_report(as_cancelled(*ended))});
+  }
+  return reports;
+}
+
+}  // namespace
+
+JobTable::Awaitable<Ids> JobTable::finish_reported(EndedJobs jobs, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop) {
+  jobs.sort_by_id();
+  const bool completed = jobs.all().front()->ending.kind == Ending::Kind::completed;
   auto work = [finish = statements_.render(completed ? sql::finish_completed : sql::finish_ended),
-               params = completed ? completed_params(one, drop) : ended_params(one, node_id, drop),
-               port, id = ended.job.id, report = ended_report(ended),
-               cancelled_report = ended_report(as_cancelled(ended))](Tx& tx) {
+               params = completed ? completed_params(jobs, drop) : ended_params(jobs, node_id, drop),
+               port, reports = reports_of(jobs)](Tx& tx) {
     const Rows rows = tx.exec(finish, params);
-    // What the row says now, which a request to cancel may have decided.
-    const bool cancelled = !rows.empty() && rows.text(0, 1) == "cancelled";
-    // The id of an adopted table's job may be no uuid; ports know it by the one made of it.
-    if (!rows.empty()) call_port(tx, port, rows.columns() > 2 ? std::string(rows.text(0, 2)) : id, cancelled ? cancelled_report : report);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const EndedReports& report = reports.at(std::string(rows.text(i, 0)));
+      // The id of an adopted table's job may be no uuid; ports know it by the one made of it.
+      const std::string_view known_as = rows.text(i, rows.columns() > 2 ? 2 : 0);
+      call_port(tx, port, std::string(known_as), rows.text(i, 1) == "cancelled" ? report.as_cancelled : report.as_ended);
+    }
     return first_column(rows);
   };
   co_return co_await db_.run(TxMode::transaction, std::move(work));

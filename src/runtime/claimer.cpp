@@ -151,15 +151,19 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep, bool wide) 
   return wants;
 }
 
+bool Claimer::may_claim(std::size_t table) const {
+  return state_.may_claim() && state_.tables[table]->serving() && !holding() && !completer_.behind();
+}
+
 Mono Claimer::due(std::size_t table) const {
-  if (!state_.may_claim() || !state_.tables[table]->serving() || holding()) return Mono::max();
+  if (!may_claim(table)) return Mono::max();
   const Mono limited = has_limits(table) ? limited_due(table) : Mono::max();
   return room(table) == 0 ? limited : std::min(limited, tables_[table].pacer.due());
 }
 
 std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const Freed& freed) {
   const Mono now = state_.clock.mono();
-  if (due(table) > now && (freed.empty() || !state_.may_claim() || !state_.tables[table]->serving() || holding())) return nullptr;
+  if (due(table) > now && (freed.empty() || !may_claim(table))) return nullptr;
   Table& of = tables_[table];
   auto plan = std::make_unique<ClaimPlan>();
   plan->table = table;
@@ -245,7 +249,8 @@ void Claimer::claim_failed(const Error& error) {
 }
 
 void Claimer::ends_written() {
-  if (suspect_running_) wake_.ring();
+  if (suspect_running_ || rescued_wait()) wake_.ring();
+  if (due_rung_) due_rung_();  // claims may have held back until now
 }
 
 void Claimer::accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) {

@@ -6,8 +6,6 @@
 #include <utility>
 
 #include "base/event.hpp"
-#include "queue/ended_report.hpp"
-#include <rowcrew/fault.hpp>
 
 namespace rowcrew {
 namespace asio = boost::asio;
@@ -38,12 +36,6 @@ void Completer::add(std::size_t table, EndedJob ended) {
   Item item;
   item.ended = std::move(ended);
   file(table, std::move(item));
-}
-
-std::optional<Statement> Completer::port_of(const Item& item) const {
-  // A port that refused in a transaction of the handler is not asked about its refusal either.
-  if (item.port_refused || item.ended.ending.code == kPortFailed || !is_reported(item.ended.ending.kind)) return std::nullopt;
-  return state_.ports.ended()->find(item.ended.job.job_type, item.ended.job.app);
 }
 
 void Completer::file(std::size_t table, Item item) {
@@ -82,6 +74,12 @@ std::size_t Completer::pending() const {
   return n;
 }
 
+bool Completer::behind() const {
+  std::size_t reported = 0;
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) reported += buffers_[table].reported.size() + buffers_[table].reporting.size();
+  return reported >= kMostReported;
+}
+
 bool Completer::holds(std::size_t table, std::int64_t token) const {
   const auto of_token = [token](const Item& item) { return item.ended.job.claim_token == token; };
   const Buffer& b = buffers_[table];
@@ -101,18 +99,6 @@ asio::awaitable<bool> Completer::drain(Mono until) {
   while ((pending() > 0 || has_tidying()) && state_.clock.mono() < until) co_await written_.wait_until(until);
   co_return pending() == 0;
 }
-
-namespace {
-
-template <class Item>
-std::vector<Item> take_front(WideDeque<Item>& queue, std::size_t most) {
-  const auto n = static_cast<std::ptrdiff_t>(std::min(queue.size(), most));
-  std::vector<Item> taken(std::make_move_iterator(queue.begin()), std::make_move_iterator(queue.begin() + n));
-  queue.erase(queue.begin(), queue.begin() + n);
-  return taken;
-}
-
-}  // namespace
 
 std::unique_ptr<Completer::Batch> Completer::take(std::size_t table) {
   Buffer& buffer = buffers_[table];
@@ -208,7 +194,7 @@ asio::awaitable<void> Completer::run() {
       if (state_.tables[table]->broken()) continue;  // kept until it is mended
       if (has_tidying(table) && tidying_due(table) <= state_.clock.mono()) failed += co_await tidy_claims(table);
       if (buffers_[table].reported.empty()) continue;
-      const bool reported = co_await report_one(table);
+      const bool reported = co_await report_some(table);
       worked = worked || reported;
       if (!reported) ++failed;
     }
@@ -225,61 +211,6 @@ asio::awaitable<void> Completer::run() {
   }
 }
 
-/// Writes what buffers_[table].reporting holds: one job with a port.
-asio::awaitable<std::vector<std::string>> Completer::send_reported(std::size_t table, std::vector<std::int64_t> dropped) {
-  const Item& item = buffers_[table].reporting.front();
-  JobTable& job_table = state_.tables[table]->table;
-  const std::optional<Statement> port = port_of(item);
-  if (port) co_return co_await job_table.finish_reported(item.ended, *port, state_.identity.node_id, dropped);
-  const EndedJobs jobs(std::vector<const EndedJob*>{&item.ended});  // the port went away meanwhile
-  if (item.ended.ending.kind == Ending::Kind::completed) co_return co_await job_table.finish_completed(jobs, dropped);
-  co_return co_await job_table.finish_ended(jobs, state_.identity.node_id, dropped);
-}
-
-asio::awaitable<bool> Completer::report_one(std::size_t table) {
-  Buffer& buffer = buffers_[table];
-  buffer.reporting = take_front(buffer.reported, 1);
-  const std::vector<std::int64_t> dropped =
-      state_.tables[table]->ledger.ending_with({{buffer.reporting.front().ended.job.claim_token, 1}});
-  std::optional<DbError> error;
-  bool by_port = false;
-  std::vector<std::string> written;
-  ROWCREW_FAULT_POINT("finish.sending");
-  try {
-    written = co_await send_reported(table, dropped);
-  } catch (const PortError& e) {
-    error = e;
-    by_port = true;
-  } catch (const DbError& e) {
-    error = e;
-  } catch (const TransientError& e) {  // no free connection in time: nothing was sent
-    error = DbError(ErrorClass::transient, "", e.what(), true, false);
-  }
-  std::vector<Item> batch = std::exchange(buffer.reporting, {});
-  if (error) {
-    put_back(table, buffer.reported, std::move(batch), *error, by_port);
-    // This job's end is another one now: no reason to make those behind it wait.
-    co_return !error->connection_lost() && error->error_class() != ErrorClass::transient;
-  }
-  ROWCREW_FAULT_POINT("finish.committed");
-  settle(table, std::move(batch), written, dropped);
-  co_return true;
-}
-
-/// This very row cannot be written as it is: jsonb refuses its result, say, or its port does. What the
-/// port says of the data is final, what is wrong with the port itself may be mended.
-void Completer::replace_ending(std::size_t table, Item item, const DbError& error, bool by_port) {
-  const Job& job = item.ended.job;
-  state_.log.error(by_port ? event::kPortFailed : event::kClaimFailed,
-                   {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
-  Outcome outcome = Failed("unwritable_result", error.what());
-  if (by_port && error.error_class() == ErrorClass::bug) outcome = Retry(kPortFailed, error.what());
-  if (by_port && error.error_class() == ErrorClass::permanent) outcome = Failed(kPortFailed, error.what());
-  item.ended.ending = decide(job, outcome, state_.job_types.policy(job.job_type).retry, state_.random.unit());
-  item.port_refused = by_port;
-  file(table, std::move(item));
-}
-
 void Completer::put_back(std::size_t table, WideDeque<Item>& queue, std::vector<Item> batch, const DbError& error, bool by_port) {
   if (batch.empty()) return;
   Buffer& buffer = buffers_[table];
@@ -294,7 +225,13 @@ void Completer::put_back(std::size_t table, WideDeque<Item>& queue, std::vector<
   }
   ++failures_;
   // A row that somebody holds locked, or one that is refused, must not hold up its neighbours.
-  if (refused && &queue != &buffer.reported) buffer.batch_limit = 1;
+  if (refused) {
+    if (&queue == &buffer.reported) {
+      buffer.report_batch.refused();
+    } else {
+      buffer.batch_limit = 1;
+    }
+  }
   for (auto item = batch.rbegin(); item != batch.rend(); ++item) {
     if (error.outcome_unknown()) item->maybe_written = true;
     if (refused && batch.size() == 1) {

@@ -1,7 +1,7 @@
 // The ends of jobs on their way to the database. Batches form by themselves: while one is on its way
 // the next one gathers, and the exchanger carries it, together with the next claim. Ends that a port
-// hears of are written here, one by one, so that a port which refuses spoils no neighbour. Writes are
-// repeated until the database has answered; the fence makes that safe.
+// hears of are written here, some at once; after a refusal one by one, so that a port which refuses
+// spoils no neighbour. Writes are repeated until the database has answered; the fence makes that safe.
 #pragma once
 
 #include <functional>
@@ -13,6 +13,7 @@
 #include "base/service.hpp"
 #include "base/wide_deque.hpp"
 #include "queue/job_table.hpp"
+#include "queue/report_batch.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
 
@@ -49,6 +50,8 @@ class Completer final : public Service {
   /// The job ended without anything to write.
   void forget(std::size_t table, const Job& job);
   std::size_t pending() const;
+  /// Ports are told of ends so slowly that what was run would pile up here: no reason to claim more.
+  bool behind() const;
   /// Whether the end of a job of this claim is still to be written.
   bool holds(std::size_t table, std::int64_t token) const;
   /// Waits until everything is written or `until` has passed; true when nothing is left.
@@ -76,12 +79,14 @@ class Completer final : public Service {
 
  private:
   static constexpr std::size_t kMaxBatch = 500;
+  static constexpr std::size_t kMostReported = 200;
 
   struct Buffer {
     WideDeque<Item> completed;
     WideDeque<Item> ended;
     WideDeque<Item> reported;  ///< of both kinds, each with a port
     std::vector<Item> reporting;
+    ReportBatch report_batch;
     std::size_t on_the_way = 0;           ///< in batches that were taken
     Mono tidied{};                        ///< claim rows were, last
     std::size_t batch_limit = kMaxBatch;  ///< 1 while a batch is taken apart after a refusal
@@ -91,7 +96,8 @@ class Completer final : public Service {
   void leave(const Batch& batch);
   void give_up(std::size_t table);
   std::optional<Statement> port_of(const Item& item) const;
-  boost::asio::awaitable<bool> report_one(std::size_t table);
+  std::vector<Item> take_reported(std::size_t table);
+  boost::asio::awaitable<bool> report_some(std::size_t table);
   boost::asio::awaitable<std::vector<std::string>> send_reported(std::size_t table, std::vector<std::int64_t> dropped);
   void settle(std::size_t table, std::vector<Item> batch, const std::vector<std::string>& written,
               const std::vector<std::int64_t>& dropped);

@@ -49,6 +49,17 @@ class Ports(FleetTest):
         self.wait_finished()
         self.assertEqual(self.ends(), [("1", "completed", None)])
 
+    def test_what_has_run_does_not_pile_up_behind_a_slow_port(self):
+        # A node's death makes all of it run again.
+        self.shop("PERFORM pg_sleep(0.005);")
+        self.insert(2000)
+        self.node(queues={"default": 8}).ready()
+        most = 0
+        while self.db.unfinished() > 0:
+            most = max(most, self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'processing'"))
+        print(f"at most {most} jobs were claimed and not ended")
+        self.assertLess(most, 1000)
+
     def test_a_suspect_waits_until_the_end_of_the_one_before_is_written(self):
         # By then its own claim has gone: what is counted would share the fate of this node.
         self.shop("PERFORM pg_sleep(0.3); INSERT INTO shop.told SELECT job_id, count(*)::text FROM rowcrew.job_queue_claim WHERE alone;")

@@ -69,7 +69,7 @@ void DemoBench::end(const Job& job, const Outcome& outcome) {
   ended.ending = decide(job, outcome, RetryPolicy{}, 0);
   const auto port = catalog.ended()->find("generation", job.app);
   REQUIRE(port);
-  REQUIRE(testing::run(io, jobs.finish_reported(ended, *port, 1, {})).size() == 1);
+  REQUIRE(testing::run(io, jobs.finish_reported(EndedJobs({&ended}), *port, 1, {})).size() == 1);
 }
 
 std::string DemoBench::process(const Job& job) {

@@ -24,7 +24,7 @@ struct PortBench : QueueBench {
     EndedJob one = ended({job}, outcome).front();
     const auto port = catalog.ended()->find("t", job.job.app);
     REQUIRE(port);
-    return await(jobs.finish_reported(one, *port, 1, {job.job.claim_token}));
+    return await(jobs.finish_reported(EndedJobs({&one}), *port, 1, {job.job.claim_token}));
   }
   std::string told(const std::string& id) {
     return value("SELECT coalesce(string_agg(report ->> 'status', ',' ORDER BY report ->> 'attempt'), '') FROM shop.told WHERE id = $1::uuid",
@@ -75,6 +75,29 @@ TEST_CASE("ports: what a port refuses has not ended") {
   CHECK_THROWS_AS(b.end_with_port(job, Failed("refuse", "")), PortError);
   CHECK(b.status(id) == "processing");
   CHECK(b.told(id) == "");
+}
+
+TEST_CASE("ports: several ends are one transaction, of which a lost claim is no part and which one refusal undoes") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    PortBench b(table);
+    b.insert(3);
+    auto jobs = b.claim(b.node());
+    REQUIRE(jobs.size() == 3);
+    jobs[2].job.claim_token = 77;
+    std::vector<EndedJob> all = ended(jobs, Failed("broken", ""));
+    const auto port = b.catalog.ended()->find("t", jobs[0].job.app);
+    all[1].ending.code = "refuse";
+    CHECK_THROWS_AS(b.await(b.jobs.finish_reported(all, *port, 1, {})), PortError);
+    CHECK(b.status(jobs[0].job.id) == "processing");
+    CHECK(b.count("shop.told") == 0);
+    all[1].ending.code = "broken";
+    CHECK(b.await(b.jobs.finish_reported(all, *port, 1, {})).size() == 2);
+    CHECK(b.told(jobs[0].job.id) == "failed");
+    CHECK(b.told(jobs[1].job.id) == "failed");
+    CHECK(b.told(jobs[2].job.id) == "");
+    CHECK(b.status(jobs[2].job.id) == "processing");
+  }
 }
 
 TEST_CASE("ports: poison is told when a rescuer finds it") {

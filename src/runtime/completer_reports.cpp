@@ -1,0 +1,96 @@
+// The completer's part in ports: ends that "<job type>_ended" hears of, in the transaction that writes them.
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/event.hpp"
+#include "queue/ended_report.hpp"
+#include "runtime/completer.hpp"
+#include <rowcrew/fault.hpp>
+
+namespace rowcrew {
+namespace asio = boost::asio;
+
+std::optional<Statement> Completer::port_of(const Item& item) const {
+  // A port that refused in a transaction of the handler is not asked about its refusal either.
+  if (item.port_refused || item.ended.ending.code == kPortFailed || !is_reported(item.ended.ending.kind)) return std::nullopt;
+  return state_.ports.ended()->find(item.ended.job.job_type, item.ended.job.app);
+}
+
+/// The next ones that can share a transaction: of one port, and all completed or none.
+std::vector<Completer::Item> Completer::take_reported(std::size_t table) {
+  Buffer& buffer = buffers_[table];
+  const auto sort_of = [this](const Item& item) {
+    const std::optional<Statement> port = port_of(item);
+    return std::pair(item.ended.ending.kind == Ending::Kind::completed, port ? std::string(port->text) : std::string());
+  };
+  const auto sort = sort_of(buffer.reported.front());
+  std::size_t count = 1;
+  while (count < std::min(buffer.report_batch.size(), buffer.reported.size()) && sort_of(buffer.reported[count]) == sort) ++count;
+  return take_front(buffer.reported, count);
+}
+
+/// Writes what buffers_[table].reporting holds.
+asio::awaitable<std::vector<std::string>> Completer::send_reported(std::size_t table, std::vector<std::int64_t> dropped) {
+  const std::vector<Item>& items = buffers_[table].reporting;
+  JobTable& job_table = state_.tables[table]->table;
+  const std::optional<Statement> port = port_of(items.front());
+  std::vector<const EndedJob*> all;
+  for (const Item& item : items) all.push_back(&item.ended);
+  const EndedJobs jobs(std::move(all));
+  if (port) co_return co_await job_table.finish_reported(jobs, *port, state_.identity.node_id, dropped);
+  // The port went away meanwhile.
+  if (items.front().ended.ending.kind == Ending::Kind::completed) co_return co_await job_table.finish_completed(jobs, dropped);
+  co_return co_await job_table.finish_ended(jobs, state_.identity.node_id, dropped);
+}
+
+asio::awaitable<bool> Completer::report_some(std::size_t table) {
+  Buffer& buffer = buffers_[table];
+  buffer.reporting = take_reported(table);
+  std::map<std::int64_t, std::size_t> ending;
+  for (const Item& item : buffer.reporting) ++ending[item.ended.job.claim_token];
+  const std::vector<std::int64_t> dropped = state_.tables[table]->ledger.ending_with(ending);
+  const Mono began = state_.clock.mono();
+  std::optional<DbError> error;
+  bool by_port = false;
+  std::vector<std::string> written;
+  ROWCREW_FAULT_POINT("finish.sending");
+  try {
+    written = co_await send_reported(table, dropped);
+  } catch (const PortError& e) {
+    error = e;
+    by_port = true;
+  } catch (const DbError& e) {
+    error = e;
+  } catch (const TransientError& e) {  // no free connection in time: nothing was sent
+    error = DbError(ErrorClass::transient, "", e.what(), true, false);
+  }
+  std::vector<Item> batch = std::exchange(buffer.reporting, {});
+  if (error) {
+    const bool several = batch.size() > 1;
+    put_back(table, buffer.reported, std::move(batch), *error, by_port);
+    if (several && !error->connection_lost()) co_return true;  // one by one now, at once
+    // This job's end is another one now: no reason to make those behind it wait.
+    co_return !error->connection_lost() && error->error_class() != ErrorClass::transient;
+  }
+  ROWCREW_FAULT_POINT("finish.committed");
+  buffer.report_batch.written(batch.size(), state_.clock.mono() - began);
+  settle(table, std::move(batch), written, dropped);
+  co_return true;
+}
+
+/// This very row cannot be written as it is: jsonb refuses its result, say, or its port does. What the
+/// port says of the data is final, what is wrong with the port itself may be mended.
+void Completer::replace_ending(std::size_t table, Item item, const DbError& error, bool by_port) {
+  const Job& job = item.ended.job;
+  state_.log.error(by_port ? event::kPortFailed : event::kClaimFailed,
+                   {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
+  Outcome outcome = Failed("unwritable_result", error.what());
+  if (by_port && error.error_class() == ErrorClass::bug) outcome = Retry(kPortFailed, error.what());
+  if (by_port && error.error_class() == ErrorClass::permanent) outcome = Failed(kPortFailed, error.what());
+  item.ended.ending = decide(job, outcome, state_.job_types.policy(job.job_type).retry, state_.random.unit());
+  item.port_refused = by_port;
+  file(table, std::move(item));
+}
+
+}  // namespace rowcrew
