@@ -214,19 +214,16 @@ BEGIN
 END $$;
 
 -- A job that is cancelled while it waits never runs, so no port hears of it.
-CREATE FUNCTION rowcrew.webhook_job_cancelled() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+-- Called by the one trigger that sees every change of a job (0010).
+CREATE FUNCTION rowcrew.webhook_job_cancelled(p_payload jsonb) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
-  v_delivery text := NEW.payload ->> 'delivery';
+  v_delivery text := p_payload ->> 'delivery';
 BEGIN
   IF v_delivery ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
     UPDATE rowcrew.webhook_deliveries d
     SET status = 'cancelled', error_code = 'cancelled', error_message = 'The delivery was cancelled while it waited.'
     WHERE d.delivery_id = v_delivery::uuid AND d.status IN ('pending', 'retrying');
   END IF;
-  RETURN NULL;
 END $$;
-CREATE TRIGGER webhook_job_cancelled AFTER UPDATE ON rowcrew.job_queue FOR EACH ROW
-  WHEN (NEW.status = 'cancelled' AND OLD.status IN ('pending', 'retrying') AND NEW.job_type = 'webhook')
-  EXECUTE FUNCTION rowcrew.webhook_job_cancelled();
 
 UPDATE rowcrew.meta SET schema_version = 7;

@@ -234,8 +234,12 @@ BEGIN
         DELETE FROM rowcrew.job_unique
         WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
       END IF;
+      %7$s
       RETURN NULL;
-    END $f$ $t$, v_changed, v_ready, v_parked, v_new, v_of_new, v_limited);
+    END $f$ $t$, v_changed, v_ready, v_parked, v_new, v_of_new, v_limited, CASE p_table WHEN 'job_queue' THEN
+      $t$IF NEW.status = 'cancelled' AND OLD.status IN ('pending', 'retrying') AND NEW.job_type = 'webhook' THEN
+        PERFORM rowcrew.webhook_job_cancelled(NEW.payload);
+      END IF;$t$ ELSE '' END);
   -- One trigger with one condition that claims and completions do not meet: a row trigger before the
   -- update would lock each row once more, and every condition is read and evaluated for every row.
   EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_refile ON %1$s; DROP TRIGGER IF EXISTS rowcrew_guard ON %1$s;'
