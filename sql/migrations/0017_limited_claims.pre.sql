@@ -8,6 +8,7 @@
 -- The jobs of one group are one claim. Its permits come back with its row, or as its held is lowered.
 -- p_counts is how many of each queue, p_slots how many of them at most find a slot at once. The others hold their
 -- permits while they wait for one, so they are claimed only of keys of which plenty is left, and where no rule is a rate.
+-- p_around: steps around jobs whose rows somebody holds, their hints stay; without it such a row makes the claim wait, and fail.
 -- Returns the jobs; then a row per queue with a null id: in job_type where the next walk begins, in
 -- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs.
 CREATE FUNCTION rowcrew.make_take(p_table text) RETURNS void LANGUAGE plpgsql AS $make$
@@ -17,7 +18,7 @@ DECLARE
 BEGIN
   EXECUTE format($t$
 CREATE OR REPLACE FUNCTION rowcrew.%2$I(p_tokens bigint[], p_node bigint, p_epoch bigint, p_queues text[], p_counts integer[], p_slots integer[], p_cursors text[],
-                                        p_groups integer[], p_first boolean[], p_ended bigint[], p_parts bigint[], p_left integer[])
+                                        p_groups integer[], p_first boolean[], p_ended bigint[], p_parts bigint[], p_left integer[], p_around boolean)
 RETURNS TABLE (id uuid, job_type text, queue text, payload jsonb, attempts smallint, max_attempts smallint, crashes smallint,
                run_at_us bigint, priority smallint, app text, token bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off SET enable_hashjoin = on AS $f$
@@ -63,7 +64,7 @@ DECLARE
   v_shared boolean;
   v_plain boolean := NOT EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.weight IS NOT NULL);
   -- Nothing but limits of how many run, none of them paused: what is common is cheaper.
-  v_simple boolean := NOT EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL) AND NOT EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key');
+  v_simple boolean := NOT EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL) AND NOT EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key') AND NOT p_around;
   v_now timestamptz;
   -- what to take of them
   k_key text[];
@@ -233,7 +234,9 @@ BEGIN
         ), h AS MATERIALIZED (
           SELECT g.no, x.hint, x.units, row_number() OVER () AS seq FROM g, LATERAL (
             SELECT y.ctid AS hint, y.units FROM rowcrew.%4$I y
-            WHERE g.free > 0 AND y.queue = v_queue AND y.grp = g.grp ORDER BY y.priority, y.run_at LIMIT greatest(0, least(g.free, v_room)) FOR UPDATE SKIP LOCKED) x
+            WHERE g.free > 0 AND y.queue = v_queue AND y.grp = g.grp
+              AND (NOT p_around OR EXISTS (SELECT FROM rowcrew.%1$I q WHERE q.id = ANY (ARRAY[y.id]) FOR NO KEY UPDATE SKIP LOCKED))
+            ORDER BY y.priority, y.run_at LIMIT greatest(0, least(g.free, v_room)) FOR UPDATE SKIP LOCKED) x
           LIMIT CASE WHEN v_plain THEN v_room ELSE v_room + 500 END
         ), f AS MATERIALIZED (  -- from the first on as many as fit into every key
           SELECT h.no, h.hint, h.seq FROM h WHERE v_plain

@@ -87,8 +87,8 @@ GRANT EXECUTE ON FUNCTION rowcrew.paused_key(text, text), rowcrew.cancel_text(te
 
 -- Limits: nodes read the rules; what takes, gives back and files is done by these functions and by triggers.
 GRANT SELECT ON rowcrew.job_limit TO rowcrew_worker;
-GRANT EXECUTE ON FUNCTION rowcrew.job_queue_take(bigint[], bigint, bigint, text[], integer[], integer[], text[], integer[], boolean[], bigint[], bigint[], integer[]),
-      rowcrew.processing_jobs_take(bigint[], bigint, bigint, text[], integer[], integer[], text[], integer[], boolean[], bigint[], bigint[], integer[]),
+GRANT EXECUTE ON FUNCTION rowcrew.job_queue_take(bigint[], bigint, bigint, text[], integer[], integer[], text[], integer[], boolean[], bigint[], bigint[], integer[], boolean),
+      rowcrew.processing_jobs_take(bigint[], bigint, bigint, text[], integer[], integer[], text[], integer[], boolean[], bigint[], bigint[], integer[], boolean),
       rowcrew.keys_of(text, text, text, text, jsonb), rowcrew.limit_value(text, text, text, jsonb), rowcrew.take_keys(rowcrew.job_keys),
       rowcrew.file_due(text, uuid[]), rowcrew.file_truth(text, uuid[]), rowcrew.forget_keys() TO rowcrew_worker;
 GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited TO rowcrew_worker;

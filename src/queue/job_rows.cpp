@@ -53,6 +53,7 @@ Params limited_params(const Exchange& what) {
   params.add_array(what.limited_tokens).add(what.node.node_id).add(what.node.epoch).add_array(queues).add_array(counts)
       .add_array(slots).add_array(cursors).add_array(groups).add_array(first).add_array(what.handed);
   add_lowered(params, what.lowered);
+  params.add(what.around);
   return params;
 }
 

@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 /// Below this a second round trip costs more than it saves.
 constexpr std::size_t kWorthALane = 64;
 constexpr auto kLeastRest = 1ms;
+constexpr auto kAround = 2s;  // who held a row may hold it still: each claim that meets it waits for lock_timeout
 }  // namespace
 
 struct Exchanger::Load {
@@ -162,6 +163,7 @@ asio::awaitable<void> Exchanger::Lane::carry() {
     what.wants = load_.plan->wants;
     what.limited = load_.plan->limited;
     what.limited_tokens = load_.plan->limited_tokens;
+    what.around = exchanger_.state_.clock.mono() < exchanger_.around_until_;
     if (!what.limited.empty()) hand_over(what);
   }
   const bool ends = load_.batch->size() > 0;
@@ -212,27 +214,34 @@ asio::awaitable<void> Exchanger::Lane::send_ends(std::optional<DbError>& error) 
   if (!error) exchanger_.completer_.written(std::move(load_.batch), done);
 }
 
-/// In the form that steps around rows which somebody holds locked (55P03); through the pool.
+/// In the forms that step around rows which somebody holds locked (55P03).
 asio::awaitable<void> Exchanger::Lane::claim_around() {
   TableState& table = *exchanger_.state_.tables[load_.table];
   ClaimPlan& plan = *load_.plan;
-  table.ledger.unknown(plan.token);
-  if (plan.wants.empty()) {  // of limited jobs alone: tried again by itself
-    exchanger_.claimer_.refused(std::move(load_.plan), DbError(ErrorClass::transient, "55P03", "rows are locked", false, false));
-    co_return;
-  }
-  plan.token = exchanger_.state_.new_token();
-  table.ledger.sending(plan.token);
   Exchanged done;
   std::optional<DbError> error;
-  try {
-    done.claimed = co_await table.table.claim_unlocked(plan.token, plan.node, plan.wants, &done.taken);
-  } catch (const DbError& e) {
-    error = e;
-  } catch (const TransientError& e) {
-    error = DbError(ErrorClass::transient, "", e.what(), true, false);
+  exchanger_.around_until_ = exchanger_.state_.clock.mono() + kAround;
+  if (!plan.limited.empty()) {
+    Exchange what;
+    what.node = plan.node;
+    what.limited = plan.limited;
+    what.limited_tokens = plan.limited_tokens;
+    what.around = true;
+    done = co_await send(load_.table, std::move(what), error);
   }
-  if (error) {
+  if (!error && !plan.wants.empty()) {
+    table.ledger.unknown(plan.token);
+    plan.token = exchanger_.state_.new_token();
+    table.ledger.sending(plan.token);
+    try {
+      done.claimed = co_await table.table.claim_unlocked(plan.token, plan.node, plan.wants, &done.taken);
+    } catch (const DbError& e) {
+      error = e;
+    } catch (const TransientError& e) {
+      error = DbError(ErrorClass::transient, "", e.what(), true, false);
+    }
+  }
+  if (error && done.answers.empty()) {
     exchanger_.claimer_.refused(std::move(load_.plan), *error);
   } else {
     exchanger_.claimer_.answered(std::move(load_.plan), std::move(done));

@@ -39,6 +39,7 @@ class Exchanger final {
   Completer& completer_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::size_t next_table_ = 0;  ///< takes turns, so that no table starves another
+  Mono around_until_{};         ///< claims of limited jobs step around locked rows
 };
 
 }  // namespace rowcrew

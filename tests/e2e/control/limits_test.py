@@ -6,6 +6,8 @@ import sys
 import time
 import unittest
 
+import psycopg2
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from support.fleet import BIN, FleetTest, run, wait_for  # noqa: E402
 
@@ -94,6 +96,16 @@ class Limits(FleetTest):
         behind = done()
         self.assertLess(behind, 55000)  # not at its end
         print(f"200 others ended with {60200 - behind} of 60,200 still to do")
+
+    def test_a_job_whose_row_a_person_holds_keeps_no_other_from_running(self):
+        self.rowcrew("limit", "set", "tenants", "--queue", "default", "--by", "tenant", "--running", "2")
+        self.add(200, 2, ms=1)
+        person = psycopg2.connect(self.db.url)
+        person.cursor().execute("SELECT FROM rowcrew.job_queue ORDER BY id LIMIT 1 FOR UPDATE")
+        self.node(queues={"default": 4}).ready()
+        wait_for("the others to end", lambda: self.db.unfinished() == 1, 20)
+        person.close()
+        self.wait_finished(20)
 
     def test_a_sliding_window_holds_for_the_fleet_and_is_full_while_work_waits(self):
         for i in range(4):

@@ -33,6 +33,7 @@ struct LimitsBench : QueueBench {
     what.node = by;
     what.handed = ledger.ending_with(ending);
     what.lowered = ledger.to_lower(ending);
+    what.around = around;
     what.limited = {LimitedWant{"q", count, slots.value_or(count), cursor, walk ? 2u : 0u, true}};
     for (std::size_t i = 0; i < count; ++i) what.limited_tokens.push_back(new_token());
     const std::vector<StillRunning> lowered = what.lowered;
@@ -79,6 +80,7 @@ struct LimitsBench : QueueBench {
   }
 
   std::unique_ptr<Wire> wire;
+  bool around = false;  ///< see Exchange
   ClaimLedger ledger;
 };
 

@@ -1,3 +1,4 @@
+#include "held_transaction.hpp"
 #include "limits_bench.hpp"
 #include "sql_queries.hpp"
 
@@ -78,6 +79,29 @@ TEST_CASE("limits: jobs without a free slot are claimed only of keys of which ha
     b.set("rate", "p_queue => 'q', p_units => 1000, p_per => '1 hour'");
     CHECK(b.take(node, 50, {}, true, "", 0).jobs.empty());
     CHECK(b.take(node, 50, {}, true, "", 3).jobs.size() == 3);
+  }
+}
+
+TEST_CASE("limits: a claim steps around a job whose row somebody holds, and takes it when it is let go") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    LimitsBench b(table);
+    b.set("per-tenant", "p_queue => 'q', p_by => 'tenant', p_running => 2");
+    const NodeIdentity node = b.node();
+    const Ids ids = b.insert(4, "tenant", "'a'");
+    b.insert(1, "tenant", "'b'");
+    HeldTransaction person(b.db, b.named("SELECT FROM {t} WHERE id = '" + ids[0] + "' FOR UPDATE"));
+    CHECK_THROWS_AS(b.take(node, 10), DbError);
+    b.around = true;
+    const Took took = b.take(node, 10);
+    CHECK(took.jobs.size() == 3);
+    CHECK(b.out("per-tenant:a") == 2);
+    CHECK(b.status(ids[0]) == "pending");
+    person.commit();
+    b.around = false;
+    const Took rest = b.take(node, 10, took.jobs, false);
+    CHECK(rest.jobs.size() == 2);
+    CHECK(b.status(ids[0]) == "processing");
   }
 }
 
