@@ -131,7 +131,7 @@ std::size_t Claimer::ask_ahead(const std::string& queue, const Queue& state) con
 std::size_t Claimer::room(std::size_t table) const {
   std::size_t n = 0;
   for (const auto& [queue, state] : queues_) {
-    if (!state_.paused.contains(queue)) n += room_of(table, queue, state);
+    if (!closed(queue)) n += room_of(table, queue, state);
   }
   return n;
 }
@@ -139,7 +139,7 @@ std::size_t Claimer::room(std::size_t table) const {
 std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep, bool wide) const {
   std::vector<ClaimWant> wants;
   for (const auto& [queue, state] : queues_) {
-    const std::size_t room = state_.paused.contains(queue) ? 0 : room_of(table, queue, state);
+    const std::size_t room = closed(queue) ? 0 : room_of(table, queue, state);
     if (room == 0) continue;
     ClaimWant want;
     want.queue = queue;
@@ -152,8 +152,10 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep, bool wide) 
 }
 
 bool Claimer::may_claim(std::size_t table) const {
-  return state_.may_claim() && state_.tables[table]->serving() && !holding() && !completer_.behind();
+  return state_.may_claim() && state_.tables[table]->serving() && !holding();
 }
+
+bool Claimer::closed(const std::string& queue) const { return state_.paused.contains(queue) || completer_.behind(queue); }
 
 Mono Claimer::due(std::size_t table) const {
   if (!may_claim(table)) return Mono::max();

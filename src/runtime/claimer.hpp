@@ -148,6 +148,7 @@ class Claimer final : public Service {
   std::vector<std::string> open_queues() const;  ///< served here and not paused
   bool holding() const;
   bool may_claim(std::size_t table) const;
+  bool closed(const std::string& queue) const;
   static constexpr std::size_t kMostWithPermits = 500;  ///< in one claim
   /// Rules are about our own tables only.
   bool has_limits(std::size_t table) const { return state_.limits && !state_.tables[table]->adopted; }

@@ -26,7 +26,7 @@ Mono Claimer::limited_due(std::size_t table) const {
   Mono due = Mono::max();
   for (const auto& [name, queue] : queues_) {
     const std::size_t room = limited_room(table, name, queue, free_of(name, queue));
-    if (state_.paused.contains(name) || room == 0) continue;
+    if (room == 0 || closed(name)) continue;
     due = std::min(due, tables_[table].limited.due(name, room));
   }
   return due;
@@ -36,7 +36,7 @@ Mono Claimer::limited_due(std::size_t table) const {
 void Claimer::add_limited(ClaimPlan& plan, bool others, const Freed& freed) {
   LimitedPacer& pacer = tables_[plan.table].limited;
   for (auto& [name, queue] : queues_) {
-    if (state_.paused.contains(name)) continue;
+    if (closed(name)) continue;
     std::size_t free = free_of(name, queue);
     // What was filed while somebody was awake was not announced: a look at the ready jobs is one at these, too.
     if (others && !pacer.waits(name)) pacer.glance(name, plan.sent);

@@ -38,7 +38,7 @@ asio::awaitable<void> Claimer::step() {
   }
   if (now >= next_suspect_look_) co_await look_for_suspects();
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
-    if (rescued_due_[table] && state_.tables[table]->serving() && !completer_.behind()) co_await claim_rescued(table);
+    if (rescued_due_[table] && state_.tables[table]->serving()) co_await claim_rescued(table);
   }
   const auto action = suspects_.next(state_.clock.mono(), state_.running.size() + local_.size());
   if (action == SuspectPacer::Action::claim_suspect) {
@@ -78,7 +78,7 @@ std::vector<ClaimWant> Claimer::free_slots() const {
   for (const std::string& queue : open_queues()) {
     const std::size_t taken = local_.size(queue) + queues_.find(queue)->second.asked;
     const std::size_t free = state_.slots.free(queue);
-    if (free <= taken) continue;
+    if (free <= taken || closed(queue)) continue;
     ClaimWant want;
     want.queue = queue;
     want.count = free - taken;

@@ -74,12 +74,6 @@ std::size_t Completer::pending() const {
   return n;
 }
 
-bool Completer::behind() const {
-  std::size_t reported = 0;
-  for (std::size_t table = 0; table < state_.tables.size(); ++table) reported += buffers_[table].reported.size() + buffers_[table].reporting.size();
-  return reported >= kMostReported;
-}
-
 bool Completer::holds(std::size_t table, std::int64_t token) const {
   const auto of_token = [token](const Item& item) { return item.ended.job.claim_token == token; };
   const Buffer& b = buffers_[table];

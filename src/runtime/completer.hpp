@@ -50,8 +50,8 @@ class Completer final : public Service {
   /// The job ended without anything to write.
   void forget(std::size_t table, const Job& job);
   std::size_t pending() const;
-  /// Ports are told of ends so slowly that what was run would pile up here: no reason to claim more.
-  bool behind() const;
+  /// Ports are told of this queue's ends so slowly that what was run would pile up here: no reason to claim more of it.
+  bool behind(std::string_view queue) const;
   /// Whether the end of a job of this claim is still to be written.
   bool holds(std::size_t table, std::int64_t token) const;
   /// Waits until everything is written or `until` has passed; true when nothing is left.

@@ -1,4 +1,5 @@
 // The completer's part in ports: ends that "<job type>_ended" hears of, in the transaction that writes them.
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
@@ -15,6 +16,18 @@ std::optional<Statement> Completer::port_of(const Item& item) const {
   // A port that refused in a transaction of the handler is not asked about its refusal either.
   if (item.port_refused || item.ended.ending.code == kPortFailed || !is_reported(item.ended.ending.kind)) return std::nullopt;
   return state_.ports.ended()->find(item.ended.job.job_type, item.ended.job.app);
+}
+
+bool Completer::behind(std::string_view queue) const {
+  std::size_t waiting = 0;
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) waiting += buffers_[table].reported.size();
+  if (waiting < kMostReported) return false;
+  waiting = 0;
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+    const WideDeque<Item>& reported = buffers_[table].reported;
+    waiting += static_cast<std::size_t>(std::count_if(reported.begin(), reported.end(), [&](const Item& item) { return item.ended.job.queue == queue; }));
+  }
+  return waiting >= kMostReported;
 }
 
 /// The next ones that can share a transaction: of one port, and all completed or none.

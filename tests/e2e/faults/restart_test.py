@@ -32,7 +32,7 @@ class Restart(LoadTest):
         for _ in range(5):
             wait_for("sessions to be there again", lambda: self.done_in(1.0) > 40, 15)
             ended += self.primary.terminate_backends()
-        self.assertGreater(ended, 20)
+        self.assertGreaterEqual(ended, 10)  # two a round: nodes keep no session that they do not use
         self.back_at_rate("pg_terminate_backend of all, five times", time.monotonic())
 
 

@@ -4,8 +4,10 @@ import pathlib
 import sys
 import unittest
 
+import psycopg2
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
-from support.fleet import FleetTest  # noqa: E402
+from support.fleet import FleetTest, wait_for  # noqa: E402
 
 SHOP = """
 CREATE SCHEMA shop;
@@ -59,6 +61,19 @@ class Ports(FleetTest):
             most = max(most, self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'processing'"))
         print(f"at most {most} jobs were claimed and not ended")
         self.assertLess(most, 1000)
+
+    def test_a_port_that_waits_for_a_lock_holds_up_its_own_queue_only(self):
+        self.shop("INSERT INTO shop.told VALUES (job_id);")
+        person = psycopg2.connect(self.db.url)
+        person.cursor().execute("LOCK TABLE shop.told")
+        self.insert(400)
+        self.node(queues={"default": 8, "other": 4}).ready()
+        wait_for("the ends to pile up", lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'processing'") >= 200)
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, queue, payload) SELECT 'sleep', 'other', '{\"ms\": 1}' FROM generate_series(1, 50)")
+        wait_for("the other queue to end", lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE job_type = 'sleep' AND status <> 'completed'") == 0, 20)
+        self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE job_type = 'noop' AND status = 'completed'"), 0)
+        person.close()
+        self.wait_finished(60)
 
     def test_a_suspect_waits_until_the_end_of_the_one_before_is_written(self):
         # By then its own claim has gone: what is counted would share the fate of this node.
