@@ -198,7 +198,7 @@ BEGIN
           PERFORM rowcrew.make_keys(v_all_keys);
         END IF;
         WITH n AS MATERIALIZED (
-          SELECT x.no, y.key, r.max_running FROM unnest(v_keys) WITH ORDINALITY AS x (keys, no), unnest(x.keys::text[]) AS y (key)
+          SELECT x.no, y.key, y.place, r.max_running FROM unnest(v_keys) WITH ORDINALITY AS x (keys, no), unnest(x.keys::text[]) WITH ORDINALITY AS y (key, place)
           LEFT JOIN rowcrew.job_limit r ON r.name = split_part(y.key, ':', 1)
         ), l AS MATERIALIZED (
           SELECT x.key, x.held FROM rowcrew.limit_key x WHERE x.key = ANY (v_all_keys) FOR UPDATE SKIP LOCKED
@@ -209,7 +209,7 @@ BEGIN
         ), r AS MATERIALIZED (
           SELECT n.no, greatest(0, min(CASE WHEN n.max_running IS NULL THEN 2000000000 WHEN k.key IS NULL THEN 0 ELSE n.max_running - k.held + k.folded END)) AS free,
                  CASE WHEN bool_or(n.max_running IS NOT NULL AND k.key IS NULL) THEN c_busy ELSE c_again END AS look,
-                 array_agg(n.key) FILTER (WHERE n.max_running IS NOT NULL) AS keys
+                 array_agg(n.key ORDER BY n.place) FILTER (WHERE n.max_running IS NOT NULL) AS keys
           FROM n LEFT JOIN k ON k.key = n.key GROUP BY n.no ORDER BY n.no
         ), a AS MATERIALIZED (  -- what finds no slot free leaves half of each key, and some, to other nodes
           SELECT r.no, CASE WHEN sum(r.free) OVER (ORDER BY r.no) - r.free < v_free THEN r.free ELSE greatest(0, least(r.free / 2, r.free - c_left)) END AS free FROM r

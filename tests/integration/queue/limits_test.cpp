@@ -225,6 +225,21 @@ TEST_CASE("limits: a job with several keys takes all of them or none") {
   CHECK(b.out("tenant:a") + b.out("tenant:b") == 3);
 }
 
+TEST_CASE("limits: the end of a job with several keys hands all of them over, in whatever order they were read") {
+  LimitsBench b;
+  for (const char* name : {"d", "a", "c", "b"}) b.set(name, "p_queue => 'q', p_by => 'tenant', p_running => 1");
+  const NodeIdentity node = b.node();
+  b.insert(6, "tenant", "'t'");
+  Took last = b.take(node, 1);
+  for (int i = 0; i < 5; ++i) {
+    CAPTURE(i);
+    REQUIRE(last.jobs.size() == 1);
+    CHECK(b.value("SELECT keys::text FROM {claim}") == "{a:t,b:t,c:t,d:t}");
+    last = b.take(node, 1, last.jobs, false);
+  }
+  CHECK(b.count("rowcrew.limit_freed") == 0);
+}
+
 TEST_CASE("limits: a new rule moves what waits, a removed one frees it") {
   LimitsBench b;
   const NodeIdentity node = b.node();
