@@ -62,7 +62,8 @@ class JobTable {
   /// whose claim rows go with it.
   Awaitable<std::vector<std::string>> finish_completed(EndedJobs jobs, const std::vector<std::int64_t>& drop);
   Awaitable<std::vector<std::string>> finish_ended(EndedJobs jobs, std::int64_t node_id, const std::vector<std::int64_t>& drop);
-  /// Jobs that a port hears of, in the same transaction, each unless its claim was lost; all completed, or none.
+  /// Jobs that a port hears of, in the same transaction, each unless its claim was lost; all completed, or none,
+  /// and no job twice.
   /// Throws also PortError. Nothing of it has happened then.
   Awaitable<std::vector<std::string>> finish_reported(EndedJobs jobs, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop);
   /// Which of these ended under their token although the answer was lost.

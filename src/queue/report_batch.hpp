@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <set>
+#include <string_view>
 
 #include <rowcrew/clock.hpp>
 
@@ -13,6 +15,19 @@ namespace rowcrew {
 class ReportBatch {
  public:
   std::size_t size() const { return size_; }
+
+  /// How many of the first of `items` go together: of one sort, and no job twice, since its two executions
+  /// could not be told apart. 0: there are none.
+  template <class Items, class SortOf, class JobOf>
+  std::size_t together(const Items& items, SortOf sort_of, JobOf job_of) const {
+    std::set<std::string_view> jobs;
+    std::size_t count = 0;
+    for (const auto& item : items) {
+      if (count == size_ || sort_of(item) != sort_of(*items.begin()) || !jobs.insert(job_of(item)).second) break;
+      ++count;
+    }
+    return count;
+  }
 
   /// `count` of them were written within `span`: twice as many next time while that is short, half as many when it is long.
   void written(std::size_t count, MonoClock::duration span) {

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/event.hpp"
@@ -37,10 +39,8 @@ std::vector<Completer::Item> Completer::take_reported(std::size_t table) {
     const std::optional<Statement> port = port_of(item);
     return std::pair(item.ended.ending.kind == Ending::Kind::completed, port ? std::string(port->text) : std::string());
   };
-  const auto sort = sort_of(buffer.reported.front());
-  std::size_t count = 1;
-  while (count < std::min(buffer.report_batch.size(), buffer.reported.size()) && sort_of(buffer.reported[count]) == sort) ++count;
-  return take_front(buffer.reported, count);
+  const auto job_of = [](const Item& item) { return std::string_view(item.ended.job.id); };
+  return take_front(buffer.reported, buffer.report_batch.together(buffer.reported, sort_of, job_of));
 }
 
 /// Writes what buffers_[table].reporting holds.

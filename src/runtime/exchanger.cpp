@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/event.hpp"
@@ -15,6 +16,7 @@ using namespace std::chrono_literals;
 /// Below this a second round trip costs more than it saves.
 constexpr std::size_t kWorthALane = 64;
 constexpr auto kLeastRest = 1ms;
+constexpr std::string_view kLocked = "55P03";
 constexpr auto kAround = 2s;  // who held a row may hold it still: each claim that meets it waits for lock_timeout
 }  // namespace
 
@@ -184,12 +186,13 @@ asio::awaitable<void> Exchanger::Lane::carry() {
     if (claims) exchanger_.claimer_.answered(std::move(load_.plan), std::move(done));
     co_return;
   }
+  if (error->sqlstate() == kLocked) exchanger_.around_until_ = exchanger_.state_.clock.mono() + kAround;
   // One part was refused and took the others along: each by itself.
   if (fused && !error->connection_lost()) {
     error.reset();
     if (ends) co_await send_ends(error);
     if (claims) co_await claim_around();
-  } else if (claims && error->sqlstate() == "55P03") {
+  } else if (claims && error->sqlstate() == kLocked) {
     co_await claim_around();
   }
   if (load_.batch && error) exchanger_.completer_.refused(std::move(load_.batch), *error);
@@ -220,7 +223,6 @@ asio::awaitable<void> Exchanger::Lane::claim_around() {
   ClaimPlan& plan = *load_.plan;
   Exchanged done;
   std::optional<DbError> error;
-  exchanger_.around_until_ = exchanger_.state_.clock.mono() + kAround;
   if (!plan.limited.empty()) {
     Exchange what;
     what.node = plan.node;
@@ -241,7 +243,15 @@ asio::awaitable<void> Exchanger::Lane::claim_around() {
       error = DbError(ErrorClass::transient, "", e.what(), true, false);
     }
   }
-  if (error && done.answers.empty()) {
+  if (error && !done.answers.empty()) {  // the limited ones are here, the others are not
+    auto others = std::make_unique<ClaimPlan>(plan);
+    others->limited.clear();
+    others->limited_tokens.clear();
+    plan.wants.clear();
+    exchanger_.claimer_.refused(std::move(others), *error);
+    error.reset();
+  }
+  if (error) {
     exchanger_.claimer_.refused(std::move(load_.plan), *error);
   } else {
     exchanger_.claimer_.answered(std::move(load_.plan), std::move(done));

@@ -2,6 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+#include <string_view>
+#include <vector>
+
 namespace rowcrew {
 
 using namespace std::chrono_literals;
@@ -29,6 +33,23 @@ TEST_CASE("report batch: after a refusal each by itself, and never none") {
   CHECK(batch.size() == 1);
   batch.written(1, 1ms);
   CHECK(batch.size() == 2);
+}
+
+TEST_CASE("report batch: takes the first of one sort together, and two executions of one job apart") {
+  struct Item {
+    int sort;
+    std::string job;
+  };
+  ReportBatch batch;
+  const auto together = [&](const std::vector<Item>& items) {
+    return batch.together(items, [](const Item& i) { return i.sort; }, [](const Item& i) { return std::string_view(i.job); });
+  };
+  CHECK(together({}) == 0);
+  CHECK(together({{1, "a"}, {1, "b"}, {2, "c"}, {1, "d"}}) == 2);
+  CHECK(together({{1, "a"}, {1, "b"}, {1, "a"}, {1, "c"}}) == 2);
+  CHECK(together(std::vector<Item>{{1, "a"}, {1, "b"}, {1, "c"}, {1, "d"}, {1, "e"}, {1, "f"}, {1, "g"}, {1, "h"}, {1, "i"}}) == 8);
+  batch.refused();
+  CHECK(together({{1, "a"}, {1, "b"}}) == 1);
 }
 
 }  // namespace rowcrew
