@@ -109,7 +109,7 @@ DECLARE
   v_attempts text := 'coalesce(x.attempts, 0)';
   v_max text := coalesce(p_map ->> 'max_attempts', '5');
   v_priority text := format('%s::smallint', coalesce(p_map ->> 'priority', '5'));
-  v_queue text := format('%L::text', coalesce(p_map ->> 'queue', 'default'));
+  v_queue text := format('%L::pg_catalog.text', coalesce(p_map ->> 'queue', 'default'));
   v_type text := format('%L::text', p_map ->> 'job_type');
 BEGIN
   SELECT * INTO v_key FROM rowcrew.adopted_column(p_rel, p_map ->> 'key');
@@ -129,7 +129,7 @@ BEGIN
       v_type := format('q.%s::text', v_q);
       CONTINUE;
     WHEN 'queue' THEN
-      v_queue := format('coalesce(q.%s::text, %s)', v_q, v_queue);
+      v_queue := format('coalesce(q.%s::pg_catalog.text, %s)', v_q, v_queue);
       CONTINUE;
     WHEN 'priority' THEN
       v_priority := format('least(greatest(coalesce(q.%s, %s), 0), 9)::smallint', v_q, coalesce(p_map ->> 'priority', '5'));
@@ -309,43 +309,72 @@ BEGIN
   END LOOP;
 END $create$;
 
+-- A column of whatever type as what it was when its table was adopted, or else nothing.
+CREATE FUNCTION rowcrew.as_uuid(uuid) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
+CREATE FUNCTION rowcrew.as_uuid(anyelement) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT NULL::pg_catalog.uuid';
+CREATE FUNCTION rowcrew.as_whole(smallint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
+CREATE FUNCTION rowcrew.as_whole(integer) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
+CREATE FUNCTION rowcrew.as_whole(bigint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
+CREATE FUNCTION rowcrew.as_whole(anyelement) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT NULL::pg_catalog.int8';
+CREATE FUNCTION rowcrew.as_instant(timestamptz, p_zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
+CREATE FUNCTION rowcrew.as_instant(timestamp, p_zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1 AT TIME ZONE $2;
+CREATE FUNCTION rowcrew.as_instant(anyelement, p_zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT NULL::pg_catalog.timestamptz';
+
+-- The new rows of an insert as the trigger reads them: what hints are made of. A column that is called otherwise
+-- by now is found in "missing", which is what an unqualified name means when nothing nearer has it; one that is
+-- of another type is nothing as well. To catch an error instead would cost every insert a subtransaction.
+CREATE FUNCTION rowcrew.adopted_fresh(p_rel oid, p_map jsonb) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+  SELECT format('(SELECT f.* FROM (SELECT %s) missing, LATERAL (SELECT %s FROM fresh) f) q',
+    string_agg(DISTINCT format('NULL::pg_catalog.text AS %I', c.name), ', '),
+    string_agg(DISTINCT format(CASE WHEN c.role = 'scheduled_at' THEN 'rowcrew.as_instant(%1$I, %2$L) AS %1$I'
+                               WHEN c.role IN ('status', 'queue') OR c.base IN ('text', 'character varying') THEN '%1$I::pg_catalog.text AS %1$I'
+                               WHEN c.base = 'uuid' THEN 'rowcrew.as_uuid(%1$I) AS %1$I' ELSE 'rowcrew.as_whole(%1$I) AS %1$I' END,
+                               c.name, coalesce(p_map ->> 'zone', 'UTC')), ', '))
+  FROM (SELECT x.role, x.name, (rowcrew.adopted_column(p_rel, x.name)).base
+        FROM (SELECT 'key' AS role, p_map ->> 'key' AS name UNION ALL SELECT * FROM jsonb_each_text(p_map -> 'columns')) x
+        WHERE x.role IN ('key', 'status', 'queue', 'priority', 'scheduled_at')) c
+$$;
+
 -- The functions behind the triggers, made anew from the template. None of them waits for a row that
 -- the engine may hold: no write of the application waits for us longer than we wait for it. And none
 -- fails because its table was changed so that ours do not fit it any more: nodes notice, and hold it.
 CREATE FUNCTION rowcrew.adopted_create_functions(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $create$
 DECLARE
   v_map jsonb := (SELECT z.map FROM rowcrew.adopted_table z WHERE z.name = p_name);
-  v_due text := 'true';
+  v_fresh text := (SELECT rowcrew.adopted_fresh(z.rel, z.map) FROM rowcrew.adopted_table z WHERE z.name = p_name);
+  v_due text := 'v_now';  -- of a table without such a column
   t jsonb := rowcrew.adopted_names(p_name) || jsonb_build_object('theirs',
     CASE WHEN coalesce(v_map ->> 'old_worker', 'none') = 'none' THEN 'false' ELSE 'true' END,
     'changed', 'undefined_column OR undefined_table OR undefined_function OR undefined_object OR datatype_mismatch OR'
                ' invalid_text_representation OR insufficient_privilege');
   v_function text;
 BEGIN
-  IF v_map -> 'columns' ? 'scheduled_at' THEN v_due := 'coalesce({due} <= v_now, true)'; END IF;
+  IF v_map -> 'columns' ? 'scheduled_at' THEN v_due := format('coalesce(q.%I, v_now)', v_map -> 'columns' ->> 'scheduled_at'); END IF;
+  -- On the path of every insert, so it has no SET search_path, which is set and undone by each call. It runs
+  -- with our rights and the inserter's path: types, operators and functions are named by their schema.
   EXECUTE rowcrew.adopted_fill(rowcrew.adopted_fill($t$
-    CREATE OR REPLACE FUNCTION {file}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    CREATE OR REPLACE FUNCTION {file}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $f$
+    #variable_conflict use_column
     DECLARE
-      v_now timestamptz := rowcrew.clock_now();
-      v_due bigint;
-      v_waiting bigint;
+      v_now pg_catalog.timestamptz := rowcrew.clock_now();
+      v_plain pg_catalog.bool;  -- all rows wait and are due; null: there is no row
     BEGIN
-      IF {always_due} THEN  -- one statement instead of two, although one that files nothing wakes the fleet
-        INSERT INTO {ready} (run_at, id, priority, queue) SELECT v_now, q.{key}, {priority}, {queue} FROM fresh q WHERE q.{status}::text IN ({waiting_text});
-        RETURN NULL;
-      END IF;
-      SELECT count(*) FILTER (WHERE {is_due}), count(*) INTO v_due, v_waiting FROM fresh q WHERE q.{status}::text IN ({waiting_text});
-      IF v_due > 0 THEN
-        INSERT INTO {ready} (run_at, id, priority, queue)
-          SELECT v_now, q.{key}, {priority}, {queue} FROM fresh q WHERE q.{status}::text IN ({waiting_text}) AND {is_due};
-      END IF;
-      IF v_due < v_waiting THEN
+      -- Of one row an aggregate costs more to set up than to compute.
+      SELECT NOT EXISTS (SELECT FROM {fresh} WHERE NOT ({waits} AND {is_due})) INTO v_plain FROM fresh;
+      IF v_plain THEN
+        -- Each row its own time: a claim under an old snapshot walks all dead hints of the time at which the last one ended.
+        INSERT INTO {ready} (run_at, id, priority, queue) SELECT rowcrew.clock_now(), q.{key}, {priority}, {queue} FROM {fresh};
+      ELSIF v_plain IS NOT NULL THEN
+        IF EXISTS (SELECT FROM {fresh} WHERE {waits} AND {is_due}) THEN  -- an insert of no row would wake the fleet as well
+          INSERT INTO {ready} (run_at, id, priority, queue)
+            SELECT rowcrew.clock_now(), q.{key}, {priority}, {queue} FROM {fresh} WHERE {waits} AND {is_due};
+        END IF;
         INSERT INTO {parked} (run_at, id, priority, queue, reason)
-          SELECT {due}, q.{key}, {priority}, {queue}, 'scheduled' FROM fresh q WHERE q.{status}::text IN ({waiting_text}) AND NOT {is_due};
+          SELECT {run_at}, q.{key}, {priority}, {queue}, 'scheduled' FROM {fresh} WHERE {waits} AND NOT {is_due};
       END IF;
       RETURN NULL;
-    EXCEPTION WHEN {changed} THEN RETURN NULL;
-    END $f$ $t$, jsonb_build_object('is_due', v_due, 'always_due', (v_due = 'true')::text)), t || jsonb_build_object('due', CASE v_due WHEN 'true' THEN 'v_now' ELSE t ->> 'due' END));
+    END $f$ $t$, jsonb_build_object('fresh', v_fresh, 'run_at', v_due, 'is_due', format('%s OPERATOR(pg_catalog.<=) v_now', v_due),
+      'waits', 'coalesce(q.{key} IS NOT NULL AND q.{status} OPERATOR(pg_catalog.=) ANY (ARRAY[{waiting_text}]::pg_catalog.text[]), false)')), t);
 
   -- A write that would make a running or finished job wait, or run, again: by the engine itself, by
   -- an old worker of its own job, allowed by the map, or else a conflict.

@@ -93,6 +93,28 @@ TEST_CASE("adopted jobs: inserted, claimed once, completed in the table's own wo
   }
 }
 
+TEST_CASE("adopted jobs: hints are filed with our rights, whatever the inserter's search path says") {
+  AdoptionBench b("rails");
+  b.serve();
+  b.db.exec(
+      "CREATE SCHEMA evil; CREATE TABLE evil.used (what text); CREATE TABLE evil.fresh (LIKE shop.background_jobs);"
+      "CREATE FUNCTION evil.note(w pg_catalog.text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN INSERT INTO evil.used VALUES (w); RETURN true; END $$;"
+      "CREATE FUNCTION evil.note_text(pg_catalog.text, pg_catalog.text) RETURNS bool LANGUAGE sql AS $$ SELECT evil.note('=') $$;"
+      "CREATE FUNCTION evil.note_time(pg_catalog.timestamptz, pg_catalog.timestamptz) RETURNS bool LANGUAGE sql AS $$ SELECT evil.note('<=') $$;"
+      "CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.note_text);"
+      "CREATE OPERATOR evil.<= (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = evil.note_time);"
+      "CREATE FUNCTION evil.timezone(text, timestamp) RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.note('zone'); RETURN now(); END $$;"
+      "CREATE DOMAIN evil.bool AS pg_catalog.bool CHECK (evil.note('bool')); CREATE DOMAIN evil.text AS pg_catalog.text CHECK (evil.note('text'));"
+      "CREATE DOMAIN evil.timestamptz AS pg_catalog.timestamptz CHECK (evil.note('timestamptz'));"
+      "CREATE DOMAIN evil.int2 AS pg_catalog.int2 CHECK (evil.note('int2'))");
+  b.db.exec(
+      "SET search_path = evil, pg_catalog; INSERT INTO shop.background_jobs (handler, run_at) VALUES ('noop', '2020-01-01');"
+      "INSERT INTO shop.background_jobs (handler, run_at) VALUES ('noop', '2999-01-01')");
+  CHECK(b.value("SELECT coalesce(string_agg(DISTINCT what, ' '), '') FROM evil.used") == "");
+  CHECK(b.number("SELECT count(*) FROM {ready}") == 1);
+  CHECK(b.number("SELECT count(*) FROM {parked}") == 1);
+}
+
 TEST_CASE("adopted jobs: what the application sees of a completed one is what its own worker would have written") {
   {
     AdoptionBench b("jobs");

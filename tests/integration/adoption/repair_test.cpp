@@ -63,6 +63,29 @@ TEST_CASE("faults: a statement that meets the change says so, a value that is ma
   CHECK(tells_of_changed_table(DbError(ErrorClass::bug, "42703", "column x", false, false)));
 }
 
+TEST_CASE("faults: whatever becomes of the columns, the application's inserts go on") {
+  const Change changes[] = {
+      {"job_queue", "ALTER TABLE public.job_queue RENAME status TO state", "(job_type)"},
+      {"job_queue", "ALTER TABLE public.job_queue RENAME scheduled_at TO due_at", "(job_type)"},
+      {"job_queue", "ALTER TABLE public.job_queue RENAME id TO job_id", "(job_type)"},
+      {"job_queue", "ALTER TABLE public.job_queue DROP scheduled_at CASCADE, ADD scheduled_at bigint DEFAULT 7", "(job_type)"},
+      {"job_queue", "ALTER TABLE public.job_queue DROP status CASCADE, ADD status integer DEFAULT 7", "(job_type)"},
+      {"job_queue", "ALTER TABLE public.job_queue DROP id CASCADE, ADD id text DEFAULT 'no uuid'", "(job_type)"},
+      {"rails", "ALTER TABLE shop.background_jobs RENAME priority TO urgency", "(handler)"},
+      {"rails", "ALTER TABLE shop.background_jobs DROP priority CASCADE, ADD priority text DEFAULT 'high'", "(handler)"},
+      {"rails", "ALTER TABLE shop.background_jobs DROP run_at CASCADE, ADD run_at date DEFAULT now()", "(handler)"},
+      {"rails", "ALTER TABLE shop.background_jobs DROP id CASCADE, ADD id uuid DEFAULT gen_random_uuid()", "(handler)"},
+  };
+  for (const Change& change : changes) {
+    CAPTURE(change.sql);
+    AdoptionBench b(change.map);
+    b.serve();
+    b.insert(1);
+    b.db.exec(change.sql);
+    CHECK_NOTHROW(b.exec(std::string("INSERT INTO {t} ") + change.fault + " VALUES ('noop')"));
+  }
+}
+
 TEST_CASE("repair: a renamed column is served again by its new name, and nothing was lost meanwhile") {
   AdoptionBench b;
   b.serve();
