@@ -98,6 +98,7 @@ TEST_CASE("adopted jobs: hints are filed with our rights, whatever the inserter'
   b.serve();
   b.db.exec(
       "CREATE SCHEMA evil; CREATE TABLE evil.used (what text); CREATE TABLE evil.fresh (LIKE shop.background_jobs);"
+      "GRANT USAGE ON SCHEMA evil TO PUBLIC; GRANT INSERT ON evil.used TO PUBLIC;"
       "CREATE FUNCTION evil.note(w pg_catalog.text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN INSERT INTO evil.used VALUES (w); RETURN true; END $$;"
       "CREATE FUNCTION evil.note_text(pg_catalog.text, pg_catalog.text) RETURNS bool LANGUAGE sql AS $$ SELECT evil.note('=') $$;"
       "CREATE FUNCTION evil.note_time(pg_catalog.timestamptz, pg_catalog.timestamptz) RETURNS bool LANGUAGE sql AS $$ SELECT evil.note('<=') $$;"

@@ -148,6 +148,7 @@ TEST_CASE("triggers: hints are filed with our rights, whatever the inserter's se
   // Whatever a trigger or a default might name without its schema.
   b.ddl(
       "CREATE TABLE evil.fresh (LIKE rowcrew.job_queue); CREATE TABLE evil.used (what text);"
+      "GRANT USAGE ON SCHEMA evil TO PUBLIC; GRANT INSERT ON evil.used TO PUBLIC;"  // else its rights hide it from the triggers
       "CREATE FUNCTION evil.note(w text) RETURNS boolean LANGUAGE plpgsql AS "
       "$$ BEGIN INSERT INTO evil.used VALUES (w); RETURN true; END $$;"
       "CREATE DOMAIN evil.timestamptz AS timestamptz CHECK (evil.note('timestamptz'));"
