@@ -40,9 +40,15 @@ void ClaimPacer::claimed(Moment sent, Mono now, std::span<const Answer> answers,
   failures_ = 0;
   not_before_ = Mono{};
   flowing_ = false;
-  bool again = announced_ > sent;
+  bool again = false;
   std::set<std::string_view> short_of;
   for (const Answer& answer : answers) {
+    if (answer.asked > 0) {
+      // A claim of this queue that was sent after the announcement has seen to it: this may be a slow one from before.
+      Moment& seen = seen_[answer.queue];
+      seen = std::max(seen, sent);
+      again = again || announced_ > seen;
+    }
     if (answer.asked > 0 && answer.got >= answer.asked) {
       backlog_.insert(answer.queue);
       Moment& full = full_[answer.queue];

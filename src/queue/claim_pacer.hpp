@@ -66,6 +66,7 @@ class ClaimPacer {
   Moment moment_ = 0;
   Moment announced_ = 0;  ///< the last time
   Moments freed_;         ///< when a queue last got a slot back
+  Moments seen_;          ///< when the latest claim was sent that told of a queue
   Moments full_;          ///< when the latest claim was sent that a queue filled
   bool flowing_ = false;  ///< the last answer was full
   int failures_ = 0;

@@ -270,9 +270,9 @@ JobTable::Awaitable<std::optional<std::chrono::milliseconds>> JobTable::next_par
   co_return std::chrono::milliseconds(rows.integer(0, 0));
 }
 
-JobTable::Awaitable<JobTable::Pulse> JobTable::pulse(Ids queues) {
+JobTable::Awaitable<JobTable::Pulse> JobTable::pulse(Ids queues, Ids marks) {
   Params params;
-  params.add_array(queues);
+  params.add_array(queues).add_array(marks);
   const Rows rows = co_await db_.query(statements_.render(sql::pulse), std::move(params));
   Pulse found;
   if (!rows.is_null(0, 0)) found.next_parked = std::chrono::milliseconds(rows.integer(0, 0));

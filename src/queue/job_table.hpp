@@ -92,7 +92,8 @@ class JobTable {
     bool orphans = false;
     bool ready = false;
   };
-  Awaitable<Pulse> pulse(std::vector<std::string> queues);
+  /// `marks`: ten per queue, or none: jobs that were ready before are not looked for.
+  Awaitable<Pulse> pulse(std::vector<std::string> queues, std::vector<std::string> marks = {});
 
   /// How many pages there are to walk, and a number that grows with every change of the table.
   struct Extent {

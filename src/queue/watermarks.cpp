@@ -5,14 +5,19 @@
 
 namespace rowcrew {
 
-void Watermarks::swept(Mono now, double unit) {
-  next_sweep_ = now + std::chrono::duration_cast<MonoClock::duration>(options_.sweep_every * (0.5 + unit));
+void Watermarks::swept(Mono now, MonoClock::duration took, double unit) {
+  const bool slow = took > options_.slow && took > 4 * usual_ && !straggler_;
+  between_ = slow ? std::min(between_ * 2, options_.sweep_rarely) : options_.sweep_every;
+  next_sweep_ = now + std::chrono::duration_cast<MonoClock::duration>(between_ * (0.5 + unit));
 }
 
 void Watermarks::note(std::string_view queue, int priority, std::int64_t run_at_us) {
   if (priority < 0 || priority >= kPriorities) return;
   const auto [at, added] = batch_.try_emplace({std::string(queue), priority}, run_at_us);
   if (!added) at->second = std::min(at->second, run_at_us);
+  const auto known = marks_.find(queue);
+  const std::int64_t mark = known == marks_.end() ? kNone : known->second[static_cast<std::size_t>(priority)];
+  straggler_ = straggler_ || (mark != kNone && run_at_us < mark - std::chrono::microseconds(options_.margin).count());
 }
 
 void Watermarks::settle() {
@@ -22,6 +27,7 @@ void Watermarks::settle() {
     at->second[static_cast<std::size_t>(group.second)] = smallest;
   }
   batch_.clear();
+  straggler_ = false;
 }
 
 std::vector<std::string> Watermarks::marks(std::string_view queue, bool wide) const {

@@ -78,6 +78,14 @@ void Claimer::look_everywhere() {
   wake();
 }
 
+std::vector<std::string> Claimer::marks(std::size_t table, const std::vector<std::string>& queues) const {
+  std::vector<std::string> all;
+  for (const std::string& queue : queues) {
+    for (std::string& mark : tables_[table].marks.marks(queue, true)) all.push_back(std::move(mark));
+  }
+  return all;
+}
+
 bool Claimer::drained() const {
   const auto queues = open_queues();
   const auto nothing_left = [&](const Table& t) {
@@ -173,7 +181,7 @@ std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const Freed& freed) 
   plan->sent = now;
   const bool others = room(table) > 0 && of.pacer.due() <= now;
   if (others) {
-    plan->sweep = of.pacer.idle() || of.marks.sweep_due(now);
+    plan->sweep = of.marks.sweep_due(now) || (of.pacer.idle() && !of.marks.sweeps_are_slow());
     // Of those that commit late none waits for long where claims are not filled: each looks for them.
     plan->wide = plan->sweep || !of.filled || of.marks.wide_due(now);
     plan->wants = wants(table, plan->sweep, plan->wide);
@@ -200,7 +208,6 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
     } else {
       ledger.claimed(plan->token, done.claimed.size());
     }
-    if (plan->sweep) table.marks.swept(now, state_.random.unit());
     if (plan->wide) table.marks.widened(now);
     std::vector<ClaimPacer::Answer> answers;
     for (const ClaimWant& want : plan->wants) {
@@ -214,6 +221,11 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
     }
     table.filled = std::all_of(answers.begin(), answers.end(), [](const ClaimPacer::Answer& a) { return a.got >= a.asked; });
     for (const ClaimedJob& job : done.claimed) table.marks.note(job.job.queue, job.priority, job.hint_run_at_us);
+    if (plan->sweep) {
+      table.marks.swept(now, now - plan->sent, state_.random.unit());
+    } else {
+      table.marks.claimed(now - plan->sent);
+    }
     table.marks.settle();
     table.found_nothing = done.claimed.empty() && done.taken.empty() && done.limited.empty();
     table.pacer.claimed(plan->moment, now, answers, state_.random.unit());

@@ -60,6 +60,8 @@ class Claimer final : public Service {
   void look_for_survivors();
   /// Whether somebody else makes sure that nothing is missed: polls become rare.
   void rest(bool may_rest);
+  /// From where on jobs may wait that no sweep is needed to find: ten per queue, see Watermarks.
+  std::vector<std::string> marks(std::size_t table, const std::vector<std::string>& queues) const;
   /// No claim is on its way and no queue is known to hold more.
   bool quiet() const;
   /// Whether a claim gave a job since this was last asked.

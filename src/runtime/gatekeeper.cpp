@@ -10,6 +10,8 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr auto kPulseAwake = 1s;
+constexpr auto kWholePulse = 30s;   // at the rarest
+constexpr int kPulseShare = 100;    // of the time whole pulses take one in so many at most
 constexpr auto kPulseAsleep = 30s;  // a parked job that is due sooner than 40 s notifies
 constexpr auto kUndrainedPoll = 1s;
 constexpr auto kFanOutEvery = 5ms;
@@ -162,7 +164,11 @@ asio::awaitable<void> Gatekeeper::stay_asleep() {
   }
   if (!drained_) {
     drained_ = co_await ask(sql::gate_drained);
-    claimer_.look_everywhere();
+    if (drained_) {
+      claimer_.look_everywhere();
+    } else {
+      claimer_.wake();  // what the last of them files is looked for everywhere once it has committed
+    }
   }
   Mono until = next_pulse_;
   if (!drained_) until = std::min<Mono>(until, state_.clock.mono() + kUndrainedPoll);
@@ -183,9 +189,17 @@ asio::awaitable<bool> Gatekeeper::pulse() {
   pulse_due_ = false;
   next_pulse_ = state_.clock.mono() + (asleep_ ? std::chrono::milliseconds(kPulseAsleep) : std::chrono::milliseconds(kPulseAwake));
   bool more = false;
-  for (const auto& table : state_.tables) {
+  for (std::size_t at = 0; at < state_.tables.size(); ++at) {
+    const auto& table = state_.tables[at];
     if (table->broken()) continue;
-    const JobTable::Pulse found = co_await table->table.pulse(state_.fleet_queues);
+    const std::vector<std::string> queues = state_.fleet_queues;
+    const Mono asked = state_.clock.mono();
+    // Under a snapshot a whole one reads all that is dead.
+    const bool whole = asked >= next_whole_[at];
+    std::vector<std::string> marks;
+    if (!whole) marks = claimer_.marks(at, queues);
+    const JobTable::Pulse found = co_await table->table.pulse(queues, std::move(marks));
+    if (whole) next_whole_[at] = asked + std::min<MonoClock::duration>(kWholePulse, kPulseShare * (state_.clock.mono() - asked));
     if (found.orphans) events_.claims_orphaned();
     if (!table->serving()) continue;
     if (found.next_parked) events_.parked_due(*found.next_parked);

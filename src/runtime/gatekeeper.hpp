@@ -65,6 +65,7 @@ class Gatekeeper final : public Service {
   bool pulse_due_ = false;   ///< something was parked
   bool fan_due_ = false;
   Mono next_pulse_{};
+  std::vector<Mono> next_whole_ = std::vector<Mono>(kMostTables);  ///< pulse, per table
   Mono next_fan_{};
 };
 

@@ -1,11 +1,13 @@
 -- What the leader of a resting fleet has to know of an adopted table, in one look: ms until the next parked
 -- job is due (null: none), whether jobs that a node's death has met are due, whether a claim has lost
 -- its node, and a number that changes with the table. $1 the queues of all nodes text[]
+-- $2 timestamptz[]: ten per queue, one per priority: what was ready before is not looked for (empty: all is)
 SELECT (SELECT greatest(0, ceil(extract(epoch FROM p.run_at - rowcrew.clock()) * 1000))::bigint
         FROM {parked} p WHERE p.reason NOT IN ('rescued', 'suspect') ORDER BY p.run_at LIMIT 1),
   EXISTS (SELECT FROM unnest($1::text[]) AS w (queue), LATERAL (
     SELECT FROM {parked} p WHERE p.reason IN ('rescued', 'suspect') AND p.queue = w.queue AND p.run_at <= rowcrew.clock() LIMIT 1) x),
   EXISTS (SELECT FROM {claim} k
           WHERE NOT EXISTS (SELECT FROM rowcrew.node n WHERE n.node_id = k.node_id AND n.epoch = k.epoch AND NOT n.dead)),
-  EXISTS (SELECT FROM unnest($1::text[]) AS w (queue), generate_series(0, 9) AS g (priority), LATERAL (
-    SELECT FROM {ready} r WHERE r.queue = w.queue AND r.priority = g.priority AND r.run_at <= rowcrew.clock() LIMIT 1) x)
+  EXISTS (SELECT FROM unnest($1::text[]) WITH ORDINALITY AS w (queue, pos), generate_series(0, 9) AS g (priority), LATERAL (
+    SELECT FROM {ready} r WHERE r.queue = w.queue AND r.priority = g.priority AND r.run_at <= rowcrew.clock()
+      AND r.run_at >= coalesce(($2::timestamptz[])[(w.pos - 1) * 10 + g.priority + 1], '-infinity') LIMIT 1) x)

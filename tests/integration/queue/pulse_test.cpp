@@ -55,6 +55,17 @@ TEST_CASE("pulse: tells that jobs are ready, of the queues that nodes serve and 
   }
 }
 
+TEST_CASE("pulse: what was ready before the marks is not looked for") {
+  QueueBench b;
+  b.insert_one("priority", "3");
+  std::vector<std::string> marks(20, "-infinity");
+  CHECK(b.await(b.jobs.pulse({"another", "q"}, marks)).ready);
+  marks[13] = b.value("SELECT now() + interval '1 minute'");
+  CHECK_FALSE(b.await(b.jobs.pulse({"another", "q"}, marks)).ready);
+  marks[13] = b.value("SELECT now() - interval '1 minute'");
+  CHECK(b.await(b.jobs.pulse({"another", "q"}, marks)).ready);
+}
+
 TEST_CASE("pulse: tells that jobs which a node's death has met are due") {
   for (const char* table : kJobTables) {
     for (const char* crashes : {"1", "2"}) {

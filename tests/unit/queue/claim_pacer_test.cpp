@@ -51,6 +51,28 @@ TEST_CASE("claim pacer: a full answer means that more may wait: again at once") 
   CHECK(p.pacer.idle());
 }
 
+TEST_CASE("claim pacer: the answer of a slow claim starts no other where a later one has seen to what was announced") {
+  Paced p;
+  const auto slow = p.pacer.started();
+  p.pacer.woken(kStart + 10ms);
+  p.claim(kStart + 10ms, 1, 0, 1ms);
+  const Mono rest = p.pacer.due();
+  CHECK(rest == kStart + 11ms + 1'500ms);
+  p.answer(slow, kStart + 30ms, 0, 0);
+  CHECK(p.pacer.due() >= rest);
+}
+
+TEST_CASE("claim pacer: what was announced during a claim is looked for where the later one asked for another queue") {
+  Paced p;
+  const auto slow = p.pacer.started();
+  p.pacer.woken(kStart + 10ms);
+  const std::vector<ClaimPacer::Answer> photo{{"photo", 4, 1}};
+  p.pacer.claimed(p.pacer.started(), kStart + 11ms, photo, 0.5);
+  p.answer(slow, kStart + 30ms, 0, 0);
+  CHECK(p.pacer.due() == kStart + 30ms);
+  CHECK_FALSE(p.pacer.idle());
+}
+
 TEST_CASE("claim pacer: a notification ends the rest") {
   Paced p;
   p.claim(kStart, 0, 0);

@@ -81,19 +81,51 @@ TEST_CASE("watermarks: a priority that does not exist is ignored") {
 TEST_CASE("watermarks: a sweep is due at first, then after half to one and a half of its span") {
   Watermarks marks{Watermarks::Options{}};
   CHECK(marks.sweep_due(kStart));
-  marks.swept(kStart, 0.0);
+  marks.swept(kStart, 1ms, 0.0);
   CHECK_FALSE(marks.sweep_due(kStart + 999ms));
   CHECK(marks.sweep_due(kStart + 1s));
-  marks.swept(kStart, 0.999);
+  marks.swept(kStart, 1ms, 0.999);
   CHECK_FALSE(marks.sweep_due(kStart + 2'990ms));
   CHECK(marks.sweep_due(kStart + 3s));
+}
+
+TEST_CASE("watermarks: sweeps that are slow and find nothing become rare, until one is quick or finds a straggler") {
+  Watermarks marks{Watermarks::Options{}};
+  for (int i = 0; i < 200; ++i) marks.claimed(2ms);
+  marks.note("mail", 5, kNoon);
+  marks.settle();
+  for (const auto next : {4s, 8s, 16s, 30s, 30s}) {
+    marks.swept(kStart, 40ms, 0.5);
+    CHECK(marks.sweeps_are_slow());
+    CHECK_FALSE(marks.sweep_due(kStart + next - 1ms));
+    CHECK(marks.sweep_due(kStart + next));
+  }
+  marks.note("mail", 5, kNoon - 1'999'999);  // within the margin
+  marks.swept(kStart, 40ms, 0.5);
+  marks.settle();
+  CHECK(marks.sweeps_are_slow());
+  marks.note("mail", 5, kNoon - 5'000'000);
+  marks.swept(kStart, 40ms, 0.5);
+  marks.settle();
+  CHECK_FALSE(marks.sweeps_are_slow());
+  CHECK(marks.sweep_due(kStart + 2s));
+  marks.swept(kStart, 40ms, 0.5);
+  marks.swept(kStart, 9ms, 0.5);
+  CHECK_FALSE(marks.sweeps_are_slow());
+}
+
+TEST_CASE("watermarks: where every claim takes long a sweep that takes as long is not slow") {
+  Watermarks marks{Watermarks::Options{}};
+  for (int i = 0; i < 200; ++i) marks.claimed(30ms);
+  marks.swept(kStart, 60ms, 0.5);
+  CHECK_FALSE(marks.sweeps_are_slow());
 }
 
 TEST_CASE("watermarks: a reset makes the next claim a sweep and forgets nothing") {
   Watermarks marks{Watermarks::Options{}};
   marks.note("mail", 5, kNoon);
   marks.settle();
-  marks.swept(kStart, 0.5);
+  marks.swept(kStart, 1ms, 0.5);
   marks.reset();
   CHECK(marks.sweep_due(kStart));
   CHECK(marks.marks("mail", true)[5] == "2026-01-01 11:59:58.000000+00");
