@@ -200,9 +200,6 @@ BEGIN
       IF NOT rowcrew.job_is_sound(%4$s) THEN
         PERFORM rowcrew.refuse_unsound(TG_TABLE_NAME, %4$s);
       END IF;
-      IF OLD.id IS DISTINCT FROM NEW.id THEN
-        RAISE EXCEPTION '%%: the id of a job cannot change', TG_TABLE_NAME USING ERRCODE = 'object_not_in_prerequisite_state';
-      END IF;
       IF NEW.status = 'processing' AND OLD.status <> 'processing' AND OLD.claim_token IS NOT DISTINCT FROM NEW.claim_token THEN
         RAISE EXCEPTION '%%: only a claim sets status ''processing''; set it to ''pending'' to run the job again', TG_TABLE_NAME
           USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -240,16 +237,15 @@ BEGIN
       $t$IF NEW.status = 'cancelled' AND OLD.status IN ('pending', 'retrying') AND NEW.job_type = 'webhook' THEN
         PERFORM rowcrew.webhook_job_cancelled(NEW.payload);
       END IF;$t$ ELSE '' END);
-  -- One trigger with one condition that claims and completions do not meet: a row trigger before the
-  -- update would lock each row once more, and every condition is read and evaluated for every row.
+  -- One trigger with one condition that claims (which change the token) and completions do not meet: a row
+  -- trigger before the update would lock each row once more. The condition is parsed for every statement and
+  -- evaluated for every row: as one of nine terms it was a tenth of what a small claim costs.
   EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_refile ON %1$s; DROP TRIGGER IF EXISTS rowcrew_guard ON %1$s;'
                  'DROP TRIGGER IF EXISTS rowcrew_unkey_ended ON %1$s; DROP TRIGGER IF EXISTS rowcrew_changed ON %1$s', v_table);
   EXECUTE format($$
     CREATE TRIGGER rowcrew_changed AFTER UPDATE ON %s FOR EACH ROW
-    WHEN (NEW.status NOT IN ('processing', 'completed') OR NEW.unique_key IS NOT NULL OR OLD.unique_key IS NOT NULL
-          OR OLD.id IS DISTINCT FROM NEW.id
-          OR (OLD.status <> 'processing' AND OLD.claim_token IS NOT DISTINCT FROM NEW.claim_token)
-          OR NEW.claim_token IS NULL OR NEW.attempts < 0)
+    WHEN ((NEW.status <> 'processing' OR nullif(NEW.claim_token, OLD.claim_token) IS NULL)
+          AND (NEW.status <> 'completed' OR OLD.unique_key IS NOT NULL OR NEW.attempts < 0))
     EXECUTE FUNCTION %s()$$, v_table, v_changed);
   -- Columns that no claim and no completion sets: told from the statement, which costs those nothing.
   EXECUTE format($t$
@@ -258,9 +254,12 @@ BEGIN
       IF NOT rowcrew.job_is_sound(%2$s) THEN
         PERFORM rowcrew.refuse_unsound(TG_TABLE_NAME, %2$s);
       END IF;
+      IF OLD.id IS DISTINCT FROM NEW.id THEN
+        RAISE EXCEPTION '%%: the id of a job cannot change', TG_TABLE_NAME USING ERRCODE = 'object_not_in_prerequisite_state';
+      END IF;
       RETURN NULL;
     END $f$ $t$, v_sound, v_new);
-  EXECUTE format('CREATE OR REPLACE TRIGGER rowcrew_sound AFTER UPDATE OF %s, max_attempts, priority, queue, unique_key, tenant ON %s'
+  EXECUTE format('CREATE OR REPLACE TRIGGER rowcrew_sound AFTER UPDATE OF id, %s, max_attempts, priority, queue, unique_key, tenant ON %s'
                  ' FOR EACH ROW EXECUTE FUNCTION %s()', v_type, v_table, v_sound);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_sound', v_table);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_changed', v_table);

@@ -99,7 +99,7 @@ BEGIN
     SET status = 'processing', started_at = rowcrew.clock(), claim_token = p_tokens[v_token], worker_id = p_node
     FROM unnest(v_ids, v_runs, v_prios) AS x (id, run_at, priority)
     WHERE q.id = ANY (ARRAY[x.id]) AND q.status IN ('pending', 'retrying') AND q.queue = e.queue AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes < 2
-    RETURNING q.id, q.%5$I, q.queue, %6$s, q.attempts, q.max_attempts, q.crashes, (extract(epoch FROM x.run_at) * 1000000)::bigint, x.priority, q.app, q.claim_token;
+    RETURNING q.id, q.%5$I, q.queue, %6$s, q.attempts, q.max_attempts, q.crashes, (date_part('epoch', x.run_at) * 1000000)::bigint, x.priority, q.app, q.claim_token;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     v_rooms[v_place] := v_rooms[v_place] - v_count;
     v_slots[v_place] := v_slots[v_place] - v_count;
@@ -289,7 +289,7 @@ BEGIN
           FROM t
           WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = v_queue AND q.scheduled_at <= v_now AND q.crashes < 2
           RETURNING q.id, q.%5$I AS job_type, q.queue, %6$s AS payload, q.attempts, q.max_attempts, q.crashes,
-                    (extract(epoch FROM t.run_at) * 1000000)::bigint AS run_at_us, t.priority, q.app, t.token
+                    (date_part('epoch', t.run_at) * 1000000)::bigint AS run_at_us, t.priority, q.app, t.token
         ), g AS MATERIALIZED (
           SELECT u.token, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.token
         ), claim AS (
@@ -344,7 +344,7 @@ BEGIN
         ), anew AS MATERIALIZED (  -- what was not to be had is filed by what it is now
           SELECT rowcrew.file_truth(%1$L, ARRAY(SELECT c.id FROM c EXCEPT SELECT u.id FROM u)) WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
         )
-        SELECT u.id, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, (extract(epoch FROM u.run_at) * 1000000)::bigint, u.priority, u.app, u.token
+        SELECT u.id, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, (date_part('epoch', u.run_at) * 1000000)::bigint, u.priority, u.app, u.token
         FROM u WHERE (SELECT count(*) FROM anew) >= 0;
       END IF;
       v_token := v_token + coalesce(cardinality(t_grp), 0);

@@ -24,7 +24,7 @@ WITH w AS MATERIALIZED (
   WHERE q.{key} = ANY (ARRAY[c.id]) AND {is_waiting} AND {queue} = c.queue AND {priority} = c.priority
     AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 0
   RETURNING q.{key} AS id, {job_type} AS job_type, c.queue, {payload} AS payload, {attempts} AS attempts, {max_attempts} AS max_attempts,
-            0 AS crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app} AS app, x.id IS NULL AS fresh
+            0 AS crashes, (date_part('epoch', c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app} AS app, x.id IS NULL AS fresh
 ), g AS (
   UPDATE {job} x SET token = $1::bigint, status = 'processing', claimed_at = rowcrew.clock()
   FROM u WHERE NOT u.fresh AND x.id = ANY (ARRAY[u.id])
@@ -35,9 +35,10 @@ WITH w AS MATERIALIZED (
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, ids)
   SELECT $1::bigint, $2::bigint, $3::bigint, array_agg(id) FROM u HAVING count(*) > 0
+  RETURNING cardinality(ids) AS jobs
 )
 SELECT id::text, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app FROM u
 UNION ALL
 SELECT NULL, NULL, t.queue, NULL, NULL, NULL, NULL, t.taken, NULL, NULL
 FROM rowcrew.adopted_file_again({table_name}, ARRAY(SELECT id::text FROM c), ARRAY(SELECT queue FROM c), ARRAY(SELECT id::text FROM u)) t
-WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)  -- decided before the function is called
+WHERE (SELECT count(*) FROM c) > coalesce((SELECT jobs FROM k), 0)  -- decided before the function is called

@@ -94,7 +94,7 @@ class SharedMarks {
       if (wide) marks_.widened(now);
       return marks_.marks(LoopStatements::kQueue, wide);
     }
-    marks_.swept(now, 0.5);
+    marks_.swept(now, {}, 0.5);
     return std::vector<std::string>(Watermarks::kPriorities, "-infinity");
   }
   void claimed(const Result& rows) {

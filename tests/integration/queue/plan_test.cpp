@@ -272,7 +272,7 @@ TEST_CASE("plans: a look for suspects and for the next due does not depend on wh
   b.exec("TRUNCATE {t}");
   CHECK(buffers(explained(b, sql::claim_rescued, kCosts, "('{7,8,9}', 1, 1, '{q}', '{3}')", fill)) < 200);
   b.exec("TRUNCATE {t}");
-  CHECK(buffers(explained(b, sql::pulse, kCosts, "('{q}')", fill)) < 100);
+  CHECK(buffers(explained(b, sql::pulse, kCosts, "('{q}', '{}')", fill)) < 100);
   b.exec("TRUNCATE {t}");
   CHECK(buffers(explained(b, sql::promote, kCosts, "(100)", fill)) < 100 * 40);
 }
