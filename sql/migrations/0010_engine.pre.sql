@@ -158,7 +158,7 @@ BEGIN
       SELECT NOT EXISTS (SELECT FROM fresh  -- of one row an aggregate costs more to set up than to compute
                          WHERE NOT (rowcrew.job_is_sound(%4$s) AND rowcrew.job_is_due(status, scheduled_at, crashes, v_now))),
              EXISTS (SELECT FROM rowcrew.job_limit)
-        INTO v_plain, v_limits FROM fresh;
+        INTO v_plain, v_limits FROM (SELECT FROM fresh LIMIT 1) one;
       IF v_plain AND NOT v_limits THEN
         -- Each row its own time: a claim under an old snapshot walks all dead hints of the time at which the last one ended.
         INSERT INTO %2$s (run_at, id, priority, queue) SELECT rowcrew.clock_now(), id, priority, queue FROM fresh;

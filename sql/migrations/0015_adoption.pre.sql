@@ -309,7 +309,7 @@ BEGIN
   END LOOP;
 END $create$;
 
--- A column of whatever type as what it was when its table was adopted, or else nothing.
+-- A column of whatever type as what it was when its table was adopted; nothing, if it can be that no more.
 CREATE FUNCTION rowcrew.as_uuid(uuid) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
 CREATE FUNCTION rowcrew.as_uuid(anyelement) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT NULL::pg_catalog.uuid';
 CREATE FUNCTION rowcrew.as_whole(smallint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
@@ -325,7 +325,8 @@ CREATE FUNCTION rowcrew.as_instant(anyelement, p_zone text) RETURNS timestamptz 
 -- of another type is nothing as well. To catch an error instead would cost every insert a subtransaction.
 CREATE FUNCTION rowcrew.adopted_fresh(p_rel oid, p_map jsonb) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
   SELECT format('(SELECT f.* FROM (SELECT %s) missing, LATERAL (SELECT %s FROM fresh) f) q',
-    string_agg(DISTINCT format('NULL::pg_catalog.text AS %I', c.name), ', '),
+    string_agg(DISTINCT format('NULL::pg_catalog.%s AS %I', CASE WHEN c.role = 'scheduled_at' THEN 'timestamptz'
+      WHEN c.role IN ('status', 'queue') OR c.base IN ('text', 'character varying') THEN 'text' WHEN c.base = 'uuid' THEN 'uuid' ELSE 'int8' END, c.name), ', '),
     string_agg(DISTINCT format(CASE WHEN c.role = 'scheduled_at' THEN 'rowcrew.as_instant(%1$I, %2$L) AS %1$I'
                                WHEN c.role IN ('status', 'queue') OR c.base IN ('text', 'character varying') THEN '%1$I::pg_catalog.text AS %1$I'
                                WHEN c.base = 'uuid' THEN 'rowcrew.as_uuid(%1$I) AS %1$I' ELSE 'rowcrew.as_whole(%1$I) AS %1$I' END,
@@ -342,25 +343,26 @@ CREATE FUNCTION rowcrew.adopted_create_functions(p_name text) RETURNS void LANGU
 DECLARE
   v_map jsonb := (SELECT z.map FROM rowcrew.adopted_table z WHERE z.name = p_name);
   v_fresh text := (SELECT rowcrew.adopted_fresh(z.rel, z.map) FROM rowcrew.adopted_table z WHERE z.name = p_name);
-  v_due text := 'v_now';  -- of a table without such a column
+  v_due text := 'ours.v_now';  -- of a table without such a column
   t jsonb := rowcrew.adopted_names(p_name) || jsonb_build_object('theirs',
     CASE WHEN coalesce(v_map ->> 'old_worker', 'none') = 'none' THEN 'false' ELSE 'true' END,
     'changed', 'undefined_column OR undefined_table OR undefined_function OR undefined_object OR datatype_mismatch OR'
                ' invalid_text_representation OR insufficient_privilege');
   v_function text;
 BEGIN
-  IF v_map -> 'columns' ? 'scheduled_at' THEN v_due := format('coalesce(q.%I, v_now)', v_map -> 'columns' ->> 'scheduled_at'); END IF;
+  IF v_map -> 'columns' ? 'scheduled_at' THEN v_due := format('coalesce(q.%I, ours.v_now)', v_map -> 'columns' ->> 'scheduled_at'); END IF;
   -- On the path of every insert, so it has no SET search_path, which is set and undone by each call. It runs
   -- with our rights and the inserter's path: types, operators and functions are named by their schema.
   EXECUTE rowcrew.adopted_fill(rowcrew.adopted_fill($t$
     CREATE OR REPLACE FUNCTION {file}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $f$
     #variable_conflict use_column
+    <<ours>>
     DECLARE
       v_now pg_catalog.timestamptz := rowcrew.clock_now();
       v_plain pg_catalog.bool;  -- all rows wait and are due; null: there is no row
     BEGIN
       -- Of one row an aggregate costs more to set up than to compute.
-      SELECT NOT EXISTS (SELECT FROM {fresh} WHERE NOT ({waits} AND {is_due})) INTO v_plain FROM fresh;
+      SELECT NOT EXISTS (SELECT FROM {fresh} WHERE NOT ({waits} AND {is_due})) INTO v_plain FROM (SELECT FROM fresh LIMIT 1) one;
       IF v_plain THEN
         -- Each row its own time: a claim under an old snapshot walks all dead hints of the time at which the last one ended.
         INSERT INTO {ready} (run_at, id, priority, queue) SELECT rowcrew.clock_now(), q.{key}, {priority}, {queue} FROM {fresh};
@@ -373,7 +375,7 @@ BEGIN
           SELECT {run_at}, q.{key}, {priority}, {queue}, 'scheduled' FROM {fresh} WHERE {waits} AND NOT {is_due};
       END IF;
       RETURN NULL;
-    END $f$ $t$, jsonb_build_object('fresh', v_fresh, 'run_at', v_due, 'is_due', format('%s OPERATOR(pg_catalog.<=) v_now', v_due),
+    END $f$ $t$, jsonb_build_object('fresh', v_fresh, 'run_at', v_due, 'is_due', format('%s OPERATOR(pg_catalog.<=) ours.v_now', v_due),
       'waits', 'coalesce(q.{key} IS NOT NULL AND q.{status} OPERATOR(pg_catalog.=) ANY (ARRAY[{waiting_text}]::pg_catalog.text[]), false)')), t);
 
   -- A write that would make a running or finished job wait, or run, again: by the engine itself, by

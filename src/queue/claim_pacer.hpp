@@ -38,7 +38,7 @@ class ClaimPacer {
   /// A slot of this queue has become free: worth a claim only if work may be left for it.
   void slot_freed(std::string_view queue, Mono now);
   /// A claim is on its way. What is announced from here on it may have missed: its answer is then
-  /// no reason to rest. Give the moment back with the answer. No second claim is due beside it
+  /// no reason to rest, unless a claim of the same queue that was sent later has been answered. Give the moment back with the answer. No second claim is due beside it
   /// unless the last answer was full, or more is announced.
   Moment started();
   /// `unit` in [0, 1) spreads the polls of the fleet.

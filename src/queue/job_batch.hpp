@@ -33,6 +33,7 @@ struct ClaimWant {
   std::string queue;
   std::size_t count = 0;
   std::vector<std::string> marks;
+  bool sweep = false;   ///< without marks
   bool beside = false;  ///< a few, only to notice them: not counted among those that come
   std::size_t coming() const { return beside ? 0 : count; }
 };

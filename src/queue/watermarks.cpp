@@ -5,10 +5,27 @@
 
 namespace rowcrew {
 
-void Watermarks::swept(Mono now, MonoClock::duration took, double unit) {
+bool Watermarks::sweep_due(std::string_view queue, Mono now) const {
+  const auto at = sweeps_.find(queue);
+  return at == sweeps_.end() || now >= at->second.next;
+}
+
+bool Watermarks::sweeps_are_slow(std::string_view queue) const {
+  const auto at = sweeps_.find(queue);
+  return at != sweeps_.end() && at->second.between > options_.sweep_every;
+}
+
+void Watermarks::swept(std::string_view queue, std::uint64_t since, Mono now, MonoClock::duration took, double unit) {
+  if (since != resets_) return;  // what was committed since it began is to be looked for
+  Sweeps& of = sweeps_[std::string(queue)];
   const bool slow = took > options_.slow && took > 4 * usual_ && !straggler_;
-  between_ = slow ? std::min(between_ * 2, options_.sweep_rarely) : options_.sweep_every;
-  next_sweep_ = now + std::chrono::duration_cast<MonoClock::duration>(between_ * (0.5 + unit));
+  of.between = slow ? std::min(std::max(of.between, options_.sweep_every) * 2, options_.sweep_rarely) : options_.sweep_every;
+  of.next = now + std::chrono::duration_cast<MonoClock::duration>(of.between * (0.5 + unit));
+}
+
+void Watermarks::reset() {
+  ++resets_;
+  for (auto& [queue, sweeps] : sweeps_) sweeps.next = Mono{};
 }
 
 void Watermarks::note(std::string_view queue, int priority, std::int64_t run_at_us) {

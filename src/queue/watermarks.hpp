@@ -27,22 +27,25 @@ class Watermarks {
     std::chrono::milliseconds widen_every{250};
     std::chrono::milliseconds sweep_every{2'000};
     /// While sweeps are slow, which is when they read what is dead under a snapshot, and find nothing.
-    std::chrono::milliseconds sweep_rarely{30'000};
+    std::chrono::milliseconds sweep_rarely{20'000};
     std::chrono::milliseconds slow{10};
   };
   explicit Watermarks(Options options) : options_(options) {}
 
-  /// Whether the next claim must ignore the marks. True at first and after reset().
-  bool sweep_due(Mono now) const { return now >= next_sweep_; }
-  /// A sweep took so long; `unit` in [0, 1) spreads the fleet's sweeps. Note what it found before: after one
-  /// that was slow, measured by what bounded claims take, and met no straggler the next waits twice as long.
-  void swept(Mono now, MonoClock::duration took, double unit);
+  /// Whether the next claim of this queue must ignore the marks. True at first, and from reset() on until a
+  /// sweep was made that began after it.
+  bool sweep_due(std::string_view queue, Mono now) const;
+  /// A sweep of this queue, sent when resets() was `since`, took so long; `unit` in [0, 1) spreads the fleet's.
+  /// Note what it found before: after one that was slow, measured by what bounded claims take, and met no
+  /// straggler the next waits twice as long.
+  void swept(std::string_view queue, std::uint64_t since, Mono now, MonoClock::duration took, double unit);
   /// Whether the last sweeps were slow: then none is made that is not due.
-  bool sweeps_are_slow() const { return between_ > options_.sweep_every; }
+  bool sweeps_are_slow(std::string_view queue) const;
   /// A bounded claim took so long.
   void claimed(MonoClock::duration took) { usual_ += (took - usual_) / 16; }
   /// Everything may be behind the marks: after a reconnect, a wake-up from idleness.
-  void reset() { next_sweep_ = Mono{}; }
+  void reset();
+  std::uint64_t resets() const { return resets_; }
 
   /// Whether the next claim must allow for the margin although claims are filled.
   bool wide_due(Mono now) const { return now >= next_wide_; }
@@ -62,10 +65,14 @@ class Watermarks {
   static constexpr std::int64_t kNone = INT64_MIN;
 
   Options options_;
-  std::chrono::milliseconds between_ = options_.sweep_every;
+  struct Sweeps {
+    Mono next{};
+    std::chrono::milliseconds between{};
+  };
+  std::map<std::string, Sweeps, std::less<>> sweeps_;
+  std::uint64_t resets_ = 0;
   MonoClock::duration usual_{};
   bool straggler_ = false;  ///< among what was noted
-  Mono next_sweep_{};
   Mono next_wide_{};
   std::map<std::string, Marks, std::less<>> marks_;
   std::map<std::pair<std::string, int>, std::int64_t> batch_;

@@ -144,7 +144,9 @@ std::size_t Claimer::room(std::size_t table) const {
   return n;
 }
 
-std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep, bool wide) const {
+std::vector<ClaimWant> Claimer::wants(std::size_t table, bool wide) const {
+  const Table& of = tables_[table];
+  const Mono now = state_.clock.mono();
   std::vector<ClaimWant> wants;
   for (const auto& [queue, state] : queues_) {
     const std::size_t room = closed(queue) ? 0 : room_of(table, queue, state);
@@ -153,7 +155,8 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool sweep, bool wide) 
     want.queue = queue;
     want.count = room;
     want.beside = permits_ahead(table, queue, state);
-    want.marks = sweep ? std::vector<std::string>(Watermarks::kPriorities, "-infinity") : tables_[table].marks.marks(queue, wide);
+    want.sweep = of.marks.sweep_due(queue, now) || (of.pacer.idle() && !of.marks.sweeps_are_slow(queue));
+    want.marks = want.sweep ? std::vector<std::string>(Watermarks::kPriorities, "-infinity") : of.marks.marks(queue, wide);
     wants.push_back(std::move(want));
   }
   return wants;
@@ -181,10 +184,10 @@ std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const Freed& freed) 
   plan->sent = now;
   const bool others = room(table) > 0 && of.pacer.due() <= now;
   if (others) {
-    plan->sweep = of.marks.sweep_due(now) || (of.pacer.idle() && !of.marks.sweeps_are_slow());
     // Of those that commit late none waits for long where claims are not filled: each looks for them.
-    plan->wide = plan->sweep || !of.filled || of.marks.wide_due(now);
-    plan->wants = wants(table, plan->sweep, plan->wide);
+    plan->wide = !of.filled || of.marks.wide_due(now);
+    plan->resets = of.marks.resets();
+    plan->wants = wants(table, plan->wide);
   }
   if (has_limits(table)) add_limited(*plan, others, freed);
   if (!plan->wants.empty()) {
@@ -221,10 +224,10 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
     }
     table.filled = std::all_of(answers.begin(), answers.end(), [](const ClaimPacer::Answer& a) { return a.got >= a.asked; });
     for (const ClaimedJob& job : done.claimed) table.marks.note(job.job.queue, job.priority, job.hint_run_at_us);
-    if (plan->sweep) {
-      table.marks.swept(now, now - plan->sent, state_.random.unit());
-    } else {
-      table.marks.claimed(now - plan->sent);
+    const bool bounded = std::none_of(plan->wants.begin(), plan->wants.end(), [](const ClaimWant& want) { return want.sweep; });
+    if (bounded) table.marks.claimed(now - plan->sent);
+    for (const ClaimWant& want : plan->wants) {
+      if (want.sweep) table.marks.swept(want.queue, plan->resets, now, now - plan->sent, state_.random.unit());
     }
     table.marks.settle();
     table.found_nothing = done.claimed.empty() && done.taken.empty() && done.limited.empty();

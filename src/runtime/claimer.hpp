@@ -34,7 +34,7 @@ struct ClaimPlan {
   std::vector<ClaimWant> wants;  ///< none: then of limited jobs alone
   std::vector<LimitedWant> limited;
   std::vector<std::int64_t> limited_tokens;
-  bool sweep = false;  ///< without marks
+  std::uint64_t resets = 0;  ///< of the table's marks, when it was sent
   bool wide = true;    ///< allows for hints that were committed late
   Mono sent{};
   ClaimPacer::Moment moment = 0;
@@ -143,7 +143,7 @@ class Claimer final : public Service {
   std::size_t limited_room(std::size_t table, const std::string& queue, const Queue& state, std::size_t free) const;
   void add_limited(ClaimPlan& plan, bool others, const Freed& freed);
   void answered_limited(const ClaimPlan& plan, Exchanged& done);
-  std::vector<ClaimWant> wants(std::size_t table, bool sweep, bool wide) const;
+  std::vector<ClaimWant> wants(std::size_t table, bool wide) const;
   std::vector<ClaimWant> free_slots() const;
   bool rescued_wait() const { return std::find(rescued_due_.begin(), rescued_due_.end(), true) != rescued_due_.end(); }
   std::size_t kept_for_rescued(const Queue& state) const;

@@ -10,7 +10,7 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr auto kPulseAwake = 1s;
-constexpr auto kWholePulse = 30s;   // at the rarest
+constexpr auto kWholePulse = 25s;   // at the rarest: each of those that it makes asleep is whole
 constexpr int kPulseShare = 100;    // of the time whole pulses take one in so many at most
 constexpr auto kPulseAsleep = 30s;  // a parked job that is due sooner than 40 s notifies
 constexpr auto kUndrainedPoll = 1s;
@@ -202,6 +202,7 @@ asio::awaitable<bool> Gatekeeper::pulse() {
     if (whole) next_whole_[at] = asked + std::min<MonoClock::duration>(kWholePulse, kPulseShare * (state_.clock.mono() - asked));
     if (found.orphans) events_.claims_orphaned();
     if (!table->serving()) continue;
+    if (whole && found.ready && claimer_.quiet()) claimer_.look_everywhere();  // it may lie behind the marks
     if (found.next_parked) events_.parked_due(*found.next_parked);
     if (found.survivors) claimer_.look_for_survivors();
     more = more || found.ready || found.survivors;

@@ -1,6 +1,6 @@
 -- What the leader of a resting fleet has to know of an adopted table, in one look: ms until the next parked
 -- job is due (null: none), whether jobs that a node's death has met are due, whether a claim has lost
--- its node, and a number that changes with the table. $1 the queues of all nodes text[]
+-- its node, and whether jobs are ready. $1 the queues of all nodes text[]
 -- $2 timestamptz[]: ten per queue, one per priority: what was ready before is not looked for (empty: all is)
 SELECT (SELECT greatest(0, ceil(extract(epoch FROM p.run_at - rowcrew.clock()) * 1000))::bigint
         FROM {parked} p WHERE p.reason NOT IN ('rescued', 'suspect') ORDER BY p.run_at LIMIT 1),

@@ -89,12 +89,12 @@ class SharedMarks {
   std::vector<std::string> next() {
     const std::lock_guard lock(mutex_);
     const Mono now = clock_.mono();
-    if (!marks_.sweep_due(now)) {
+    if (!marks_.sweep_due(LoopStatements::kQueue, now)) {
       const bool wide = marks_.wide_due(now);
       if (wide) marks_.widened(now);
       return marks_.marks(LoopStatements::kQueue, wide);
     }
-    marks_.swept(now, {}, 0.5);
+    marks_.swept(LoopStatements::kQueue, marks_.resets(), now, {}, 0.5);
     return std::vector<std::string>(Watermarks::kPriorities, "-infinity");
   }
   void claimed(const Result& rows) {

@@ -116,6 +116,16 @@ TEST_CASE("adopted jobs: hints are filed with our rights, whatever the inserter'
   CHECK(b.number("SELECT count(*) FROM {parked}") == 1);
 }
 
+TEST_CASE("adopted jobs: inserts are filed whatever else the table's columns are called, and where PL/pgSQL is told to be strict") {
+  AdoptionBench b("job_queue");
+  b.db.exec("ALTER TABLE public.job_queue ADD v_now text DEFAULT 'x', ADD v_plain text DEFAULT 'x', ADD q text, ADD f text, ADD fresh text, ADD missing text");
+  b.serve();
+  b.db.exec("SET plpgsql.extra_errors = 'all'; INSERT INTO public.job_queue (job_type) VALUES ('a'), ('b');"
+            "INSERT INTO public.job_queue (job_type, scheduled_at) VALUES ('c', NULL), ('d', '2999-01-01'), ('e', now())");
+  CHECK(b.number("SELECT count(*) FROM {ready}") == 4);
+  CHECK(b.number("SELECT count(*) FROM {parked}") == 1);
+}
+
 TEST_CASE("adopted jobs: what the application sees of a completed one is what its own worker would have written") {
   {
     AdoptionBench b("jobs");

@@ -86,6 +86,22 @@ TEST_CASE("faults: whatever becomes of the columns, the application's inserts go
   }
 }
 
+TEST_CASE("faults: a renamed key fails no insert where text is cast to its type without being asked") {
+  AdoptionBench b("job_queue");
+  const auto superuser = superuser_url(b.db);
+  if (!superuser) {
+    MESSAGE("skipped: who else may make such a cast");
+    return;
+  }
+  PoolOptions options = b.db.options();
+  options.url = *superuser;
+  auto work = [](Tx& tx) { exec_script(tx, "CREATE CAST (text AS uuid) WITH INOUT AS IMPLICIT"); };
+  run_once(options, TxMode::autocommit, work);
+  b.serve();
+  b.db.exec("ALTER TABLE public.job_queue RENAME id TO job_id");
+  CHECK_NOTHROW(b.db.exec("INSERT INTO public.job_queue (job_type) VALUES ('noop')"));
+}
+
 TEST_CASE("repair: a renamed column is served again by its new name, and nothing was lost meanwhile") {
   AdoptionBench b;
   b.serve();

@@ -181,6 +181,14 @@ TEST_CASE("triggers: hints are filed with our rights, whatever the inserter's se
   CHECK(b.count("{parked}") == 2);
 }
 
+TEST_CASE("triggers: several rows are filed where PL/pgSQL is told to be strict") {
+  QueueBench b;
+  b.ddl("SET plpgsql.extra_errors = 'all'; INSERT INTO rowcrew.job_queue (job_type) VALUES ('a'), ('b');"
+        "INSERT INTO rowcrew.job_queue (job_type, scheduled_at) VALUES ('c', now()), ('d', '2999-01-01')");
+  CHECK(b.count("{ready}") == 3);
+  CHECK(b.count("{parked}") == 1);
+}
+
 TEST_CASE("triggers: without the insert trigger hints are missing, all others fire even so") {
   QueueBench b;
   const auto superuser = superuser_url(b.db);

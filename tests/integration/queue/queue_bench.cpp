@@ -1,10 +1,8 @@
 #include "queue_bench.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <set>
 
-#include "pg/connect_params.hpp"
 #include "support/at_end.hpp"
 
 namespace rowcrew::testing {
@@ -170,16 +168,6 @@ std::string QueueBench::hints(const std::string& id) {
 
 std::int64_t QueueBench::count(std::string_view what) {
   return number("SELECT count(*) FROM " + std::string(what));
-}
-
-std::optional<std::string> superuser_url(const TempDatabase& db) {
-  const char* found = std::getenv("ROWCREW_TEST_SUPERUSER_URL");
-  if (found == nullptr || *found == '\0') return std::nullopt;
-  PoolOptions options;
-  options.url = found;
-  ConnectParams params = connect_params(options);
-  params["dbname"] = db.name();
-  return test_url(std::move(params));
 }
 
 std::vector<EndedJob> ended(const std::vector<ClaimedJob>& claimed, const Outcome& outcome) {

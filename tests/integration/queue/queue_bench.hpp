@@ -98,9 +98,6 @@ class QueueBench {
   std::int64_t next_token_ = 1'000;
 };
 
-/// A superuser's URI of this database, or nothing where the tests have none.
-std::optional<std::string> superuser_url(const TempDatabase& db);
-
 std::vector<EndedJob> ended(const std::vector<ClaimedJob>& jobs, const Outcome& outcome);
 Ids ids_of(const std::vector<ClaimedJob>& jobs);
 Ids sorted(Ids ids);

@@ -178,6 +178,14 @@ std::string test_server_url(std::string_view database) {
   return test_url(std::move(params));
 }
 
+std::optional<std::string> superuser_url(const TempDatabase& db) {
+  const char* found = std::getenv("ROWCREW_TEST_SUPERUSER_URL");
+  if (found == nullptr || *found == '\0') return std::nullopt;
+  ConnectParams params = keywords_of(found);
+  params["dbname"] = db.name();
+  return test_url(std::move(params));
+}
+
 TempDatabase::TempDatabase(Content content) : name_(next_name()), url_(test_server_url(name_)) {
   const bool migrated = content == Content::migrated;
   const std::string source = migrated ? quote_identifier(template_database()) : "template0";

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -60,6 +61,8 @@ PoolOptions options_for(const std::string& url);
 
 /// The server's URL with another database in it.
 std::string test_server_url(std::string_view database);
+/// A superuser's URI of this database, or nothing where the tests have none.
+std::optional<std::string> superuser_url(const TempDatabase& db);
 /// libpq keywords as a URI.
 std::string test_url(std::map<std::string, std::string, std::less<>> params);
 

@@ -80,13 +80,13 @@ TEST_CASE("watermarks: a priority that does not exist is ignored") {
 
 TEST_CASE("watermarks: a sweep is due at first, then after half to one and a half of its span") {
   Watermarks marks{Watermarks::Options{}};
-  CHECK(marks.sweep_due(kStart));
-  marks.swept(kStart, 1ms, 0.0);
-  CHECK_FALSE(marks.sweep_due(kStart + 999ms));
-  CHECK(marks.sweep_due(kStart + 1s));
-  marks.swept(kStart, 1ms, 0.999);
-  CHECK_FALSE(marks.sweep_due(kStart + 2'990ms));
-  CHECK(marks.sweep_due(kStart + 3s));
+  CHECK(marks.sweep_due("mail", kStart));
+  marks.swept("mail", marks.resets(), kStart, 1ms, 0.0);
+  CHECK_FALSE(marks.sweep_due("mail", kStart + 999ms));
+  CHECK(marks.sweep_due("mail", kStart + 1s));
+  marks.swept("mail", marks.resets(), kStart, 1ms, 0.999);
+  CHECK_FALSE(marks.sweep_due("mail", kStart + 2'990ms));
+  CHECK(marks.sweep_due("mail", kStart + 3s));
 }
 
 TEST_CASE("watermarks: sweeps that are slow and find nothing become rare, until one is quick or finds a straggler") {
@@ -94,40 +94,57 @@ TEST_CASE("watermarks: sweeps that are slow and find nothing become rare, until 
   for (int i = 0; i < 200; ++i) marks.claimed(2ms);
   marks.note("mail", 5, kNoon);
   marks.settle();
-  for (const auto next : {4s, 8s, 16s, 30s, 30s}) {
-    marks.swept(kStart, 40ms, 0.5);
-    CHECK(marks.sweeps_are_slow());
-    CHECK_FALSE(marks.sweep_due(kStart + next - 1ms));
-    CHECK(marks.sweep_due(kStart + next));
+  for (const auto next : {4s, 8s, 16s, 20s, 20s}) {
+    marks.swept("mail", marks.resets(), kStart, 40ms, 0.5);
+    CHECK(marks.sweeps_are_slow("mail"));
+    CHECK_FALSE(marks.sweep_due("mail", kStart + next - 1ms));
+    CHECK(marks.sweep_due("mail", kStart + next));
   }
   marks.note("mail", 5, kNoon - 1'999'999);  // within the margin
-  marks.swept(kStart, 40ms, 0.5);
+  marks.swept("mail", marks.resets(), kStart, 40ms, 0.5);
   marks.settle();
-  CHECK(marks.sweeps_are_slow());
+  CHECK(marks.sweeps_are_slow("mail"));
   marks.note("mail", 5, kNoon - 5'000'000);
-  marks.swept(kStart, 40ms, 0.5);
+  marks.swept("mail", marks.resets(), kStart, 40ms, 0.5);
   marks.settle();
-  CHECK_FALSE(marks.sweeps_are_slow());
-  CHECK(marks.sweep_due(kStart + 2s));
-  marks.swept(kStart, 40ms, 0.5);
-  marks.swept(kStart, 9ms, 0.5);
-  CHECK_FALSE(marks.sweeps_are_slow());
+  CHECK_FALSE(marks.sweeps_are_slow("mail"));
+  CHECK(marks.sweep_due("mail", kStart + 2s));
+  marks.swept("mail", marks.resets(), kStart, 40ms, 0.5);
+  marks.swept("mail", marks.resets(), kStart, 9ms, 0.5);
+  CHECK_FALSE(marks.sweeps_are_slow("mail"));
+}
+
+TEST_CASE("watermarks: a sweep that began before a reset does not stand for the one that is due since") {
+  Watermarks marks{Watermarks::Options{}};
+  const auto since = marks.resets();
+  marks.reset();
+  marks.swept("mail", since, kStart, 1ms, 0.5);
+  CHECK(marks.sweep_due("mail", kStart));
+  marks.swept("mail", marks.resets(), kStart, 1ms, 0.5);
+  CHECK_FALSE(marks.sweep_due("mail", kStart));
+}
+
+TEST_CASE("watermarks: each queue has sweeps of its own: one without free slots is swept when it has some") {
+  Watermarks marks{Watermarks::Options{}};
+  marks.swept("mail", marks.resets(), kStart, 1ms, 0.5);
+  CHECK_FALSE(marks.sweep_due("mail", kStart + 1s));
+  CHECK(marks.sweep_due("photo", kStart + 1s));
 }
 
 TEST_CASE("watermarks: where every claim takes long a sweep that takes as long is not slow") {
   Watermarks marks{Watermarks::Options{}};
   for (int i = 0; i < 200; ++i) marks.claimed(30ms);
-  marks.swept(kStart, 60ms, 0.5);
-  CHECK_FALSE(marks.sweeps_are_slow());
+  marks.swept("mail", marks.resets(), kStart, 60ms, 0.5);
+  CHECK_FALSE(marks.sweeps_are_slow("mail"));
 }
 
 TEST_CASE("watermarks: a reset makes the next claim a sweep and forgets nothing") {
   Watermarks marks{Watermarks::Options{}};
   marks.note("mail", 5, kNoon);
   marks.settle();
-  marks.swept(kStart, 1ms, 0.5);
+  marks.swept("mail", marks.resets(), kStart, 1ms, 0.5);
   marks.reset();
-  CHECK(marks.sweep_due(kStart));
+  CHECK(marks.sweep_due("mail", kStart));
   CHECK(marks.marks("mail", true)[5] == "2026-01-01 11:59:58.000000+00");
 }
 
