@@ -325,13 +325,13 @@ CREATE FUNCTION rowcrew.as_instant(anyelement, p_zone text) RETURNS timestamptz 
 -- of another type is nothing as well. To catch an error instead would cost every insert a subtransaction.
 CREATE FUNCTION rowcrew.adopted_fresh(p_rel oid, p_map jsonb) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
   SELECT format('(SELECT f.* FROM (SELECT %s) missing, LATERAL (SELECT %s FROM fresh) f) q',
-    string_agg(DISTINCT format('NULL::pg_catalog.%s AS %I', CASE WHEN c.role = 'scheduled_at' THEN 'timestamptz'
-      WHEN c.role IN ('status', 'queue') OR c.base IN ('text', 'character varying') THEN 'text' WHEN c.base = 'uuid' THEN 'uuid' ELSE 'int8' END, c.name), ', '),
-    string_agg(DISTINCT format(CASE WHEN c.role = 'scheduled_at' THEN 'rowcrew.as_instant(%1$I, %2$L) AS %1$I'
-                               WHEN c.role IN ('status', 'queue') OR c.base IN ('text', 'character varying') THEN '%1$I::pg_catalog.text AS %1$I'
-                               WHEN c.base = 'uuid' THEN 'rowcrew.as_uuid(%1$I) AS %1$I' ELSE 'rowcrew.as_whole(%1$I) AS %1$I' END,
+    string_agg(DISTINCT format('NULL::pg_catalog.%s AS %I', c.as_type, c.name), ', '),
+    string_agg(DISTINCT format(CASE c.as_type WHEN 'timestamptz' THEN 'rowcrew.as_instant(%1$I, %2$L)' WHEN 'text' THEN '%1$I::pg_catalog.text'
+                               WHEN 'uuid' THEN 'rowcrew.as_uuid(%1$I)' ELSE 'rowcrew.as_whole(%1$I)' END || ' AS %1$I',
                                c.name, coalesce(p_map ->> 'zone', 'UTC')), ', '))
-  FROM (SELECT x.role, x.name, (rowcrew.adopted_column(p_rel, x.name)).base
+  FROM (SELECT x.name, CASE WHEN x.role = 'scheduled_at' THEN 'timestamptz' WHEN x.role IN ('status', 'queue') THEN 'text'
+                       ELSE CASE (rowcrew.adopted_column(p_rel, x.name)).base WHEN 'uuid' THEN 'uuid' WHEN 'text' THEN 'text'
+                            WHEN 'character varying' THEN 'text' ELSE 'int8' END END AS as_type
         FROM (SELECT 'key' AS role, p_map ->> 'key' AS name UNION ALL SELECT * FROM jsonb_each_text(p_map -> 'columns')) x
         WHERE x.role IN ('key', 'status', 'queue', 'priority', 'scheduled_at')) c
 $$;

@@ -26,9 +26,10 @@ class Watermarks {
     /// a hundred thousand dead entries.
     std::chrono::milliseconds widen_every{250};
     std::chrono::milliseconds sweep_every{2'000};
-    /// While sweeps are slow, which is when they read what is dead under a snapshot, and find nothing.
+    /// At most, half as long again with the jitter, while sweeps are slow (they read what is dead under a
+    /// snapshot) and find nothing.
     std::chrono::milliseconds sweep_rarely{20'000};
-    std::chrono::milliseconds slow{10};
+    std::chrono::milliseconds slow{10};  ///< what a sweep may take in any case
   };
   explicit Watermarks(Options options) : options_(options) {}
 
@@ -64,11 +65,12 @@ class Watermarks {
   using Marks = std::array<std::int64_t, kPriorities>;
   static constexpr std::int64_t kNone = INT64_MIN;
 
-  Options options_;
   struct Sweeps {
     Mono next{};
     std::chrono::milliseconds between{};
   };
+
+  Options options_;
   std::map<std::string, Sweeps, std::less<>> sweeps_;
   std::uint64_t resets_ = 0;
   MonoClock::duration usual_{};

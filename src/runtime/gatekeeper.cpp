@@ -202,7 +202,8 @@ asio::awaitable<bool> Gatekeeper::pulse() {
     if (whole) next_whole_[at] = asked + std::min<MonoClock::duration>(kWholePulse, kPulseShare * (state_.clock.mono() - asked));
     if (found.orphans) events_.claims_orphaned();
     if (!table->serving()) continue;
-    if (whole && found.ready && claimer_.quiet()) claimer_.look_everywhere();  // it may lie behind the marks
+    // It may lie behind the marks. Awake that is for the claimer's sweeps to find: what waits for a permit is ready, too.
+    if (asleep_ && whole && found.ready && claimer_.quiet()) claimer_.look_everywhere();
     if (found.next_parked) events_.parked_due(*found.next_parked);
     if (found.survivors) claimer_.look_for_survivors();
     more = more || found.ready || found.survivors;
