@@ -133,7 +133,7 @@ std::size_t Claimer::room_of(std::size_t table, const std::string& queue, const 
 std::size_t Claimer::ask_ahead(const std::string& queue, const Queue& state) const {
   const std::size_t kept = kept_for_rescued(state);
   const std::size_t all = state_.slots.free(queue);
-  return state.prefetch.ask(all > kept ? all - kept : 0, state.slots, local_.size(queue) + state.asked);
+  return state.prefetch.ask(all > kept ? all - kept : 0, state.slots, coming(queue, state));
 }
 
 std::size_t Claimer::room(std::size_t table) const {
@@ -204,6 +204,9 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
   const Mono now = state_.clock.mono();
   Table& table = tables_[plan->table];
   if (!plan->limited.empty()) answered_limited(*plan, done);
+  bool filled = std::any_of(plan->limited.begin(), plan->limited.end(), [&](const LimitedWant& want) {
+    return std::any_of(done.answers.begin(), done.answers.end(), [&](const LimitedAnswer& a) { return a.queue == want.queue && a.jobs >= want.count; });
+  });
   if (!plan->wants.empty()) {
     ClaimLedger& ledger = state_.tables[plan->table]->ledger;
     if (done.claimed.empty()) {
@@ -222,7 +225,9 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
       queue.others = hints != done.taken.end() && hints->second > 0;
       answers.push_back({want.queue, want.count, queue.others ? hints->second : 0});
     }
-    table.filled = std::all_of(answers.begin(), answers.end(), [](const ClaimPacer::Answer& a) { return a.got >= a.asked; });
+    const auto full = [](const ClaimPacer::Answer& a) { return a.got >= a.asked; };
+    table.filled = std::all_of(answers.begin(), answers.end(), full);
+    filled = filled || std::any_of(answers.begin(), answers.end(), full);
     for (const ClaimedJob& job : done.claimed) table.marks.note(job.job.queue, job.priority, job.hint_run_at_us);
     const bool bounded = std::none_of(plan->wants.begin(), plan->wants.end(), [](const ClaimWant& want) { return want.sweep; });
     if (bounded) table.marks.claimed(now - plan->sent);
@@ -238,6 +243,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
   accept(plan->table, plan->node.epoch, std::move(done.limited));
   accept(plan->table, plan->node.epoch, std::move(done.claimed));
   if (short_ && table.pacer.idle()) short_();
+  if (filled_ && filled) filled_();
 }
 
 void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
@@ -275,6 +281,11 @@ void Claimer::accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJ
   take_in(table, epoch, std::move(claimed));
 }
 
+void Claimer::start_sifted(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) {
+  take_in(table, epoch, std::move(claimed));
+  if (due_rung_) due_rung_();  // those that were laid aside need no slot
+}
+
 void Claimer::take_in(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) {
   // Registered anew since the claim was sent: its claim row is a dead node's, and about to be reaped.
   const bool may_start = state_.may_claim() && state_.identity.epoch == epoch;
@@ -294,8 +305,8 @@ void Claimer::take_in(std::size_t table, std::int64_t epoch, std::vector<Claimed
       local_.push({table, std::move(job), now});
     }
   }
-  if (!unserved_.empty()) wake_.ring();
   start_local();
+  if (!unserved_.empty() || (local_.size() > 0 && !local_watched_)) wake_.ring();
 }
 
 bool Claimer::may_start_at_once(const std::string& queue) const {

@@ -68,6 +68,8 @@ class Claimer final : public Service {
   bool found_something() { return std::exchange(found_something_, false); }
   /// Called when a claim has found less than it asked for.
   void on_short(std::function<void()> handler) { short_ = std::move(handler); }
+  /// Called when a claim was given all that it asked for: there may be more.
+  void on_filled(std::function<void()> handler) { filled_ = std::move(handler); }
   /// Called when nobody knows whether a claim was made: its answer was lost.
   void on_unknown(std::function<void()> handler) { unknown_ = std::move(handler); }
   /// Ends have been written: that of a suspect may be among them.
@@ -90,7 +92,7 @@ class Claimer final : public Service {
   /// Ends a job that waits here, unstarted. False: it does not wait here.
   bool end_local(std::size_t table, const std::string& id, const Outcome& outcome);
   /// What the intake has let through.
-  void start_sifted(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) { take_in(table, epoch, std::move(claimed)); }
+  void start_sifted(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   /// The last claims of all tables found nothing, and nothing runs or waits to be written.
   bool drained() const;
   /// Whether any of this node's open queues is full: work that is announced may be another node's.
@@ -136,6 +138,8 @@ class Claimer final : public Service {
   bool may_start_at_once(const std::string& queue) const;
   void hand_back(LocalJob job);
   std::size_t room_of(std::size_t table, const std::string& queue, const Queue& state) const;
+  /// Claimed and not started, or asked for.
+  std::size_t coming(const std::string& queue, const Queue& state) const { return local_.size(queue) + intake_.size(queue) + state.asked; }
   std::size_t free_of(const std::string& queue, const Queue& state) const;
   std::size_t ask_ahead(const std::string& queue, const Queue& state) const;
   bool permits_ahead(std::size_t table, const std::string& queue, const Queue& state) const;
@@ -169,12 +173,14 @@ class Claimer final : public Service {
   std::vector<Table> tables_;  ///< in the order of the node's, and for those to come
   std::map<std::string, Queue, std::less<>> queues_;
   LocalJobs local_;
+  bool local_watched_ = false;  ///< run() is to wake in time to hand back what waits here for too long
   SuspectPacer suspects_;
   Wake wake_;
   std::function<void()> due_rung_;
   std::vector<std::pair<std::size_t, Job>> unserved_;
   std::vector<bool> rescued_due_;
   std::function<void()> short_;
+  std::function<void()> filled_;
   std::function<void()> unknown_;
   bool found_something_ = false;
   bool resting_ = false;

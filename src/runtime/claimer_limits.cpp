@@ -8,7 +8,7 @@ namespace rowcrew {
 
 std::size_t Claimer::free_of(const std::string& queue, const Queue& state) const {
   const std::size_t all = state_.slots.free(queue);
-  const std::size_t taken = local_.size(queue) + state.asked + kept_for_rescued(state);
+  const std::size_t taken = coming(queue, state) + kept_for_rescued(state);
   return all > taken ? all - taken : 0;
 }
 

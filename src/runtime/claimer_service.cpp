@@ -24,7 +24,12 @@ asio::awaitable<void> Claimer::run() {
 asio::awaitable<void> Claimer::step() {
   const Mono now = state_.clock.mono();
   if (!unserved_.empty()) co_await park_unserved();
-  for (LocalJob& job : local_.older_than(now - kLongestLocalWait)) hand_back(std::move(job));
+  for (LocalJob& job : local_.older_than(now - kLongestLocalWait)) {
+    // No slot came free for it: those that run are long, though none of them has ended and told. Else it would be
+    // claimed again at once, and never be another node's.
+    queues_.find(job.claimed.job.queue)->second.prefetch.ran(now - job.since);
+    hand_back(std::move(job));
+  }
   // The claim is known from its answer until its end is written, wherever the job is meanwhile.
   if (suspect_running_ && state_.running.empty() && !state_.tables[suspect_.first]->ledger.knows(suspect_.second)) {
     suspect_running_ = false;
@@ -47,7 +52,8 @@ asio::awaitable<void> Claimer::step() {
   }
   if (action == SuspectPacer::Action::claim_normally && due_rung_) due_rung_();  // it may have held back until now
   Mono until = next_suspect_look_;
-  if (local_.size() > 0) until = std::min(until, now + kLongestLocalWait / 4);
+  local_watched_ = local_.size() > 0;
+  if (local_watched_) until = std::min(until, now + kLongestLocalWait / 4);
   if (const auto change = suspects_.until()) until = std::min(until, *change);
   co_await wake_.wait_until(until);
 }
@@ -76,7 +82,7 @@ asio::awaitable<void> Claimer::look_for_suspects() {
 std::vector<ClaimWant> Claimer::free_slots() const {
   std::vector<ClaimWant> wants;
   for (const std::string& queue : open_queues()) {
-    const std::size_t taken = local_.size(queue) + queues_.find(queue)->second.asked;
+    const std::size_t taken = coming(queue, queues_.find(queue)->second);
     const std::size_t free = state_.slots.free(queue);
     if (free <= taken || closed(queue)) continue;
     ClaimWant want;

@@ -12,7 +12,9 @@ using namespace std::chrono_literals;
 constexpr auto kPulseAwake = 1s;
 constexpr auto kWholePulse = 25s;   // at the rarest: each of those that it makes asleep is whole
 constexpr int kPulseShare = 100;    // of the time whole pulses take one in so many at most
+constexpr auto kPulseForOthers = 100ms;  // awake, where others serve queues that the leader does not look at
 constexpr auto kPulseAsleep = 30s;  // a parked job that is due sooner than 40 s notifies
+constexpr auto kSpreadEvery = 250ms;  // while claims are filled
 constexpr auto kUndrainedPoll = 1s;
 constexpr auto kFanOutEvery = 5ms;
 constexpr int kSleepTries = 5;
@@ -23,6 +25,10 @@ Gatekeeper::Gatekeeper(NodeState& state, Claimer& claimer, std::unique_ptr<Wire>
 
 void Gatekeeper::notified(std::string_view what) {
   if (!state_.leader) return;  // the leader's business
+  if (what == "node") {
+    events_.joined();
+    return;
+  }
   if (what == "parked") {
     pulse_due_ = true;
     wake_.ring();
@@ -45,6 +51,25 @@ void Gatekeeper::beaten() {
   if (state_.leader && !state_.leader_present) abdicate();
   claimer_.rest(state_.leader_present);
   if (!state_.leader && !state_.leader_present) wake_.ring();
+}
+
+void Gatekeeper::fleet_changed() {
+  if (!state_.leader) return;
+  pulse_due_ = true;
+  wake_.ring();
+}
+
+void Gatekeeper::settled() {
+  next_spread_ = Mono{};
+  if (state_.leader && !asleep_) wake_.ring();
+}
+
+void Gatekeeper::filled() {
+  const Mono now = state_.clock.mono();
+  if (!state_.leader || !asleep_ || state_.others == 0 || now < next_spread_) return;
+  next_spread_ = now + kSpreadEvery;
+  fan_due_ = true;
+  wake_.ring();
 }
 
 void Gatekeeper::reconnected() {
@@ -110,7 +135,10 @@ asio::awaitable<void> Gatekeeper::lead() {
 /// Nobody notifies: look often, less often each time in vain, then sleep.
 asio::awaitable<void> Gatekeeper::stay_awake() {
   const Mono now = state_.clock.mono();
-  if (pulse_due_ || now >= next_pulse_) co_await pulse();
+  if (pulse_due_ || now >= next_pulse_) {
+    const bool more = co_await pulse();
+    if (more && state_.others > 0 && (state_.others_serve_more || claimer_.full())) co_await fan_out();
+  }
   if (claimer_.quiet() && policy_.tired()) {
     co_await fall_asleep();
     co_return;
@@ -181,13 +209,15 @@ asio::awaitable<void> Gatekeeper::wake_up() {
   asleep_ = false;
   drained_ = false;
   rise_ = false;
+  pulse_due_ = true;  // the next was put off for as long as everything is announced
   claimer_.wake();
 }
 
 /// Whether something is due that this node has not taken.
 asio::awaitable<bool> Gatekeeper::pulse() {
   pulse_due_ = false;
-  next_pulse_ = state_.clock.mono() + (asleep_ ? std::chrono::milliseconds(kPulseAsleep) : std::chrono::milliseconds(kPulseAwake));
+  const std::chrono::milliseconds awake = state_.others_serve_more ? kPulseForOthers : std::chrono::milliseconds(kPulseAwake);
+  next_pulse_ = state_.clock.mono() + (asleep_ ? std::chrono::milliseconds(kPulseAsleep) : awake);
   bool more = false;
   for (std::size_t at = 0; at < state_.tables.size(); ++at) {
     const auto& table = state_.tables[at];

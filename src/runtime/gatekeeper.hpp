@@ -20,6 +20,7 @@ class Gatekeeper final : public Service {
   struct Events {
     std::function<void(std::chrono::milliseconds)> parked_due;  ///< a parked job is due after this long
     std::function<void()> claims_orphaned;                      ///< a claim has lost its node
+    std::function<void()> joined;                               ///< a node has: a heartbeat tells of it
   };
   /// `wire`: a connection that nothing else uses, for its session holds the locks. Null: no gate, the
   /// node polls and leads itself.
@@ -28,7 +29,7 @@ class Gatekeeper final : public Service {
   std::string_view name() const override { return "gatekeeper"; }
   boost::asio::awaitable<void> run() override;
 
-  /// A producer's notification: a job table, or "parked".
+  /// A notification: a job table where work was filed, "parked", or "node" when one has joined the fleet.
   void notified(std::string_view what);
   /// The node is registered, or holds its lease again.
   void may_lead() { wake_.ring(); }
@@ -36,10 +37,12 @@ class Gatekeeper final : public Service {
   void beaten();
   /// The listener has (re)connected: what was announced meanwhile is unknown.
   void reconnected();
+  /// There are other nodes than before, or they serve other queues: what nobody here could take may be for them.
+  void fleet_changed();
   /// The claims have come to an end of what there is.
-  void settled() {
-    if (state_.leader && !asleep_) wake_.ring();
-  }
+  void settled();
+  /// A claim was filled. Asleep nobody else has heard of what lies behind.
+  void filled();
   bool active() const { return wire_ != nullptr; }
 
  private:
@@ -67,6 +70,7 @@ class Gatekeeper final : public Service {
   Mono next_pulse_{};
   std::vector<Mono> next_whole_ = std::vector<Mono>(kMostTables);  ///< pulse, per table
   Mono next_fan_{};
+  Mono next_spread_{};  ///< of what filled claims have left
 };
 
 }  // namespace rowcrew

@@ -26,7 +26,7 @@ std::string host_name() {
 }  // namespace
 
 Heartbeat::Heartbeat(NodeState& state, std::string version, Events events)
-    : state_(state), adopted_(state), version_(std::move(version)), events_(std::move(events)) {}
+    : state_(state), adopted_(state), version_(std::move(version)), events_(std::move(events)), wake_(state.executor, state.clock) {}
 
 asio::awaitable<void> Heartbeat::run() {
   int failures = 0;
@@ -40,7 +40,7 @@ asio::awaitable<void> Heartbeat::run() {
         const LeaseKeeper::Next next = state_.lease->next(state_.clock.mono(), at_rest() ? stretch_ : 1);
         // A lease that is over is renewed the same way: either nobody has noticed, or the answer
         // says that we are dead.
-        if (next.action != LeaseKeeper::Action::wait) co_await beat();
+        if (next.action != LeaseKeeper::Action::wait || fleet_due_) co_await beat();
       }
       failures = 0;
       if (state_.identity.node_id != 0) until = next_look();
@@ -52,7 +52,7 @@ asio::awaitable<void> Heartbeat::run() {
       const auto ceiling = std::min<std::chrono::milliseconds>(2s, 100ms * (1 << std::min(failures++, 5)));
       until = state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(ceiling * (0.5 + state_.random.unit() / 2));
     }
-    co_await state_.clock.sleep_until(until);
+    co_await wake_.wait_until(until);
   }
 }
 
@@ -135,6 +135,7 @@ asio::awaitable<void> Heartbeat::beat() {
   const std::uint64_t told = state_.limits_told;
   const Mono sent = state_.clock.mono();
   state_.lease->sent(sent);
+  fleet_due_ = false;
   stretch_ = 1.5 + state_.random.unit() / 2;
   Params params;
   params.add(state_.identity.node_id).add(state_.identity.epoch);
@@ -199,6 +200,8 @@ asio::awaitable<void> Heartbeat::watch_others(Mono asked, const std::vector<Node
 }
 
 void Heartbeat::know_fleet(std::size_t others, std::set<std::string> served) {
+  const bool more_serve = others > state_.others;
+  const bool served_more = state_.others_serve_more;
   state_.others = others;
   const auto own = state_.config.queue_names();
   state_.others_serve_more = std::any_of(served.begin(), served.end(), [&](const std::string& queue) {
@@ -209,6 +212,7 @@ void Heartbeat::know_fleet(std::size_t others, std::set<std::string> served) {
   for (const std::string& queue : served) {
     if (!state_.paused.contains(queue)) state_.fleet_queues.push_back(queue);
   }
+  if (more_serve || state_.others_serve_more != served_more) events_.fleet();
 }
 
 void Heartbeat::know_settings(const Seen& seen, std::uint64_t limits_told) {

@@ -26,11 +26,17 @@ class Heartbeat final : public Service {
     std::function<void()> pauses;      ///< other pauses than before
     std::function<void()> cancels;     ///< jobs are to be cancelled
     std::function<void()> commands;    ///< one may wait for this node
+    std::function<void()> fleet;       ///< other nodes, or other queues of theirs, than before
   };
   Heartbeat(NodeState& state, std::string version, Events events);
 
   /// Policies of job types have changed: the next beat reads them.
   void policies_changed() { next_policies_ = Mono{}; }
+  /// A node has joined the fleet: a beat tells of it now.
+  void look_at_fleet() {
+    fleet_due_ = true;
+    wake_.ring();
+  }
   std::string_view name() const override { return "heartbeat"; }
   boost::asio::awaitable<void> run() override;
   /// Forgets this node in the database, so that nobody has to wait for its lease. At the very end.
@@ -58,6 +64,8 @@ class Heartbeat final : public Service {
   LeaseWatch watch_;
   std::string pauses_;  ///< as the last look saw them
   std::string server_;  ///< when the server that we beat on was started, by its own word
+  bool fleet_due_ = false;
+  Wake wake_;
   bool known_ = false;  ///< a beat of this registration has told of the fleet
   double stretch_ = 1;  ///< of the time to the next beat, while at rest; drawn with each
   Mono next_policies_{};

@@ -38,24 +38,29 @@ bool Intake::takes(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob
   claim.table = table;
   claim.epoch = epoch;
   claim.jobs = std::move(claimed);
+  for (const ClaimedJob& job : claim.jobs) ++claim.sizes[job.job.queue];
+  for (const auto& [queue, jobs] : claim.sizes) sizes_[queue] += jobs;
   waiting_.push_back(std::move(claim));
   wake_.ring();
   return true;
 }
 
+std::size_t Intake::size(std::string_view queue) const {
+  const auto at = sizes_.find(queue);
+  return at == sizes_.end() ? 0 : at->second;
+}
+
 asio::awaitable<void> Intake::run() {
-  sifting_ = false;
   for (;;) {
     if (waiting_.empty()) {
       co_await wake_.wait_until(state_.clock.mono() + std::chrono::hours(1));
       continue;
     }
-    sifting_ = true;
+    co_await pauses_.hold(waiting_.front().table, waiting_.front().jobs);
+    co_await end_late(waiting_.front().table, waiting_.front().jobs);
     Claim claim = std::move(waiting_.front());
     waiting_.pop_front();
-    co_await pauses_.hold(claim.table, claim.jobs);
-    co_await end_late(claim.table, claim.jobs);
-    sifting_ = false;
+    for (const auto& [queue, jobs] : claim.sizes) sizes_.find(queue)->second -= jobs;
     through_(claim.table, claim.epoch, std::move(claim.jobs));
   }
 }

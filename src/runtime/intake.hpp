@@ -4,6 +4,9 @@
 
 #include <deque>
 #include <functional>
+#include <map>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/service.hpp"
@@ -24,13 +27,16 @@ class Intake final : public Service {
 
   /// True: these are looked at first, and moved away; what is left of them comes through.
   bool takes(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob>& claimed);
-  bool empty() const { return waiting_.empty() && !sifting_; }
+  bool empty() const { return waiting_.empty(); }
+  /// Jobs of this queue that are being looked at: each is about to need a slot.
+  std::size_t size(std::string_view queue) const;
 
  private:
   struct Claim {
     std::size_t table = 0;
     std::int64_t epoch = 0;
     std::vector<ClaimedJob> jobs;
+    std::map<std::string, std::size_t> sizes;  ///< per queue, as they came
   };
   boost::asio::awaitable<void> end_late(std::size_t table, std::vector<ClaimedJob>& claimed);
 
@@ -39,8 +45,8 @@ class Intake final : public Service {
   Pauses& pauses_;
   Through through_;
   Wake wake_;
-  std::deque<Claim> waiting_;
-  bool sifting_ = false;
+  std::deque<Claim> waiting_;  ///< the first is being looked at
+  std::map<std::string, std::size_t, std::less<>> sizes_;
 };
 
 }  // namespace rowcrew

@@ -94,7 +94,8 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
                 Heartbeat::Events{[this] { completer.tables_changed(); claimer.look_everywhere(); gatekeeper.may_lead(); }, [this] { lease_over(); }, parts.lease_held,
                                   [this] { reaper.wake(); }, [this] { claimer.wake(); promoter.expect({}); },
                                   [this] { new_server(); }, [this] { gatekeeper.beaten(); },
-                                  [this] { pauses.wake(); }, [this] { cancellation.wake(); }, [this] { control.wake(); }}),
+                                  [this] { pauses.wake(); }, [this] { cancellation.wake(); }, [this] { control.wake(); },
+                                  [this] { gatekeeper.fleet_changed(); }}),
       lease_guard(state, [this] { lease_over(); }),
       reaper(state, [this] { claimer.wake(); }),
       reconciler(state, completer, claimer),
@@ -102,13 +103,15 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       scheduler(state),
       maintainer(state, [this] { claimer.wake(); }),
       gatekeeper(state, claimer, make_gate(parts),
-                 Gatekeeper::Events{[this](std::chrono::milliseconds due) { promoter.expect(due); }, [this] { reaper.wake(); }}),
+                 Gatekeeper::Events{[this](std::chrono::milliseconds due) { promoter.expect(due); }, [this] { reaper.wake(); },
+                                    [this] { heartbeat.look_at_fleet(); }}),
       control(state, parts.log),
       cancellation(state, claimer),
       watchdog(parts.clock),
       listener(make_listener(parts, *this)) {
   executor.on_ended(std::move(job_ended));
   claimer.on_short([this] { gatekeeper.settled(); });
+  claimer.on_filled([this] { gatekeeper.filled(); });
   claimer.on_unknown([this] { reconciler.wake(); });
   completer.on_written([this] { claimer.ends_written(); });
   completer.on_permits([this](std::size_t table) { claimer.permits_freed(table); });
