@@ -65,10 +65,8 @@ void Gatekeeper::settled() {
 }
 
 void Gatekeeper::filled() {
-  const Mono now = state_.clock.mono();
-  if (!state_.leader || !asleep_ || state_.others == 0 || now < next_spread_) return;
-  next_spread_ = now + kSpreadEvery;
-  fan_due_ = true;
+  if (!state_.leader || !asleep_ || state_.others == 0 || spread_due_) return;
+  spread_due_ = true;
   wake_.ring();
 }
 
@@ -184,6 +182,11 @@ asio::awaitable<void> Gatekeeper::stay_asleep() {
     co_await wake_up();
     co_return;
   }
+  if (spread_due_ && now >= next_spread_) {
+    spread_due_ = false;
+    next_spread_ = now + kSpreadEvery;
+    fan_due_ = true;
+  }
   if (fan_due_) co_await fan_out();
   if (pulse_due_ || now >= next_pulse_) {
     const bool more = co_await pulse();
@@ -201,6 +204,7 @@ asio::awaitable<void> Gatekeeper::stay_asleep() {
   Mono until = next_pulse_;
   if (!drained_) until = std::min<Mono>(until, state_.clock.mono() + kUndrainedPoll);
   if (fan_due_) until = std::min(until, next_fan_);
+  if (spread_due_) until = std::min(until, next_spread_);
   co_await wake_.wait_until(until);
 }
 

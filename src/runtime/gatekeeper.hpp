@@ -70,7 +70,8 @@ class Gatekeeper final : public Service {
   Mono next_pulse_{};
   std::vector<Mono> next_whole_ = std::vector<Mono>(kMostTables);  ///< pulse, per table
   Mono next_fan_{};
-  Mono next_spread_{};  ///< of what filled claims have left
+  bool spread_due_ = false;  ///< others are to be told of what filled claims have left
+  Mono next_spread_{};
 };
 
 }  // namespace rowcrew
