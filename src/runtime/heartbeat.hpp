@@ -26,7 +26,7 @@ class Heartbeat final : public Service {
     std::function<void()> pauses;      ///< other pauses than before
     std::function<void()> cancels;     ///< jobs are to be cancelled
     std::function<void()> commands;    ///< one may wait for this node
-    std::function<void()> fleet;       ///< other nodes, or other queues of theirs, than before
+    std::function<void()> fleet;       ///< more other nodes than before, or they serve queues that this one does not
   };
   Heartbeat(NodeState& state, std::string version, Events events);
 
@@ -64,7 +64,7 @@ class Heartbeat final : public Service {
   LeaseWatch watch_;
   std::string pauses_;  ///< as the last look saw them
   std::string server_;  ///< when the server that we beat on was started, by its own word
-  bool fleet_due_ = false;
+  bool fleet_due_ = false;  ///< a beat is, to tell who has joined
   Wake wake_;
   bool known_ = false;  ///< a beat of this registration has told of the fleet
   double stretch_ = 1;  ///< of the time to the next beat, while at rest; drawn with each
