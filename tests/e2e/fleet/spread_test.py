@@ -26,16 +26,15 @@ class Spread(FleetTest):
         beats = self.db.value(leader)
         wait_for("a heartbeat of the leader", lambda: self.db.value(leader) > beats)
 
-    def both_run(self, each, within):
-        self.enqueue("sleep", 2 * each, payload=LONG)
-        wait_for("all of them to run", lambda: len(self.nodes[0].lines("job.started")) == each and
-                 len(self.nodes[1].lines("job.started")) == each, within)
-
     def test_what_the_leader_has_no_slot_for_starts_elsewhere_at_once(self):
         for name in ("first", "second"):
-            self.node(name, queues={"default": 2}, node={"lease": "6s"}).ready()
+            self.node(name, node={"lease": "6s"}).ready()
         self.leader_knows(1)
-        self.both_run(2, within=2)
+        for burst in range(4):
+            self.enqueue("sleep", 14, payload='{"ms": 1500}')  # each has eight slots
+            wait_for(f"both to run jobs of burst {burst}", lambda: self.db.value(
+                "SELECT count(DISTINCT worker_id) FROM rowcrew.job_queue WHERE status = 'processing'") == 2, 1, every=0.005)
+            self.wait_finished()
 
     def test_a_node_that_has_just_joined_gets_its_share(self):
         first = self.node("first", queues={"default": 2}).ready()
@@ -75,17 +74,15 @@ class Spread(FleetTest):
             stop.set()
             feeder.join()
 
-    def test_a_node_that_starts_claims_no_more_than_it_has_slots_for(self):
-        self.enqueue("sleep", 40, payload=LONG)
+    def test_jobs_that_are_looked_at_for_pauses_count_for_their_slots(self):
+        self.db.execute("SELECT rowcrew.pause('type', 'nobody', 'a test')")
         node = self.node("first", queues={"default": 8}).ready()
+        node.wait_event("listener.ready")
         most = 0
-
-        def all_started():
-            nonlocal most
+        for _ in range(40):
+            self.enqueue("sleep", payload=LONG)
             most = max(most, self.running())
-            return len(node.lines("job.started")) == 8 and node.lines("listener.ready")
-
-        wait_for("every slot to be taken", all_started)
+        wait_for("every slot to be taken", lambda: len(node.lines("job.started")) == 8)
         self.assertEqual(max(most, self.running()), 8)
 
     def test_long_jobs_claimed_ahead_as_if_they_were_short_go_back_and_stay_away(self):
