@@ -40,7 +40,7 @@ asio::awaitable<void> Heartbeat::run() {
         const LeaseKeeper::Next next = state_.lease->next(state_.clock.mono(), at_rest() ? stretch_ : 1);
         // A lease that is over is renewed the same way: either nobody has noticed, or the answer
         // says that we are dead.
-        if (next.action != LeaseKeeper::Action::wait || fleet_due_) co_await beat();
+        if (next.action != LeaseKeeper::Action::wait || beat_due_) co_await beat();
       }
       failures = 0;
       if (state_.identity.node_id != 0) until = next_look();
@@ -135,7 +135,7 @@ asio::awaitable<void> Heartbeat::beat() {
   const std::uint64_t told = state_.limits_told;
   const Mono sent = state_.clock.mono();
   state_.lease->sent(sent);
-  fleet_due_ = false;
+  beat_due_ = false;
   stretch_ = 1.5 + state_.random.unit() / 2;
   Params params;
   params.add(state_.identity.node_id).add(state_.identity.epoch);

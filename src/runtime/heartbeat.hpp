@@ -32,9 +32,9 @@ class Heartbeat final : public Service {
 
   /// Policies of job types have changed: the next beat reads them.
   void policies_changed() { next_policies_ = Mono{}; }
-  /// A node has joined the fleet: a beat tells of it now.
-  void look_at_fleet() {
-    fleet_due_ = true;
+  /// What beats tell has changed, or may have while nobody listened: the next one is due now.
+  void beat_now() {
+    beat_due_ = true;
     wake_.ring();
   }
   std::string_view name() const override { return "heartbeat"; }
@@ -64,7 +64,7 @@ class Heartbeat final : public Service {
   LeaseWatch watch_;
   std::string pauses_;  ///< as the last look saw them
   std::string server_;  ///< when the server that we beat on was started, by its own word
-  bool fleet_due_ = false;  ///< a beat is, to tell who has joined
+  bool beat_due_ = false;  ///< whatever the lease needs
   Wake wake_;
   bool known_ = false;  ///< a beat of this registration has told of the fleet
   double stretch_ = 1;  ///< of the time to the next beat, while at rest; drawn with each

@@ -30,6 +30,7 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
       if (payload == "policies") {
         services.heartbeat.policies_changed();
         services.claimer.limits_changed();
+        services.heartbeat.beat_now();
       }
       services.control.wake();
       services.cancellation.wake();
@@ -40,6 +41,7 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
     services.gatekeeper.reconnected();
     services.heartbeat.policies_changed();
     services.claimer.limits_changed();  // a rule may have been made before anybody listened
+    services.heartbeat.beat_now();      // until one tells, each claim looks for what is limited
     services.control.wake();
     services.cancellation.wake();
     services.pauses.wake();
@@ -104,7 +106,7 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       maintainer(state, [this] { claimer.wake(); }),
       gatekeeper(state, claimer, make_gate(parts),
                  Gatekeeper::Events{[this](std::chrono::milliseconds due) { promoter.expect(due); }, [this] { reaper.wake(); },
-                                    [this] { heartbeat.look_at_fleet(); }}),
+                                    [this] { heartbeat.beat_now(); }}),
       control(state, parts.log),
       cancellation(state, claimer),
       watchdog(parts.clock),

@@ -124,6 +124,17 @@ class Limits(FleetTest):
         print(f"50 per second: {rate:.1f} started per second")
         self.assertGreater(rate, 0.6 * 50)  # 0.98 on a quiet machine
 
+    def test_a_node_that_has_just_started_looks_for_no_limited_jobs_where_there_are_no_rules(self):
+        self.node(queues={"default": 4}).ready().wait_event("listener.ready")
+        end, jobs = time.monotonic() + 3, 0  # well before the lease asks for another heartbeat
+        while time.monotonic() < end:
+            self.enqueue("noop")
+            self.wait_finished()
+            jobs += 1
+        looks = self.db.value("SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relname = 'job_queue_limited'")
+        self.assertGreater(jobs, 20)
+        self.assertLess(looks, jobs / 4)
+
     def test_bad_limits_are_refused_with_the_name_of_the_field(self):
         for options, field in ((("--running", "-1"), "running"), (("--units", "5"), "per"), (("--units", "5", "--per", "0s"), "per"),
                                (("--running", "1", "--units", "5", "--per", "1s"), "running"), (("--by", "colour", "--running", "1"), "by")):
