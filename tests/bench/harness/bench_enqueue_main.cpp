@@ -42,6 +42,19 @@ class Connection {
     check(PQresultStatus(result) == PGRES_COMMAND_OK);
     PQclear(result);
   }
+  /// As an application loads many: the fastest way that PostgreSQL has.
+  void copy(std::int64_t from, std::int64_t n) {
+    PGresult* result = PQexec(raw_.get(), "COPY rowcrew.job_queue (job_type, payload) FROM STDIN");
+    check(PQresultStatus(result) == PGRES_COPY_IN);
+    PQclear(result);
+    std::string lines;
+    for (std::int64_t i = from; i < from + n; ++i) lines += fmt::format("bench\t{{\"i\":{}}}\n", i);
+    check(PQputCopyData(raw_.get(), lines.data(), static_cast<int>(lines.size())) == 1 && PQputCopyEnd(raw_.get(), nullptr) == 1);
+    while ((result = PQgetResult(raw_.get())) != nullptr) {
+      check(PQresultStatus(result) == PGRES_COMMAND_OK);
+      PQclear(result);
+    }
+  }
 
  private:
   void prepare(const char* name, const char* sql) {
@@ -90,7 +103,11 @@ int run() {
         const std::int64_t many = std::min(step, n - at);
         Times t;
         t.call = now_us();
-        c->enqueue(at, many);
+        if (op == "bulk") {
+          c->copy(at, many);
+        } else {
+          c->enqueue(at, many);
+        }
         t.done = now_us();
         std::fill_n(times.begin() + at, many, t);
       }

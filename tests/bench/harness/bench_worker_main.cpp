@@ -47,7 +47,7 @@ int run() {
   NodeProgram program;
   program.flags["database.url"] = url;
   program.flags["node.name"] = "bench";
-  program.flags["node.tables"] = "job_queue";
+  program.flags["node.tables"] = text("BENCH_TABLES", "job_queue");
   program.flags["queues.default"] = text("BENCH_CONCURRENCY", "10");
   // The harness's batch: how many jobs may be claimed ahead; 1 is none.
   const std::string batch = text("BENCH_BATCH", "500");
