@@ -11,6 +11,8 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr std::int64_t kPagesPerPass = 2'048;  // 16 MB
+constexpr std::int64_t kPagesOfWhole = 16'384;  // each pass over a part reads all hints, of which there may be millions
+constexpr auto kWorkFirst = 2s;  // after a start or a failover: what is known to wait comes before what might
 constexpr int kForgetPage = 1'000;
 constexpr std::ptrdiff_t kHealPage = 1'000;
 constexpr std::size_t kNamed = 10;
@@ -21,6 +23,7 @@ Maintainer::Maintainer(NodeState& state, std::function<void()> healed)
       suspicious_(kMostTables), changes_(kMostTables, -1), clean_pages_(kMostTables, 0) {}
 
 void Maintainer::audit_everything() {
+  if (!everything_) everything_from_ = state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(kWorkFirst * (1 + state_.random.unit()));
   everything_ = true;
   wake_.ring();
 }
@@ -35,6 +38,7 @@ asio::awaitable<void> Maintainer::run() {
     const Mono until = state_.clock.mono() + pause * (quiet ? 3 : 1);
     bool rung = false;
     if (!everything_) rung = co_await wake_.wait_until(until);
+    if (everything_) co_await state_.clock.sleep_until(everything_from_);
     if (!state_.may_claim()) {
       if (everything_) co_await state_.clock.sleep_until(state_.clock.mono() + 100ms);
       continue;
@@ -110,9 +114,9 @@ asio::awaitable<void> Maintainer::audit_whole(std::size_t table) {
   JobTable& jobs = state_.tables[table]->table;
   const JobTable::Extent extent = co_await jobs.audit_pages();
   const std::int64_t pages = extent.pages;
-  for (std::int64_t page = 0; page < pages; page += kPagesPerPass) {
+  for (std::int64_t page = 0; page < pages; page += kPagesOfWhole) {
     const Mono began = state_.clock.mono();
-    std::vector<std::string> missing = co_await jobs.audit_find(page, kPagesPerPass);
+    std::vector<std::string> missing = co_await jobs.audit_find(page, kPagesOfWhole);
     co_await heal(table, std::move(missing));
     // A quarter of a core at most.
     co_await state_.clock.sleep_until(state_.clock.mono() + (state_.clock.mono() - began) * 3);

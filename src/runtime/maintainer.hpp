@@ -19,7 +19,8 @@ class Maintainer final : public Service {
   boost::asio::awaitable<void> run() override;
 
   /// Walks all of every table soon, instead of a piece every audit_every: after a restore, a
-  /// failover or a start, jobs may have come past the triggers in any number.
+  /// failover or a start, jobs may have come past the triggers in any number. Two to four seconds
+  /// from now: until then the node has better to do.
   void audit_everything();
 
  private:
@@ -34,6 +35,7 @@ class Maintainer final : public Service {
   std::function<void()> healed_;
   Wake wake_;
   bool everything_ = false;
+  Mono everything_from_{};
   std::vector<std::int64_t> next_page_;               ///< per table: where the audit goes on
   std::vector<std::vector<std::string>> suspicious_;  ///< per table: finds of the last pass
   std::vector<std::int64_t> changes_;      ///< of the table, when it was last looked at

@@ -76,6 +76,11 @@ class Audit(unittest.TestCase):
         self.ask("DROP SUBSCRIPTION jobs")
         self.check_healed_by_a_start()
 
+    def test_a_node_that_has_just_started_has_its_first_seconds_for_its_jobs(self):
+        self.node()
+        wait_for("the walk over all tables", lambda: self.ask("SELECT count(*) FROM rowcrew.audit_pass")[0][0] > 0, 20)
+        self.assertGreater(self.ask("SELECT extract(epoch FROM min(p.begun_at) - min(n.started_at)) FROM rowcrew.audit_pass p, rowcrew.node n")[0][0], 1.9)
+
     def program(self, name, *arguments):
         subprocess.run([PROGRAMS / name, *map(str, arguments)], check=True, capture_output=True, timeout=60,
                        env={**os.environ, "PGOPTIONS": ""})
