@@ -84,11 +84,12 @@ void Gatekeeper::abdicate() {
 }
 
 asio::awaitable<void> Gatekeeper::run() {
+  led_ = led_ || state_.leader;
   abdicate();
   for (;;) {
     bool failed = false;
     try {
-      if (!active() || !state_.may_claim() || (!state_.leader && state_.leader_present)) {
+      if (!active() || !state_.may_claim() || (!state_.leader && state_.leader_present && !led_)) {
         co_await wake_.wait_until(state_.clock.mono() + 1min);
       } else if (!state_.leader) {
         co_await lead();
@@ -102,6 +103,7 @@ asio::awaitable<void> Gatekeeper::run() {
       failed = true;
     }
     if (!failed) continue;
+    led_ = led_ || state_.leader;
     abdicate();
     co_await state_.clock.sleep_until(state_.clock.mono() + 1s);
   }
@@ -118,6 +120,7 @@ asio::awaitable<void> Gatekeeper::lead() {
   Params whose;
   whose.add(state_.identity.node_id);
   const bool got = co_await ask(sql::gate_lead, std::move(whose));
+  led_ = false;
   if (!got) {
     co_await wake_.wait_until(state_.clock.mono() + 2s);
     co_return;

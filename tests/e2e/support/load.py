@@ -146,6 +146,7 @@ class LoadTest(unittest.TestCase):
         begin = time.monotonic()
         wait_for("three seconds of work", lambda: time.monotonic() - begin > 3, 10)
         self.rate = self.done_in(3.0) / 3.0
+        self.assertGreater(self.rate, 40, "a rate to come back to")
 
     def tearDown(self):
         self.producer.end()
