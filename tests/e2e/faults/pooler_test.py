@@ -40,6 +40,10 @@ class Pooled(LoadTest):
         self.pooler.kill()
         self.pooler.start()
         self.back_at_rate("PgBouncer killed and started", time.monotonic())
+        # Idle again, it must not have lost whoever is told of new jobs.
+        for _ in range(3):
+            self.ask("INSERT INTO rowcrew.job_queue (job_type, payload) VALUES ('sleep', '{\"ms\": 1}')")
+            wait_for("a job of an idle fleet", lambda: self.ask("SELECT count(*) FROM rowcrew.job_queue WHERE status <> 'completed'")[0][0] == 0, 2)
 
     def test_the_server_behind_it_restarts(self):
         self.primary.stop("immediate")

@@ -142,11 +142,9 @@ class LoadTest(unittest.TestCase):
         self.pids = [node.pid for node in self.nodes]
         self.producer = Producer(self.producer_url())
         self.producer.start()
-        wait_for("the fleet to work", lambda: self.done_in(1.0) > 40, 60)
-        begin = time.monotonic()
-        wait_for("three seconds of work", lambda: time.monotonic() - begin > 3, 10)
+        begin = time.monotonic()  # what ended before is no rate, and of the last fault the fleet may still be recovering
+        wait_for("three seconds of work", lambda: time.monotonic() - begin > 3 and self.done_in(3.0) > 120, 3 + BACK_WITHIN)
         self.rate = self.done_in(3.0) / 3.0
-        self.assertGreater(self.rate, 40, "a rate to come back to")
 
     def tearDown(self):
         self.producer.end()
