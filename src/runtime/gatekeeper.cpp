@@ -47,7 +47,7 @@ void Gatekeeper::notified(std::string_view what) {
 
 void Gatekeeper::beaten() {
   if (!active()) return;
-  // The lock is gone although we think that we hold it: the session was killed.
+  // The lock is gone although we think that we hold it: the session was killed. Or the beat looked before we had it.
   if (state_.leader && !state_.leader_present) abdicate();
   claimer_.rest(state_.leader_present);
   if (!state_.leader && !state_.leader_present) wake_.ring();
@@ -77,6 +77,7 @@ void Gatekeeper::reconnected() {
 }
 
 void Gatekeeper::abdicate() {
+  led_ = led_ || state_.leader;
   state_.leader = false;
   asleep_ = false;
   drained_ = false;
@@ -84,7 +85,6 @@ void Gatekeeper::abdicate() {
 }
 
 asio::awaitable<void> Gatekeeper::run() {
-  led_ = led_ || state_.leader;
   abdicate();
   for (;;) {
     bool failed = false;
@@ -103,7 +103,6 @@ asio::awaitable<void> Gatekeeper::run() {
       failed = true;
     }
     if (!failed) continue;
-    led_ = led_ || state_.leader;
     abdicate();
     co_await state_.clock.sleep_until(state_.clock.mono() + 1s);
   }

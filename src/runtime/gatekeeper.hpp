@@ -65,7 +65,7 @@ class Gatekeeper final : public Service {
   bool asleep_ = false;
   bool drained_ = false;
   bool rise_ = false;        ///< notifications come too fast
-  bool led_ = false;         ///< until something failed: our session holds the lock still, and nobody else will lead
+  bool led_ = false;         ///< our session may hold the lock still, then nobody else will lead
   bool pulse_due_ = false;   ///< something was parked
   bool fan_due_ = false;
   Mono next_pulse_{};

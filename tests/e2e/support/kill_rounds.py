@@ -56,7 +56,10 @@ def die_in_child(studio, point, n):
     reached = pathlib.Path(tempfile.mktemp(prefix="rowcrew-reached-", dir=studio.home))
     victim = studio.node("victim", env={"ROWCREW_IMAGE_FAULT": f"pause@{point}",
                                         "ROWCREW_IMAGE_FAULT_FILE": str(reached)})
-    wait_for(f"{point} to be reached", reached.exists, 60)
+    try:
+        wait_for(f"{point} to be reached", reached.exists, 60)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{victim.tail(60)}") from error
     victim.kill()
 
 
