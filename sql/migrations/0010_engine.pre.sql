@@ -297,16 +297,6 @@ BEGIN
   RETURN QUERY SELECT t.name, count(*) FROM unnest(p_queues) AS t (name) GROUP BY t.name;
 END $$;
 
--- Reports to whoever has subscribed. Returns nothing.
-CREATE FUNCTION rowcrew.note_events(p_event text, p_table text, p_ids uuid[], p_types text[])
-RETURNS SETOF uuid LANGUAGE plpgsql ROWS 1 AS $$
-BEGIN
-  INSERT INTO rowcrew.job_event (event, job_table, job_id, job_type)
-  SELECT p_event, p_table, f.id, f.job_type FROM unnest(p_ids, p_types) AS f (id, job_type)
-  WHERE EXISTS (SELECT FROM rowcrew.event_subscription s
-                WHERE p_event = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)));
-END $$;
-
 -- Whether a job of these queues, or a parked one, has been due for two seconds: a fleet that is not
 -- full takes it sooner. Looks back for a while only, so that a long pin does not fill it with dead rows:
 -- beats come more often.

@@ -218,19 +218,20 @@ CREATE FUNCTION rowcrew.cancel_note(p_table text, p_job uuid) RETURNS text LANGU
   SELECT rowcrew.cancel_text(r.requested_by, r.reason) FROM rowcrew.cancel_request r WHERE r.job_table = p_table AND r.job_id = p_job
 $$;
 
--- The log and the reports of jobs that ended as cancelled although they had succeeded. Called by
--- finish_completed where there are any; of the others, which stand in the arrays too, nothing is noted. Returns nothing.
-CREATE FUNCTION rowcrew.note_cancelled(p_table text, p_ids uuid[], p_types text[], p_statuses text[], p_attempts integer[],
-                                       p_messages text[], p_nodes bigint[])
-RETURNS SETOF uuid LANGUAGE plpgsql ROWS 1 AS $$
+-- What there is to write beside the row of a job that succeeded: the log, if it ended as cancelled for all that, and the
+-- reports to whoever has subscribed. Called for those only that may need it. Returns the status.
+CREATE FUNCTION rowcrew.note_ended(p_table text, p_key text, p_job uuid, p_type text, p_status text, p_attempts integer,
+                                   p_message text, p_node bigint) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO rowcrew.job_attempt (job_table, job_id, job_type, attempt, outcome, error_code, error_message, node_id)
-  SELECT p_table, f.id, f.job_type, f.attempts, 'cancelled', 'cancelled', f.message, f.node_id
-  FROM unnest(p_ids, p_types, p_statuses, p_attempts, p_messages, p_nodes) AS f (id, job_type, status, attempts, message, node_id)
-  WHERE f.status = 'cancelled';
-  RETURN QUERY SELECT n.none FROM (
-    SELECT array_agg(f.id) AS ids, array_agg(f.job_type) AS types FROM unnest(p_ids, p_types, p_statuses) AS f (id, job_type, status)
-    WHERE f.status = 'cancelled') c, LATERAL rowcrew.note_events('job.cancelled', p_table, c.ids, c.types) AS n (none);
+  IF p_status = 'cancelled' THEN
+    INSERT INTO rowcrew.job_attempt (job_table, job_id, job_key, job_type, attempt, outcome, error_code, error_message, node_id)
+    VALUES (p_table, p_job, p_key, p_type, p_attempts, 'cancelled', 'cancelled', p_message, p_node);
+  END IF;
+  INSERT INTO rowcrew.job_event (event, job_table, job_id, job_key, job_type)
+  SELECT 'job.' || p_status, p_table, p_job, p_key, p_type
+  WHERE EXISTS (SELECT FROM rowcrew.event_subscription s
+                WHERE 'job.' || p_status = ANY (s.events) AND (s.job_types IS NULL OR p_type = ANY (s.job_types)));
+  RETURN p_status;
 END $$;
 
 -- A filter over jobs, {"type", "queue", "tenant", "error_code", "created_after", "created_before",

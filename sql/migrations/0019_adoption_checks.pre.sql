@@ -372,30 +372,6 @@ BEGIN
   RETURN QUERY SELECT t.name, count(*) FROM unnest(p_queues) AS t (name) GROUP BY t.name;
 END $$;
 
--- Reports to whoever has subscribed. Returns nothing.
-CREATE FUNCTION rowcrew.adopted_note_events(p_event text, p_table text, p_keys text[], p_ids uuid[], p_types text[])
-RETURNS SETOF text LANGUAGE plpgsql ROWS 1 AS $$
-BEGIN
-  INSERT INTO rowcrew.job_event (event, job_table, job_id, job_key, job_type)
-  SELECT p_event, p_table, f.id, f.key, f.job_type FROM unnest(p_ids, p_keys, p_types) AS f (id, key, job_type)
-  WHERE EXISTS (SELECT FROM rowcrew.event_subscription s
-                WHERE p_event = ANY (s.events) AND (s.job_types IS NULL OR f.job_type = ANY (s.job_types)));
-END $$;
-
--- The log and the reports of those that succeeded although they were to be cancelled (their notes are not
--- null). Returns nothing.
-CREATE FUNCTION rowcrew.adopted_note_cancelled(p_table text, p_keys text[], p_ids uuid[], p_types text[], p_attempts integer[], p_notes text[])
-RETURNS SETOF text LANGUAGE plpgsql ROWS 1 AS $$
-BEGIN
-  INSERT INTO rowcrew.job_attempt (job_table, job_id, job_key, job_type, attempt, outcome, error_code, error_message)
-  SELECT p_table, f.id, f.key, f.job_type, f.attempts, 'cancelled', 'cancelled', f.note
-  FROM unnest(p_keys, p_ids, p_types, p_attempts, p_notes) AS f (key, id, job_type, attempts, note) WHERE f.note IS NOT NULL;
-  RETURN QUERY SELECT n.none FROM (
-    SELECT array_agg(f.key) AS keys, array_agg(f.id) AS ids, array_agg(f.job_type) AS types
-    FROM unnest(p_keys, p_ids, p_types, p_notes) AS f (key, id, job_type, note) WHERE f.note IS NOT NULL) c,
-    LATERAL rowcrew.adopted_note_events('job.cancelled', p_table, c.keys, c.ids, c.types) AS n (none);
-END $$;
-
 -- One job of an adopted table: 'requested' of the node that runs it (of any, when it waits), 'ended' before, or 'unknown'.
 CREATE FUNCTION rowcrew.adopted_cancel(p_name text, p_key text, p_reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$

@@ -16,13 +16,6 @@ WITH f AS (
 ), d AS (
   DELETE FROM {claim} WHERE token = ANY ($4::bigint[])
 )
-SELECT id, status FROM f
-UNION ALL  -- whether the functions are called is decided before
-SELECT none, NULL FROM rowcrew.note_events('job.completed', {table_name}, ARRAY(SELECT id FROM f WHERE status = 'completed'),
-                                           ARRAY(SELECT job_type FROM f WHERE status = 'completed')) none
-WHERE EXISTS (SELECT FROM rowcrew.event_subscription)
-UNION ALL
-SELECT none, NULL FROM rowcrew.note_cancelled(
-  {table_name}, ARRAY(SELECT id FROM f), ARRAY(SELECT job_type FROM f), ARRAY(SELECT status FROM f),
-  ARRAY(SELECT attempts::int FROM f), ARRAY(SELECT error_message FROM f), ARRAY(SELECT worker_id FROM f)) none
-WHERE EXISTS (SELECT FROM f WHERE status = 'cancelled')
+SELECT id, CASE WHEN status = 'completed' AND NOT (SELECT EXISTS (SELECT FROM rowcrew.event_subscription)) THEN status
+                ELSE rowcrew.note_ended({table_name}, NULL, id, job_type, status, attempts::int, error_message, worker_id) END
+FROM f

@@ -70,7 +70,7 @@ GRANT SELECT ON rowcrew.meta, rowcrew.queue, rowcrew.job_type, rowcrew.schedule,
       rowcrew.app, rowcrew.port_function TO rowcrew_worker;
 -- Promotion and claims write hints themselves, so that their triggers wake with the worker's rights.
 GRANT EXECUTE ON FUNCTION rowcrew.parked_reason(text, integer), rowcrew.overdue(text[]), rowcrew.wake_sleepers(text),
-  rowcrew.fleet_is_awake(), rowcrew.file_again(text, uuid[], text[], uuid[]), rowcrew.note_events(text, text, uuid[], text[])
+  rowcrew.fleet_is_awake(), rowcrew.file_again(text, uuid[], text[], uuid[])
   TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(), rowcrew.here(),
       rowcrew.system_identifier(), rowcrew.ensure_partitions(integer) TO rowcrew_worker;
@@ -83,7 +83,7 @@ GRANT SELECT ON rowcrew.pause, rowcrew.retry_rule, rowcrew.any_job TO rowcrew_wo
 GRANT SELECT, DELETE ON rowcrew.cancel_request TO rowcrew_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON rowcrew.job_progress TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.paused_key(text, text), rowcrew.cancel_text(text, text), rowcrew.cancel_note(text, uuid),
-      rowcrew.note_cancelled(text, uuid[], text[], text[], integer[], text[], bigint[]) TO rowcrew_worker;
+      rowcrew.note_ended(text, text, uuid, text, text, integer, text, bigint) TO rowcrew_worker;
 
 -- Limits: nodes read the rules; what takes, gives back and files is done by these functions and by triggers.
 GRANT SELECT ON rowcrew.job_limit TO rowcrew_worker;
@@ -113,8 +113,6 @@ GRANT EXECUTE ON FUNCTION rowcrew.email_ended(uuid, jsonb), rowcrew.email_messag
 GRANT SELECT ON rowcrew.adopted_table TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.hold_adopted(text, bigint, text), rowcrew.adopted_fault(text), rowcrew.adopted_column(oid, text),
       rowcrew.adopted_fill(text, jsonb), rowcrew.adopted_file_again(text, text[], text[], text[]), rowcrew.adopted_overdue(text[]),
-      rowcrew.adopted_note_events(text, text, text[], uuid[], text[]),
-      rowcrew.adopted_note_cancelled(text, text[], uuid[], text[], integer[], text[]),
       rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_worker;
 
 -- Ingest: two calls, nothing else.

@@ -34,8 +34,9 @@ struct PortRefused {
   std::size_t job;
 };
 
-std::string call_of(const SqlFunction& function) {
-  const std::string call = quote_qualified(function.schema, function.name) + (function.takes_id ? "(g.id, g.args)" : "(g.args)");
+std::string call_of(const SqlFunction& function, std::string_view id, std::string_view args) {
+  const std::string name = quote_qualified(function.schema, function.name);
+  const std::string call = function.takes_id ? fmt::format("{}({}, {})", name, id, args) : fmt::format("{}({})", name, args);
   return function.returns_result ? call + "::text" : call;
 }
 
@@ -43,22 +44,24 @@ std::string call_of(const SqlFunction& function) {
 
 /// The statements of one job table. Texts live as long as this.
 struct FencedTransactions::Table {
-  explicit Table(const std::string& table_name) : map(table_map(table_name)), common(with("NULL", "NULL"), table_name) {}
+  explicit Table(const std::string& table_name) : map(table_map(table_name)), common(with("NULL", "NULL", "NULL"), table_name) {}
 
-  std::map<std::string, std::string, std::less<>> with(const std::string& call, const std::string& args) const {
+  std::map<std::string, std::string, std::less<>> with(const std::string& call, const std::string& call_one,
+                                                       const std::string& args) const {
     auto values = map.values;
     values["call"] = call;
+    values["call_one"] = call_one;
     values["args"] = args;
     return values;
   }
-  const Statement& end(const SqlFunction& function) {
-    const std::string call = call_of(function);
+  StatementSet& calling(const SqlFunction& function) {
+    const std::string call = call_of(function, "g.id", "g.args");
     auto& set = calls[call];
     if (!set) {
-      set = std::make_unique<StatementSet>(with(call, "coalesce(" + map.values.at("payload") + " -> 'args', '{}')"),
-                                           map.name + ":" + call);
+      const std::string args = "coalesce(" + map.values.at("payload") + " -> 'args', '{}')";
+      set = std::make_unique<StatementSet>(with(call, call_of(function, "q.id", args), args), map.name + ":" + call);
     }
-    return set->render(sql::tx_end);
+    return *set;
   }
 
   TableMap map;
@@ -84,6 +87,9 @@ struct FencedTransactions::Plan {
     params.add_array(ids).add_array(tokens);
     return params;
   }
+  const Statement& end_of(StatementSet& set) const { return set.render(ids.size() == 1 ? sql::tx_end_one : sql::tx_end); }
+  /// What that takes.
+  Params end_keys() const { return ids.size() == 1 ? Params{}.add(ids[0]).add(tokens[0]) : keys(); }
   /// `results` in the order of `written`.
   void keep_results(Tx& tx, const Ids& written, const Ids& results) const {
     Ids kept;
@@ -193,7 +199,7 @@ Awaitable<Settled> FencedTransactions::complete_with(JobContext& context, std::f
   Table& table = table_of(context.job());
   const Turns::Turn turn = co_await turns_.take();
   Plan plan = plan_for(table, {&context}, Mono::max());
-  plan.end = table.common.render(sql::tx_end);
+  plan.end = plan.end_of(table.common);
   const Stopwatch stopwatch(*this);
   const Ids written = co_await transaction(plan, std::move(work));
   ROWCREW_FAULT_POINT("tx.committed");
@@ -204,7 +210,7 @@ Awaitable<std::vector<Settled>> FencedTransactions::call(SqlFunction function, s
   Table& table = table_of(jobs.at(0)->job());
   const Turns::Turn turn = co_await turns_.take();
   Plan plan = plan_for(table, jobs, clock_.mono() + within);
-  plan.end = table.end(function);
+  plan.end = plan.end_of(table.calling(function));
   plan.returns_result = function.returns_result;
   // The connection's own statement_timeout must do, or there has to be a transaction to set one in.
   const Stopwatch stopwatch(*this);
@@ -239,7 +245,7 @@ auto FencedTransactions::run(TxMode mode, F work, Mono until) -> Awaitable<std::
 }
 
 Awaitable<FencedTransactions::Ids> FencedTransactions::one_statement(const Plan& plan) {
-  auto work = [end = plan.end, keys = plan.keys(), until = plan.until, limit = statement_timeout_, &clock = clock_](Tx& tx) {
+  auto work = [end = plan.end, keys = plan.end_keys(), until = plan.until, limit = statement_timeout_, &clock = clock_](Tx& tx) {
     std::optional<Ids> written;
     if (until - clock.mono() < limit) return written;  // it waited too long for its thread
     ROWCREW_FAULT_POINT("tx.sending");
@@ -265,7 +271,7 @@ Awaitable<FencedTransactions::Ids> FencedTransactions::transaction(const Plan& p
   auto closure = [plan = &plan, work = std::move(work), ceiling = statement_timeout_, &clock = clock_](Tx& tx) {
     LimitedTx limited(tx, clock, plan->until, ceiling);
     ROWCREW_FAULT_POINT("tx.sending");
-    const Rows rows = limited.exec(plan->end, plan->keys());
+    const Rows rows = limited.exec(plan->end, plan->end_keys());
     if (rows.empty()) throw ClaimGone{};
     Ids written;
     Ids results;

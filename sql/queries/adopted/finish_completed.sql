@@ -18,14 +18,7 @@ WITH f AS (
 ), d AS (
   DELETE FROM {claim} WHERE token = ANY ($4::bigint[])
 )
-SELECT id::text, CASE WHEN note IS NULL THEN 'completed' ELSE 'cancelled' END, rowcrew.job_uuid({table_name}, id) FROM g
-UNION ALL  -- whether the functions are called is decided before
-SELECT none, NULL, NULL FROM rowcrew.adopted_note_events(
-  'job.completed', {table_name}, ARRAY(SELECT id::text FROM g WHERE note IS NULL),
-  ARRAY(SELECT rowcrew.job_uuid({table_name}, id) FROM g WHERE note IS NULL), ARRAY(SELECT job_type FROM g WHERE note IS NULL)) none
-WHERE EXISTS (SELECT FROM rowcrew.event_subscription)
-UNION ALL
-SELECT none, NULL, NULL FROM rowcrew.adopted_note_cancelled(
-  {table_name}, ARRAY(SELECT id::text FROM g), ARRAY(SELECT rowcrew.job_uuid({table_name}, id) FROM g), ARRAY(SELECT job_type FROM g),
-  ARRAY(SELECT attempts::int + 1 FROM g), ARRAY(SELECT note FROM g)) none
-WHERE EXISTS (SELECT FROM g WHERE note IS NOT NULL)
+SELECT id::text, CASE WHEN note IS NULL AND NOT (SELECT EXISTS (SELECT FROM rowcrew.event_subscription)) THEN 'completed'
+                      ELSE rowcrew.note_ended({table_name}, id::text, job, job_type, CASE WHEN note IS NULL THEN 'completed' ELSE 'cancelled' END,
+                                              attempts::int + 1, note, NULL) END, job
+FROM (SELECT id, job_type, note, attempts, rowcrew.job_uuid({table_name}, id) AS job FROM g OFFSET 0) AS ended

@@ -1,8 +1,8 @@
 -- Ends jobs as completed at the start of the transaction that does their work, and calls the function that is
 -- the work, if there is one. Fenced: of a job whose claim was lost nothing is returned and nothing called.
 -- $1 ids uuid[], sorted  $2 tokens bigint[]
--- Beyond the call the same as finish_completed. Every job is ended before the first call begins: from then
--- on whoever would rescue one of them steps over its row.
+-- Beyond the call the same as finish_completed. Every job is ended before the first call begins, which the sort
+-- sees to: from then on whoever would rescue one of them steps over its row.
 WITH f AS (
   UPDATE {table} q
   SET status = 'completed', attempts = q.attempts + 1, completed_at = rowcrew.clock_now(),
@@ -10,10 +10,9 @@ WITH f AS (
   FROM unnest($1::uuid[], $2::bigint[]) AS u (id, token)
   WHERE q.id = ANY (ARRAY[u.id]) AND q.claim_token = u.token AND q.status = 'processing'
   RETURNING q.id, {job_type} AS job_type, {args} AS args
-), e AS MATERIALIZED (
-  SELECT FROM rowcrew.note_events('job.completed', {table_name}, ARRAY(SELECT id FROM f), ARRAY(SELECT job_type FROM f))
-  WHERE EXISTS (SELECT FROM rowcrew.event_subscription)  -- decided before the function is called
 ), g AS MATERIALIZED (
-  SELECT f.id, f.args FROM f WHERE (SELECT count(*) FROM e) = 0 ORDER BY f.id  -- none is returned: counting calls it
+  SELECT f.id, f.args, f.job_type FROM f ORDER BY f.id
 )
-SELECT g.id, {call} FROM g
+SELECT g.id, {call}, CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.event_subscription))
+                          THEN rowcrew.note_ended({table_name}, NULL, g.id, g.job_type, 'completed', NULL, NULL, NULL) END
+FROM g

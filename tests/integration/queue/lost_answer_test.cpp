@@ -107,7 +107,7 @@ TEST_CASE("lost answer: one that still runs on the server is waited for, not run
   CHECK(b.call(function("slow", true, false), {jobs[0]}) == "ours");
   // The answer of the statement is cut as soon as the server has its request: it goes on without us.
   std::thread cutter([&] {
-    const Statement running{"test_running", "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '-- Ends jobs as%'"};
+    const Statement running{"test_running", "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '-- Ends one job as%'"};
     while (b.db.query(running.text).integer(0, 0) == 0) std::this_thread::yield();
     b.proxy.refuse();
     b.proxy.admit();
