@@ -25,14 +25,14 @@ class Prefetch {
   void answered(MonoClock::duration span) { follow(round_trip_, std::chrono::duration_cast<Span>(span), answered_); }
 
   /// What `slots` slots are expected to end during two round trips, the one under way included; so
-  /// a job is not expected to wait here for longer than those take. Or a quarter of the slots' worth, where
-  /// even so none waits for longer than kWait: claims of some at once are cheaper than of each by itself.
+  /// a job is not expected to wait here for longer than those take. Or half of the slots' worth, where
+  /// even so none waits for longer than kWait: claims of many at once are cheaper than of each by itself.
   std::size_t depth(std::size_t slots) const {
     if (options_.most == 0 || !ran_ || !answered_) return 0;
     const double all = static_cast<double>(slots);
     const double run = std::max(run_.count(), 1e-6);
     const double ends = all * 2 * round_trip_.count() / run;
-    const double ahead = std::max(ends, all * std::min(0.25, kWait.count() / run));
+    const double ahead = std::max(ends, all * std::min(0.5, kWait.count() / run));
     // One or two that would be saved a round trip are not worth holding back from other nodes.
     if (ahead < all / 8) return 0;
     return std::min(options_.most, static_cast<std::size_t>(ahead));

@@ -29,7 +29,7 @@ TEST_CASE("prefetch: nothing is claimed ahead before a job has run and a claim w
 }
 
 TEST_CASE("prefetch: as many as end during two round trips, however long those take") {
-  CHECK(settled(7ms, 1ms).depth(98) == 28);
+  CHECK(settled(210ms, 30ms).depth(98) == 28);
   CHECK(settled(10ms, 5ms).depth(100) == 100);
   CHECK(settled(1ms, 1ms).depth(10) == 20);
 }
@@ -43,11 +43,12 @@ TEST_CASE("prefetch: long jobs are left to other nodes until a slot is free") {
   CHECK(settled(300ms, 20ms).depth(160) == 21);
 }
 
-TEST_CASE("prefetch: a quarter of the slots' worth where a job waits 25 ms for it at most") {
-  CHECK(settled(10ms, 1ms).depth(100) == 25);
+TEST_CASE("prefetch: half of the slots' worth where a job waits 25 ms for it at most") {
+  CHECK(settled(10ms, 1ms).depth(100) == 50);
+  CHECK(settled(50ms, 1ms).depth(100) == 50);
   CHECK(settled(100ms, 1ms).depth(100) == 25);
   CHECK(settled(150ms, 1ms).depth(120) == 20);
-  CHECK(settled(10ms, 1ms).depth(3) == 0);
+  CHECK(settled(100ms, 1ms).depth(3) == 0);
   CHECK(settled(32ms, 1ms, 0).depth(100) == 0);
 }
 
