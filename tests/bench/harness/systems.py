@@ -17,7 +17,7 @@ class LimitRowcrew(Fleet):
 
     def __init__(self):
         super().__init__()
-        self.configs = {"best": _conf("LIMIT_ROWCREW_BEST", "1 4 100"), "c10": _conf("LIMIT_ROWCREW_C10", "1 1 10")}
+        self.configs = {"best": _conf("LIMIT_ROWCREW_BEST", "1 2 500"), "c10": _conf("LIMIT_ROWCREW_C10", "1 1 10")}
 
     def worker(self, ctx, db, conf):
         _, env = super().worker(ctx, db, conf)
