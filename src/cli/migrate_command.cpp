@@ -58,10 +58,7 @@ AppliedScripts read_applied(const PoolOptions& connection) {
   AppliedScripts applied;
   run_once(connection, TxMode::transaction, [&](Tx& tx) {
     if (!tx.exec(sql_pg::migration_ground_found, Params{}).boolean(0, 1)) return;
-    const Rows rows = tx.exec(sql_pg::migration_applied, Params{});
-    for (std::size_t row = 0; row < rows.size(); ++row) {
-      applied.emplace(static_cast<int>(rows.integer(row, 0)), rows.text(row, 1));
-    }
+    applied = applied_from(tx.exec(sql_pg::migration_applied, Params{}));
   });
   return applied;
 }
@@ -69,6 +66,7 @@ AppliedScripts read_applied(const PoolOptions& connection) {
 int dry_run(const PoolOptions& connection, const MigrateOptions& options, std::ostream& out) {
   const AppliedScripts applied = read_applied(connection);
   check_schema_version(newest_version(applied), schema::migrations());
+  check_unchanged(applied, schema::migrations());
   for (const MigrationScript& script : plan_migration(schema::migrations(), options)) {
     if (!applied.contains({script.version, std::string(script.step)})) {
       out << "would apply " << script.label() << "\n";

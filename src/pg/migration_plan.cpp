@@ -1,6 +1,7 @@
 #include "pg/migration_plan.hpp"
 
 #include <fmt/format.h>
+#include <openssl/evp.h>
 
 #include "pg/statement_template.hpp"
 #include "sql_pg.hpp"
@@ -29,6 +30,23 @@ std::string render(const Statement& source,
 
 std::string MigrationScript::label() const {
   return fmt::format("{}.{}", name, step);
+}
+
+std::string MigrationScript::fingerprint() const {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned length = 0;
+  if (EVP_Digest(text.data(), text.size(), digest, &length, EVP_sha256(), nullptr) != 1) {
+    throw BugError("fingerprint", "SHA-256: failed, expected OpenSSL to have it");
+  }
+  return fmt::format("{:02x}", fmt::join(digest, digest + length, ""));
+}
+
+AppliedScripts applied_from(const Rows& rows) {
+  AppliedScripts applied;
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    applied.emplace(std::pair(static_cast<int>(rows.integer(row, 0)), rows.text(row, 1)), rows.text(row, 2));
+  }
+  return applied;
 }
 
 std::vector<MigrationScript> plan_migration(std::span<const Migration> migrations,
@@ -76,12 +94,23 @@ void check_schema_version(int found, std::span<const Migration> migrations) {
       "schema is at version {}, this binary knows up to {}: install a newer binary", found, known));
 }
 
+void check_unchanged(const AppliedScripts& applied, std::span<const Migration> migrations) {
+  for (const MigrationScript& script : plan_migration(migrations, {})) {
+    const auto found = applied.find(std::pair(script.version, std::string(script.step)));
+    if (found == applied.end() || found->second == script.fingerprint()) continue;
+    throw ConfigError(fmt::format(
+        "schema: {} was applied in another form than this program holds, expected the same: a development version made this "
+        "schema; make it anew (DROP SCHEMA rowcrew CASCADE loses its jobs; with the private server: scripts/run --reset)",
+        script.label()));
+  }
+}
+
 int newest_version(std::span<const Migration> migrations) {
   return migrations.empty() ? 0 : migrations.back().version;
 }
 
 int newest_version(const AppliedScripts& applied) {
-  return applied.empty() ? 0 : applied.rbegin()->first;
+  return applied.empty() ? 0 : applied.rbegin()->first.first;
 }
 
 std::string migration_script(std::span<const Migration> migrations, std::string_view roles,
@@ -96,6 +125,7 @@ std::string migration_script(std::span<const Migration> migrations, std::string_
                                                   {"version", std::to_string(script.version)},
                                                   {"step", std::string(script.step)},
                                                   {"name", std::string(script.name)},
+                                                  {"fingerprint", script.fingerprint()},
                                                   {"script", std::string(script.text)}});
   }
   if (options.with_roles) {

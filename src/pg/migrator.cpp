@@ -32,14 +32,7 @@ void make_ground(Tx& tx) {
   if (!found.boolean(0, 1)) ask(tx, sql_pg::migration_table);
 }
 
-AppliedScripts applied_scripts(Tx& tx) {
-  const Rows rows = ask(tx, sql_pg::migration_applied);
-  AppliedScripts applied;
-  for (std::size_t row = 0; row < rows.size(); ++row) {
-    applied.emplace(static_cast<int>(rows.integer(row, 0)), rows.text(row, 1));
-  }
-  return applied;
-}
+AppliedScripts applied_scripts(Tx& tx) { return applied_from(ask(tx, sql_pg::migration_applied)); }
 
 class Migrator {
  public:
@@ -53,13 +46,15 @@ class Migrator {
   /// The schema's version. Makes our bookkeeping table where there is none.
   int prepare_ground() {
     check_server_version(ask_server_version());
-    int found = 0;
+    AppliedScripts applied;
     session_.run(TxMode::transaction, [&](Tx& tx) {
       ask(tx, sql_pg::migration_lock);
       make_ground(tx);
-      found = newest_version(applied_scripts(tx));
+      applied = applied_scripts(tx);
     });
+    const int found = newest_version(applied);
     check_schema_version(found, migrations_);
+    check_unchanged(applied, migrations_);
     return found;
   }
 
@@ -116,7 +111,7 @@ class Migrator {
     ask(tx, sql_pg::migration_lock_timeout);
     exec_script(tx, script.text);
     tx.exec(sql_pg::migration_record,
-            Params{}.add(script.version).add(script.step).add(script.name));
+            Params{}.add(script.version).add(script.step).add(script.name).add(script.fingerprint()));
     return true;
   }
 

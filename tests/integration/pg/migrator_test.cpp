@@ -117,10 +117,19 @@ TEST_CASE("migrator: a script that fails leaves nothing of itself") {
 TEST_CASE("migrator: a schema newer than the binary is refused") {
   TempDatabase database(Content::empty);
   run_migrate(database);
-  database.exec("INSERT INTO rowcrew.schema_migration VALUES (7, 'pre', '0007_future')");
+  database.exec("INSERT INTO rowcrew.schema_migration VALUES (7, 'pre', '0007_future', '')");
   CHECK_THROWS_WITH_AS(run_migrate(database),
                        "schema is at version 7, this binary knows up to 2: install a newer binary",
                        ConfigError);
+}
+
+TEST_CASE("migrator: a schema that another form of a script made is refused, by the script for psql too") {
+  const Migration other[] = {kMigrations[0], {2, "0002_more", "ALTER TABLE rowcrew.ground ADD y bigint", kMigrations[1].post}};
+  TempDatabase database(Content::empty);
+  run_migrate(database);
+  CHECK_THROWS_WITH_AS(run_migrate(database, {}, other), doctest::Contains("schema: 0002_more.pre was applied in another form"), ConfigError);
+  CHECK(run_psql(database, migration_script(other, "SELECT 1;", {})) == 3);
+  CHECK(run_migrate(database).applied.empty());
 }
 
 TEST_CASE("migrator: roles come last, in every run, and not at all where they are managed") {
@@ -187,7 +196,7 @@ TEST_CASE("migrator: the script for psql does the same, and may run again") {
   CHECK(seen(database) == "0001_ground.pre 0002_more.pre 0002_more.post");
   CHECK(run_psql(database, script) == 0);
   CHECK(run_migrate(database).applied.empty());
-  database.exec("INSERT INTO rowcrew.schema_migration VALUES (7, 'pre', '0007_future')");
+  database.exec("INSERT INTO rowcrew.schema_migration VALUES (7, 'pre', '0007_future', '')");
   CHECK(run_psql(database, script) == 3);
 }
 

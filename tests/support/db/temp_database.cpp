@@ -82,16 +82,7 @@ void admin(const std::string& sql, const std::string& url = server_url()) {
 /// Different for every text of the schema, so that an edited migration gets a new template.
 std::string schema_hash() {
   std::uint64_t hash = 0xcbf29ce484222325;
-  auto mix = [&](std::string_view text) {
-    for (const unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
-    hash = (hash ^ 0xff) * 0x100000001b3;
-  };
-  for (const Migration& m : schema::migrations()) {
-    mix(m.name);
-    mix(m.pre);
-    mix(m.post);
-  }
-  mix(schema::roles());
+  for (const unsigned char c : migration_script(schema::migrations(), schema::roles(), {})) hash = (hash ^ c) * 0x100000001b3;
   char text[17];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
   return text;

@@ -40,10 +40,10 @@ TEST_CASE("migration plan: versions that do not ascend are a bug") {
 TEST_CASE("migration plan: a post step wants its own pre step first") {
   const MigrationScript post{2, "0002_jobs", "post", "two post"};
   CHECK_THROWS_WITH_AS(
-      check_order(post, kMigrations, {{1, "pre"}}),
+      check_order(post, kMigrations, {{{1, "pre"}, ""}}),
       "migration 0002_jobs.post: its pre step has not been applied, expected it first",
       ConfigError);
-  check_order(post, kMigrations, {{1, "pre"}, {2, "pre"}});
+  check_order(post, kMigrations, {{{1, "pre"}, ""}, {{2, "pre"}, ""}});
   check_order({4, "0004_drop", "post", "four post"}, kMigrations, {});
   check_order({2, "0002_jobs", "pre", "two pre"}, kMigrations, {});
 }
@@ -56,6 +56,14 @@ TEST_CASE("migration plan: old servers and newer schemas are refused by name") {
   CHECK_THROWS_WITH_AS(check_schema_version(5, kMigrations),
                        "schema is at version 5, this binary knows up to 4: install a newer binary",
                        ConfigError);
+}
+
+TEST_CASE("migration plan: a script that was applied in another form is named, a new one is not") {
+  const MigrationScript pre{2, "0002_jobs", "pre", "two pre"};
+  CHECK(pre.fingerprint() == "0917d0c7aa5be3b69fed1a8c1df137bf1ae6abbb56bf83fa6cc4dbfbc82f0447");
+  check_unchanged({{{1, "pre"}, plan_migration(kMigrations, {})[0].fingerprint()}, {{2, "pre"}, pre.fingerprint()}}, kMigrations);
+  CHECK_THROWS_WITH_AS(check_unchanged({{{2, "pre"}, MigrationScript{2, "", "", "two pre "}.fingerprint()}}, kMigrations),
+                       doctest::Contains("0002_jobs.pre was applied in another form"), ConfigError);
 }
 
 TEST_CASE("migration plan: the script for psql holds every text once, roles last") {
