@@ -56,6 +56,7 @@ inline constexpr E kClaimReconciled = "claim.reconciled";
 inline constexpr E kLeaseStopping = "lease.stopping";
 inline constexpr E kLeaseLost = "lease.lost";
 inline constexpr E kNodeDead = "node.dead";
+inline constexpr E kGateEnded = "gate.session_ended";
 inline constexpr E kHintHealed = "hint.healed";
 inline constexpr E kPauseChanged = "pause.changed";
 inline constexpr E kTickEnqueued = "tick.enqueued";

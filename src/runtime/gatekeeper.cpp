@@ -18,6 +18,8 @@ constexpr auto kSpreadEvery = 250ms;  // while claims are filled
 constexpr auto kUndrainedPoll = 1s;
 constexpr auto kFanOutEvery = 5ms;
 constexpr int kSleepTries = 5;
+constexpr std::chrono::milliseconds kLeadAgain = 2s;
+constexpr std::chrono::milliseconds kLockFreed = 50ms;  // an ended session gives its locks back soon
 }  // namespace
 
 Gatekeeper::Gatekeeper(NodeState& state, Claimer& claimer, std::unique_ptr<Wire> wire, Events events)
@@ -108,20 +110,29 @@ asio::awaitable<void> Gatekeeper::run() {
   }
 }
 
-asio::awaitable<bool> Gatekeeper::ask(const Statement& statement, Params params) {
+asio::awaitable<Rows> Gatekeeper::answer(const Statement& statement, Params params) {
   std::vector<Call> calls;
   calls.emplace_back(statement, std::move(params));
-  const std::vector<Rows> answers = co_await wire_->exec(std::move(calls));
-  co_return answers.front().boolean(0, 0);
+  std::vector<Rows> answers = co_await wire_->exec(std::move(calls));
+  co_return std::move(answers.front());
+}
+
+asio::awaitable<bool> Gatekeeper::ask(const Statement& statement) {
+  Params none;
+  const Rows rows = co_await answer(statement, std::move(none));
+  co_return rows.boolean(0, 0);
 }
 
 asio::awaitable<void> Gatekeeper::lead() {
   Params whose;
   whose.add(state_.identity.node_id);
-  const bool got = co_await ask(sql::gate_lead, std::move(whose));
+  const Rows rows = co_await answer(sql::gate_lead, std::move(whose));
   led_ = false;
-  if (!got) {
-    co_await wake_.wait_until(state_.clock.mono() + 2s);
+  if (!rows.boolean(0, 0)) {
+    const bool ended = rows.boolean(0, 1);
+    if (ended) state_.log.warning(event::kGateEnded, {}, "the session that held the gate had fallen silent: ended");
+    const std::chrono::milliseconds again = ended ? kLockFreed : kLeadAgain;
+    co_await wake_.wait_until(state_.clock.mono() + again);
     co_return;
   }
   state_.leader = true;

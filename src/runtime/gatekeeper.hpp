@@ -51,7 +51,8 @@ class Gatekeeper final : public Service {
   boost::asio::awaitable<void> fall_asleep();
   boost::asio::awaitable<void> stay_asleep();
   boost::asio::awaitable<void> wake_up();
-  boost::asio::awaitable<bool> ask(const Statement& statement, Params params = {});
+  boost::asio::awaitable<Rows> answer(const Statement& statement, Params params);
+  boost::asio::awaitable<bool> ask(const Statement& statement);
   boost::asio::awaitable<bool> pulse();
   boost::asio::awaitable<void> fan_out();
   void abdicate();

@@ -23,6 +23,14 @@ struct Keeper {
   Lane lane;
 };
 
+/// `second` asks until it leads: an ended session gives its locks back soon.
+bool comes_to_lead(Keeper& second, NodeIdentity node) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  bool led = false;
+  while (!led && std::chrono::steady_clock::now() < deadline) led = second.lead(node);
+  return led;
+}
+
 constexpr const char* kEnqueue = "INSERT INTO rowcrew.job_queue (job_type, queue) VALUES ('t', 'q')";
 
 }  // namespace
@@ -36,10 +44,31 @@ TEST_CASE("gate: one node leads, and another when its session has ended") {
   CHECK(first->lead(node));  // it may ask again
   CHECK_FALSE(second.lead(node));
   first.reset();
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  bool led = false;
-  while (!led && std::chrono::steady_clock::now() < deadline) led = second.lead(node);
-  CHECK(led);
+  CHECK(comes_to_lead(second, node));
+}
+
+TEST_CASE("gate: a node whose connection fell silent ends the session that it left behind") {
+  QueueBench b;
+  Keeper silent(b), again(b);
+  const NodeIdentity node = b.node();
+  REQUIRE(silent.lead(node));
+  REQUIRE(silent.ask(sql::gate_sleep));
+  CHECK_FALSE(again.lead(node));  // it may have said something just now
+  b.ddl("SELECT rowcrew.set_clock_offset('3 s')");
+  CHECK(comes_to_lead(again, node));
+  CHECK(again.ask(sql::gate_sleep));
+}
+
+TEST_CASE("gate: the session of a dead node is ended for the next leader, that of a living one is not") {
+  QueueBench b;
+  Keeper leader(b), other(b);
+  const NodeIdentity node = b.node(), next = b.node();
+  REQUIRE(leader.lead(node));
+  b.ddl("SELECT rowcrew.set_clock_offset('1 hour')");
+  for (int i = 0; i < 3; ++i) CHECK_FALSE(other.lead(next));
+  CHECK(leader.ask(sql::gate_sleep));  // it lives
+  b.kill(node);
+  CHECK(comes_to_lead(other, next));
 }
 
 TEST_CASE("gate: a heartbeat tells whether a node leads, and whether a job is long due") {
