@@ -96,11 +96,13 @@ BEGIN
 END $$;
 
 ALTER TABLE rowcrew.job_queue_claim ADD COLUMN queue text COLLATE "C", ADD COLUMN grp text COLLATE "C", ADD COLUMN keys text[],
-  ADD COLUMN held integer NOT NULL DEFAULT 1;
+  ADD COLUMN held integer NOT NULL DEFAULT 1, ADD COLUMN mark_priority smallint, ADD COLUMN mark_run_at timestamptz, ADD COLUMN sweep_at timestamptz;
 ALTER TABLE rowcrew.processing_jobs_claim ADD COLUMN queue text COLLATE "C", ADD COLUMN grp text COLLATE "C", ADD COLUMN keys text[],
-  ADD COLUMN held integer NOT NULL DEFAULT 1;
+  ADD COLUMN held integer NOT NULL DEFAULT 1, ADD COLUMN mark_priority smallint, ADD COLUMN mark_run_at timestamptz, ADD COLUMN sweep_at timestamptz;
 COMMENT ON COLUMN rowcrew.job_queue_claim.keys IS
   'Keys of which this claim holds permits, as many of each as held says. Lowering that gives some back, deleting the row the rest.';
+COMMENT ON COLUMN rowcrew.job_queue_claim.mark_run_at IS
+  'With mark_priority: where the jobs of the group that were handed on end. What lies before is read at sweep_at only.';
 COMMENT ON COLUMN rowcrew.job_queue_claim.grp IS 'The group whose jobs this claim is of, where rules are about them.';
 
 CREATE FUNCTION rowcrew.free_permits() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$

@@ -28,6 +28,7 @@ DECLARE
   c_handed constant integer := 10;   -- ended claims that are handed over, one by one: of more a walk is cheaper
   c_busy constant bigint := 2;       -- ms until a key that somebody else holds is looked at again
   c_left constant integer := 8;      -- permits of a key that jobs without a slot leave to others
+  c_late constant interval := '2 s'; -- filed so long ago, it can be seen; who committed later is swept for as often
   c_again constant bigint := 200;    -- ms until a full key is looked at again: its permits come back unannounced
   v_rooms integer[] := p_counts;
   v_slots integer[] := p_slots;
@@ -36,6 +37,8 @@ DECLARE
   v_ids uuid[];
   v_runs timestamptz[];
   v_prios smallint[];
+  v_sweep boolean;
+  v_last_run timestamptz;
   v_count bigint;
   v_given_queues text[];
   v_given_groups text[];
@@ -78,21 +81,38 @@ DECLARE
   v_full bigint;      -- the last group that gave a job
   v_wait bigint;
 BEGIN
-  FOR e IN SELECT c.token, c.queue, c.grp, c.keys, c.held FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended) AND c.keys IS NOT NULL LIMIT c_handed LOOP
+  FOR e IN SELECT c.token, c.queue, c.grp, c.keys, c.held, c.mark_priority, c.mark_run_at, c.sweep_at FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended) AND c.keys IS NOT NULL LIMIT c_handed LOOP
     v_place := array_position(p_queues, e.queue);
     CONTINUE WHEN v_place IS NULL OR NOT p_first[v_place] OR v_slots[v_place] <= 0 OR v_token >= cardinality(p_tokens);
     -- Not of keys of which more is out than their rules allow now, what came back counts as out here; nor while any is paused.
     CONTINUE WHEN EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key') OR EXISTS (
       SELECT FROM unnest(e.keys) AS x (key) LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
       WHERE r.max_running IS NULL OR (SELECT l.held > r.max_running FROM rowcrew.limit_key l WHERE l.key = x.key));
+    v_now := rowcrew.clock_now();
+    v_sweep := coalesce(e.sweep_at <= v_now, true);
     WITH d AS (
       DELETE FROM rowcrew.%4$I WHERE ctid = ANY (ARRAY(
-        SELECT x.ctid FROM rowcrew.%4$I x WHERE x.queue = e.queue AND x.grp = e.grp AND x.keys = e.keys
-        ORDER BY x.priority, x.run_at LIMIT least(e.held, v_slots[v_place]) FOR UPDATE SKIP LOCKED))
+        SELECT y.hint FROM (
+          -- Jobs that come before, and those from the mark on. Under an old snapshot all that were handed on before would be read again.
+          VALUES (0::smallint, '-infinity'::timestamptz, CASE WHEN v_sweep THEN 10::smallint ELSE e.mark_priority END),
+                 (e.mark_priority, e.mark_run_at, CASE WHEN v_sweep THEN 0::smallint ELSE 10::smallint END)) AS s (priority, run_at, below), LATERAL (
+          SELECT x.ctid AS hint FROM rowcrew.%4$I x
+          WHERE x.queue = e.queue AND x.grp = e.grp AND (x.priority, x.run_at) >= (s.priority, s.run_at) AND x.priority < s.below AND x.keys = e.keys
+          ORDER BY x.priority, x.run_at LIMIT least(e.held, v_slots[v_place]) FOR UPDATE SKIP LOCKED) y
+        LIMIT least(e.held, v_slots[v_place])))
       RETURNING id, run_at, priority
     )
-    SELECT array_agg(d.id), array_agg(d.run_at), array_agg(d.priority) INTO v_ids, v_runs, v_prios FROM d;
+    SELECT array_agg(d.id ORDER BY d.priority, d.run_at), array_agg(d.run_at ORDER BY d.priority, d.run_at), array_agg(d.priority ORDER BY d.priority, d.run_at)
+    INTO v_ids, v_runs, v_prios FROM d;
     CONTINUE WHEN v_ids IS NULL;
+    IF v_sweep THEN  -- a twentieth of the time at most
+      e.sweep_at := v_now + greatest(c_late, 20 * (rowcrew.clock_now() - v_now));
+    END IF;
+    v_last_run := least(v_runs[cardinality(v_runs)], v_now - c_late);
+    IF v_sweep OR (v_prios[cardinality(v_prios)], v_last_run) >= (e.mark_priority, e.mark_run_at) THEN
+      e.mark_priority := v_prios[cardinality(v_prios)];
+      e.mark_run_at := v_last_run;
+    END IF;
     v_token := v_token + 1;
     RETURN QUERY
     UPDATE rowcrew.%1$I q
@@ -104,7 +124,8 @@ BEGIN
     v_rooms[v_place] := v_rooms[v_place] - v_count;
     v_slots[v_place] := v_slots[v_place] - v_count;
     IF v_count > 0 THEN  -- with fewer jobs than before its trigger frees the rest
-      UPDATE rowcrew.%3$I c SET token = p_tokens[v_token], ids = v_ids, held = v_count, claimed_at = rowcrew.clock() WHERE c.token = e.token;
+      UPDATE rowcrew.%3$I c SET token = p_tokens[v_token], ids = v_ids, held = v_count, claimed_at = rowcrew.clock(),
+        mark_priority = e.mark_priority, mark_run_at = e.mark_run_at, sweep_at = e.sweep_at WHERE c.token = e.token;
     END IF;
     IF v_count < cardinality(v_ids) THEN
       PERFORM rowcrew.file_truth(%1$L, ARRAY(SELECT x.id FROM unnest(v_ids) AS x (id) WHERE NOT EXISTS (
@@ -145,7 +166,8 @@ BEGIN
         EXIT;
       END IF;
       IF v_room <= 0 OR (v_free <= 0 AND v_got = 0) OR v_looked >= c_groups OR v_token >= cardinality(p_tokens) THEN
-        IF EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = v_queue) THEN
+        -- First from here on: what was taken before may not be removed while there is an old snapshot, and would be read through.
+        IF EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = v_queue AND x.grp >= v_at) OR EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = v_queue) THEN
           v_look := 0;
         END IF;
         EXIT;

@@ -14,7 +14,7 @@ struct Took {
 };
 
 struct LimitsBench : QueueBench {
-  explicit LimitsBench(const std::string& of = "job_queue") : QueueBench(of), wire(std::make_unique<PoolWire>(pool)) {}
+  explicit LimitsBench(const std::string& of = "job_queue", unsigned threads = 2) : QueueBench(of, threads), wire(std::make_unique<PoolWire>(pool)) {}
 
   /// `arguments` as in SQL: "p_queue => 'q', p_running => 2".
   std::int64_t set(const std::string& name, const std::string& arguments) {
