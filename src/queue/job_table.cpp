@@ -103,6 +103,11 @@ JobTable::Awaitable<Exchanged> JobTable::exchange(Wire& wire, Exchange what) {
 
 namespace {
 
+std::optional<std::string> text_of(std::optional<std::int64_t> number) {
+  if (!number) return std::nullopt;
+  return std::to_string(*number);
+}
+
 void call_port(Tx& tx, const Statement& port, const std::string& job_id, const std::string& report) {
   try {
     tx.exec(port, Params{}.add(job_id).add(report));
@@ -257,15 +262,21 @@ JobTable::Awaitable<ReapedPage> JobTable::reap(int max_crashes, std::int64_t aft
   co_return reaped;
 }
 
-JobTable::Awaitable<std::uint64_t> JobTable::promote(std::size_t limit) {
+JobTable::Awaitable<JobTable::Promoted> JobTable::promote(std::size_t limit, std::optional<std::int64_t> from_us) {
   Params params;
-  params.add(limit);
+  params.add(limit).add(text_of(from_us));
   const Rows rows = co_await db_.query(statements_.render(sql::promote), std::move(params));
-  co_return rows.affected();
+  Promoted moved;
+  moved.jobs = static_cast<std::size_t>(rows.integer(0, 0));
+  if (moved.jobs > 0) moved.last_us = rows.integer(0, 1);
+  moved.seen_us = rows.integer(0, 2);
+  co_return moved;
 }
 
-JobTable::Awaitable<std::optional<std::chrono::milliseconds>> JobTable::next_parked() {
-  const Rows rows = co_await db_.query(statements_.render(sql::next_parked), Params{});
+JobTable::Awaitable<std::optional<std::chrono::milliseconds>> JobTable::next_parked(std::optional<std::int64_t> from_us) {
+  Params params;
+  params.add(text_of(from_us));
+  const Rows rows = co_await db_.query(statements_.render(sql::next_parked), std::move(params));
   if (rows.empty()) co_return std::nullopt;
   co_return std::chrono::milliseconds(rows.integer(0, 0));
 }

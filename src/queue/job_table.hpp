@@ -81,9 +81,15 @@ class JobTable {
   /// The next page of claims of dead nodes, in the order of their tokens. `ports` hear of poison, in
   /// the same transaction. Throws also PortError.
   Awaitable<ReapedPage> reap(int max_crashes, std::int64_t after_token, std::shared_ptr<const EndedPorts> ports = nullptr);
-  Awaitable<std::uint64_t> promote(std::size_t limit);
+  struct Promoted {
+    std::size_t jobs = 0;
+    std::int64_t last_us = 0;  ///< the time of the last of them, microseconds since the epoch on the database's clock
+    std::int64_t seen_us = 0;  ///< with fewer jobs than asked for: up to here nothing is left but what commits late
+  };
+  /// `from_us`: from where to read, see ParkedMark; nullopt: everything.
+  Awaitable<Promoted> promote(std::size_t limit, std::optional<std::int64_t> from_us = std::nullopt);
   /// Milliseconds until the next parked job is due; nullopt when none is parked.
-  Awaitable<std::optional<std::chrono::milliseconds>> next_parked();
+  Awaitable<std::optional<std::chrono::milliseconds>> next_parked(std::optional<std::int64_t> from_us = std::nullopt);
 
   /// See sql/queries/pulse.sql.
   struct Pulse {

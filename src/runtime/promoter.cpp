@@ -43,14 +43,23 @@ asio::awaitable<void> Promoter::run() {
 
 asio::awaitable<Mono> Promoter::promote_due() {
   Mono next = state_.clock.mono() + 1h;
-  for (const auto& table : state_.tables) {
+  for (std::size_t at = 0; at < state_.tables.size(); ++at) {
+    const auto& table = state_.tables[at];
     if (!table->serving()) continue;
-    std::uint64_t moved = kPage;
-    while (moved >= kPage) {
-      moved = co_await table->table.promote(kPage);
-      if (moved > 0) promoted_();
-    }
-    const auto due = co_await table->table.next_parked();
+    std::optional<std::int64_t> from = marks_[at].from(state_.clock.mono());
+    const bool sweep = !from;
+    Mono asked;
+    JobTable::Promoted moved;
+    do {
+      asked = state_.clock.mono();
+      moved = co_await table->table.promote(kPage, from);
+      if (moved.jobs > 0) promoted_();
+      from = moved.last_us;
+    } while (moved.jobs >= kPage);
+    marks_[at].passed(moved.seen_us, sweep, state_.clock.mono() - asked, state_.clock.mono());
+    from = moved.seen_us;
+    if (sweep) from.reset();
+    const auto due = co_await table->table.next_parked(from);
     // At least a little later: what is due but locked by another node is that node's.
     if (due) next = std::min(next, state_.clock.mono() + std::max<std::chrono::milliseconds>(*due, 10ms));
   }

@@ -2,7 +2,10 @@
 // work.
 #pragma once
 
+#include <vector>
+
 #include "base/service.hpp"
+#include "queue/parked_mark.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
 
@@ -26,6 +29,7 @@ class Promoter final : public Service {
   Wake wake_;
   Mono next_{};
   bool passed_ = false;
+  std::vector<ParkedMark> marks_ = std::vector<ParkedMark>(kMostTables);  ///< per table
 };
 
 }  // namespace rowcrew

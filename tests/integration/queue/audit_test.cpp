@@ -59,7 +59,7 @@ TEST_CASE("audit: waiting jobs without a hint are found and filed by their state
     CHECK(find_all(b).empty());
     CHECK(heal(b, lost).empty());  // healed once, not twice
     // From there on they go the usual way.
-    CHECK(b.await(b.jobs.promote(10)) == 2);
+    CHECK(b.await(b.jobs.promote(10)).jobs == 2);
     CHECK(b.claim(b.node()).size() == 3);
   }
 }

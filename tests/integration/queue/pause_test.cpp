@@ -142,7 +142,7 @@ TEST_CASE("pause: what a claim brought is laid aside once, keeps its time, and c
     CHECK(b.count("{claim}") == 0);
     CHECK(b.count("rowcrew.job_attempt") == 0);
     // No promotion meets it, and none waits for it for ever.
-    CHECK(b.await(b.jobs.promote(100)) == 0);
+    CHECK(b.await(b.jobs.promote(100)).jobs == 0);
     CHECK(b.await(b.jobs.next_parked()).has_value());
     CHECK(b.await(b.control.held_keys()) == Ids{"type:t"});
     CHECK(b.await(b.control.release("type:t", 100)) == 0);  // still paused

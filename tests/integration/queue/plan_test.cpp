@@ -136,8 +136,10 @@ TEST_CASE("plans: planned on empty tables, no hot statement reads anything whole
       CHECK(read_whole(pulse).find(t + " ") == std::string::npos);
       CHECK(read_whole(pulse).find(t + "_ready") == std::string::npos);
       CHECK(pulse.find("Seq Scan on " + t + "_parked") == std::string::npos);
-      CHECK(read_whole(plan_of(b, sql::next_parked)) ==
-            t + "_parked_run_at_idx ");  // its first entry
+      const std::string next_parked = plan_of(b, sql::next_parked);
+      CAPTURE(next_parked);
+      CHECK(next_parked.find("Index Only Scan using " + t + "_parked_run_at_idx") != std::string::npos);
+      CHECK(read_whole(next_parked) == "");
       CHECK(read_whole(plan_of(b, sql::own_claims)) == t + "_claim ");
       // The reaper looks for claims without a node among all of them, and at jobs by their ids.
       const std::string reap = plan_of(b, sql::reap);
@@ -274,7 +276,7 @@ TEST_CASE("plans: a look for suspects and for the next due does not depend on wh
   b.exec("TRUNCATE {t}");
   CHECK(buffers(explained(b, sql::pulse, kCosts, "('{q}', '{}')", fill)) < 100);
   b.exec("TRUNCATE {t}");
-  CHECK(buffers(explained(b, sql::promote, kCosts, "(100)", fill)) < 100 * 40);
+  CHECK(buffers(explained(b, sql::promote, kCosts, "(100, NULL)", fill)) < 100 * 40);
 }
 
 TEST_CASE(

@@ -134,7 +134,7 @@ TEST_CASE("reap: a rescued job is parked for a claim of its own, its crash count
     CHECK(row(b, id, "error_message") ==
           "node " + std::to_string(node.node_id) + " died while running it");
     CHECK(b.hints(id) == "parked:rescued");
-    CHECK(b.await(b.jobs.promote(10)) == 0);
+    CHECK(b.await(b.jobs.promote(10)).jobs == 0);
     CHECK(b.claim(b.node(2)).empty());
     CHECK(b.claim_suspect(b.node(3)).empty());
     CHECK(b.value("SELECT concat_ws('|', attempt, outcome, error_code, node_id, job_table) "

@@ -88,7 +88,7 @@ TEST_CASE("claim: a job that changed its queue is not run by those who serve the
   CHECK(b.claim(node).empty());
   CHECK(b.status(id) == "pending");
   CHECK(b.value("SELECT queue FROM {parked}") == "other");
-  CHECK(b.await(b.jobs.promote(10)) == 1);
+  CHECK(b.await(b.jobs.promote(10)).jobs == 1);
   CHECK(b.await(b.jobs.claim(9, node, {QueueBench::want("other", 1)})).size() == 1);
 }
 
@@ -101,7 +101,7 @@ TEST_CASE("claim: jobs that were put back in line run in their new place") {
   // The hints of priority 1 are stale: nothing of them may run before the others.
   CHECK(b.claim(node, 1).empty());
   CHECK(ids_of(b.claim(node, 5)) == Ids{urgent});
-  CHECK(b.await(b.jobs.promote(100)) > 0);
+  CHECK(b.await(b.jobs.promote(100)).jobs > 0);
   CHECK(sorted(ids_of(b.claim(node, 100))) == sorted(flood));
 }
 
