@@ -17,6 +17,10 @@ class ParkedMark {
   /// is time to look for jobs that a late producer has filed behind the mark.
   std::optional<std::int64_t> from(Mono now) const { return now >= next_sweep_ ? std::nullopt : mark_; }
 
+  /// When that time comes. After a look from the mark on there must be one then, or a late producer's job waits for
+  /// whatever makes the next.
+  Mono next_sweep() const { return next_sweep_; }
+
   /// Everything is promoted that was due at `seen_us`. `sweep`: the pass had read from the first on, and its
   /// last look took so long.
   void passed(std::int64_t seen_us, bool sweep, MonoClock::duration took, Mono now) {

@@ -58,7 +58,11 @@ asio::awaitable<Mono> Promoter::promote_due() {
     } while (moved.jobs >= kPage);
     marks_[at].passed(moved.seen_us, sweep, state_.clock.mono() - asked, state_.clock.mono());
     from = moved.seen_us;
-    if (sweep) from.reset();
+    if (sweep) {
+      from.reset();
+    } else {
+      next = std::min(next, marks_[at].next_sweep());
+    }
     const auto due = co_await table->table.next_parked(from);
     // At least a little later: what is due but locked by another node is that node's.
     if (due) next = std::min(next, state_.clock.mono() + std::max<std::chrono::milliseconds>(*due, 10ms));

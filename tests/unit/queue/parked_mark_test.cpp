@@ -35,6 +35,7 @@ TEST_CASE("parked mark: what a look from the mark on takes puts no sweep off") {
   mark.passed(1'000, true, 1ms, kStart);
   mark.passed(2'000, false, 1s, kStart + 1s);
   CHECK_FALSE(mark.from(kStart + 2s));
+  CHECK(mark.next_sweep() == kStart + 2s);
 }
 
 }  // namespace
