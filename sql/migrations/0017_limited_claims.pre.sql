@@ -102,8 +102,7 @@ BEGIN
         LIMIT least(e.held, v_slots[v_place])))
       RETURNING id, run_at, priority
     )
-    SELECT array_agg(d.id ORDER BY d.priority, d.run_at), array_agg(d.run_at ORDER BY d.priority, d.run_at), array_agg(d.priority ORDER BY d.priority, d.run_at)
-    INTO v_ids, v_runs, v_prios FROM d;
+    SELECT array_agg(x.id), array_agg(x.run_at), array_agg(x.priority) INTO v_ids, v_runs, v_prios FROM (SELECT d.* FROM d ORDER BY d.priority, d.run_at) x;
     CONTINUE WHEN v_ids IS NULL;
     IF v_sweep THEN  -- a twentieth of the time at most
       e.sweep_at := v_now + greatest(c_late, 20 * (rowcrew.clock_now() - v_now));

@@ -107,7 +107,8 @@ TEST_CASE("lost answer: one that still runs on the server is waited for, not run
   CHECK(b.call(function("slow", true, false), {jobs[0]}) == "ours");
   // The answer of the statement is cut as soon as the server has its request: it goes on without us.
   std::thread cutter([&] {
-    const Statement running{"test_running", "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '-- Ends one job as%'"};
+    const Statement running{"test_running", "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%slow%' AND "
+                            "datname = current_database() AND pid <> pg_backend_pid()"};
     while (b.db.query(running.text).integer(0, 0) == 0) std::this_thread::yield();
     b.proxy.refuse();
     b.proxy.admit();
