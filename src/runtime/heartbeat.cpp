@@ -40,7 +40,7 @@ asio::awaitable<void> Heartbeat::run() {
         const LeaseKeeper::Next next = state_.lease->next(state_.clock.mono(), at_rest() ? stretch_ : 1);
         // A lease that is over is renewed the same way: either nobody has noticed, or the answer
         // says that we are dead.
-        if (next.action != LeaseKeeper::Action::wait || beat_due_) co_await beat();
+        if (next.action != LeaseKeeper::Action::wait || beat_due_ || !state_.informed) co_await beat();
       }
       failures = 0;
       if (state_.identity.node_id != 0) until = next_look();
@@ -77,7 +77,7 @@ asio::awaitable<void> Heartbeat::register_node() {
   events_.held(state_.lease->children_end_at());
   state_.log.info(event::kNodeReady, {{"node_id", state_.identity.node_id}}, "registered");
   note_server(rows.text(0, 1));
-  known_ = false;
+  state_.informed = false;
   co_await beat();
 }
 
@@ -154,10 +154,10 @@ asio::awaitable<void> Heartbeat::beat() {
   events_.beaten();
   know_settings(seen, told);
   know_fleet(seen.beats.size(), std::move(seen.served));
-  const bool first = !std::exchange(known_, true);  // before it nobody knew what is paused
-  if ((first || !held) && state_.holds_lease()) events_.may_claim();
   co_await watch_others(sent, seen.beats);
   if (state_.clock.mono() >= next_policies_) co_await reread_policies();
+  const bool first = !std::exchange(state_.informed, true);
+  if ((first || !held) && state_.holds_lease()) events_.may_claim();
   co_await reread_tables(seen.adopted);
   co_await write_statistics();
 }
@@ -232,12 +232,17 @@ asio::awaitable<void> Heartbeat::reread_policies() {
   const std::int64_t started = state_.statistics.total(Statistics::Count::started);
   next_policies_ = state_.clock.mono() + (started == started_ ? kPoliciesAtRest : kPolicies);
   started_ = started;
-  const Rows types = co_await state_.db.query(sql::node_job_types, Params{});
-  const Rows rules = co_await state_.db.query(sql::node_retry_rules, Params{});
-  state_.job_types.load(types, rules);
-  const Rows ports = co_await state_.db.query(sql::node_ports, Params{});
-  for (const std::string& fault : state_.ports.load(ports)) {
-    state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");
+  try {
+    const Rows types = co_await state_.db.query(sql::node_job_types, Params{});
+    const Rows rules = co_await state_.db.query(sql::node_retry_rules, Params{});
+    state_.job_types.load(types, rules);
+    const Rows ports = co_await state_.db.query(sql::node_ports, Params{});
+    for (const std::string& fault : state_.ports.load(ports)) {
+      state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");
+    }
+  } catch (const DbError&) {
+    policies_changed();  // for all that is known, and the next beat is the next chance
+    throw;
   }
 }
 

@@ -66,7 +66,6 @@ class Heartbeat final : public Service {
   std::string server_;  ///< when the server that we beat on was started, by its own word
   bool beat_due_ = false;  ///< whatever the lease needs
   Wake wake_;
-  bool known_ = false;  ///< a beat of this registration has told of the fleet
   double stretch_ = 1;  ///< of the time to the next beat, while at rest; drawn with each
   Mono next_policies_{};
   std::int64_t started_ = -1;

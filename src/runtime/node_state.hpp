@@ -81,6 +81,7 @@ struct NodeState final : LeaseView {
 
   NodeIdentity identity;             ///< node_id 0: not registered (any more)
   std::optional<LeaseKeeper> lease;  ///< of this registration
+  bool informed = false;             ///< of pauses, limits and policies, by a beat of this registration
   bool hears = false;                ///< what is announced: it has a listener
   bool stopping = false;             ///< no new claims, ticks, maintenance
 
@@ -94,7 +95,7 @@ struct NodeState final : LeaseView {
   bool leads() const { return leader || !leader_present; }
   Mono lease_until() const override { return identity.node_id != 0 && lease ? lease->stop_at() : Mono::min(); }
   bool holds_lease() const { return identity.node_id != 0 && lease && lease->holds(clock.mono()); }
-  bool may_claim() const { return !stopping && holds_lease(); }
+  bool may_claim() const { return !stopping && informed && holds_lease(); }
   /// 63 random bits, never 0: a token of another node or of before a failover cannot come again.
   std::int64_t new_token() const {
     const auto bits = static_cast<std::int64_t>(random.bits() >> 1);

@@ -7,6 +7,8 @@ import tempfile
 import time
 import unittest
 
+import psycopg2
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from support.fleet import BIN, FleetTest, run, wait_for  # noqa: E402
 
@@ -54,6 +56,23 @@ class Execution(FleetTest):
         self.assertEqual(rows, [("flaky", "completed", "-", 3), ("flaky", "failed", "flaky", 1), ("noop", "completed", "-", 1),
                                 ("noop", "failed", "start_deadline", 0), ("noop", "failed", "total_deadline", 0),
                                 ("sleep", "failed", "total_deadline", 1)])
+
+    def test_a_node_starts_no_job_before_it_has_read_the_policies_of_its_type(self):
+        self.db.execute("INSERT INTO rowcrew.job_type (name, start_within_ms) VALUES ('noop', 60000)")
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, scheduled_at, created_at) "
+                        "SELECT 'noop', at, at FROM (SELECT now() - interval '2 minutes' AS at) old")
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        with psycopg2.connect(self.db.url) as reader:
+            reader.cursor().execute("LOCK TABLE rowcrew.job_type IN ACCESS EXCLUSIVE MODE")
+            node = self.node().ready()
+            wait_for("the node to wait for its policies", lambda: self.db.value(waits) == 1)
+            self.enqueue("noop", n=100)  # wakes whoever may claim
+            time.sleep(0.2)  # a job that is started too early is so within milliseconds
+            self.assertEqual(node.lines("job.started"), [])
+        reader.close()
+        self.wait_finished(20)
+        self.assertEqual(self.db.execute("SELECT coalesce(error_code, '-'), count(*) FROM rowcrew.job_queue GROUP BY 1 ORDER BY 1"),
+                         [("-", 100), ("start_deadline", 1)])
 
     def test_rules_for_error_codes_and_the_size_of_results(self):
         self.db.execute("INSERT INTO rowcrew.job_type (name, max_result_bytes) VALUES ('wordy', 100)")
