@@ -28,9 +28,12 @@ struct SqlFunction {
 ///
 /// Every statement runs with a statement_timeout below what is left of the node's lease and of the
 /// execution's deadline, so that no transaction outlives the claim. When nothing is left: TransientError
-/// ("too_late"). The port "<job type>_ended", events and statistics are as for any job that completes; a port
-/// that refuses undoes the transaction: PermanentError or BugError ("port_failed"). Should the answer to
-/// COMMIT be lost, the job's row is asked: it tells by its claim token whether the transaction happened.
+/// ("too_late"). Calls of functions that return void may go behind each other on one connection while they
+/// are short: should one in front take long after all, that timeout begins with its end, and a claim that is
+/// lost by then is refused as any other. The port "<job type>_ended", events and statistics are as for any job
+/// that completes; a port that refuses undoes the transaction: PermanentError or BugError ("port_failed").
+/// Should the answer to COMMIT be lost, the job's row is asked: it tells by its claim token whether the
+/// transaction happened.
 ///
 /// Cancellation is seen before and after, never while the database works: a transaction that has
 /// committed returns Settled, whatever was asked meanwhile. Return that to the runtime.

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <libpq-fe.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -54,9 +56,24 @@ struct Lane::State {
       : connector(std::move(options)), settings(settings_batch(connector.options())), executor(std::move(ex)),
         clock(the_clock), overdue(executor) {}
 
+  /// One exec(). The first of those under way receives its answer.
+  struct Exchange {
+    Exchange(const std::vector<Call>& what, const asio::any_io_executor& executor)
+        : calls(what), first(executor, asio::steady_timer::time_point::max()) {}
+    const std::vector<Call>& calls;
+    PipelineAnswer answer;
+    asio::steady_timer first;  ///< cancelled when it is
+    bool sent = false;
+    bool lost = false;  ///< with its connection, while it was behind another
+  };
+
+  asio::awaitable<std::vector<Rows>> exec(const std::vector<Call>& calls);
+  asio::awaitable<std::vector<Rows>> exchange(Exchange& own);
+  asio::awaitable<void> become_first(Exchange& own);
+  bool may_follow(const Exchange& own) const;
+  void leave(const Exchange& own);
   asio::awaitable<void> open();
-  asio::awaitable<std::vector<Rows>> exchange(const std::vector<Call>& calls);
-  void send(const std::vector<Call>& calls, PipelineAnswer& answer);
+  void send(Exchange& own);
   asio::awaitable<void> flush();
   asio::awaitable<void> receive(PipelineAnswer& answer);
   asio::awaitable<void> wait_readable();
@@ -71,6 +88,7 @@ struct Lane::State {
   Connection connection;
   std::optional<stream_descriptor> socket;
   std::unordered_set<std::string> prepared;
+  std::deque<Exchange*> under_way;
   asio::steady_timer overdue;
   bool late = false;
   std::weak_ptr<ConnectAttempt> attempt;
@@ -82,6 +100,7 @@ void Lane::State::close() {
   socket.reset();
   connection.reset();
   prepared.clear();
+  for (Exchange* exchange : under_way) exchange->lost = exchange->sent;
 }
 
 void Lane::State::lost(bool outcome_unknown) {
@@ -114,20 +133,22 @@ void Lane::State::watch_time() {
   });
 }
 
-void Lane::State::send(const std::vector<Call>& calls, PipelineAnswer& answer) {
+void Lane::State::send(Exchange& own) {
   PGconn* pg = connection.get();
+  const std::vector<Call>& calls = own.calls;
   std::vector<Values> all;  // refused before anything is sent
   for (const Call& call : calls) all.push_back(pointers(call));
   std::unordered_set<std::string> coming;
+  own.sent = true;
   for (std::size_t i = 0; i < calls.size(); ++i) {
     const Call& call = calls[i];
     const Values& values = all[i];
     const std::string name = prepared_name(call.statement.name);
     if (!prepared.contains(name) && coming.insert(name).second) {
-      answer.expect_prepare(call.statement.name, name);
+      own.answer.expect_prepare(call.statement.name, name);
       if (PQsendPrepare(pg, name.c_str(), std::string(call.statement.text).c_str(), 0, nullptr) == 0) lost(false);
     }
-    answer.expect_rows(call.statement.name);
+    own.answer.expect_rows(call.statement.name);
     if (PQsendQueryPrepared(pg, name.c_str(), static_cast<int>(values.size()), values.data(), nullptr, nullptr, 0) == 0) {
       lost(false);
     }
@@ -137,7 +158,7 @@ void Lane::State::send(const std::vector<Call>& calls, PipelineAnswer& answer) {
 
 asio::awaitable<void> Lane::State::wait_readable() {
   const auto [ec] = co_await socket->async_wait(stream_descriptor::wait_read, asio::as_tuple(asio::use_awaitable));
-  if (late) lost(true);
+  if (late || !connection) lost(true);  // or closed by one behind that was cancelled
   if (ec) {
     close();
     throw boost::system::system_error(ec);
@@ -179,21 +200,66 @@ asio::awaitable<void> Lane::State::receive(PipelineAnswer& answer) {
   }
 }
 
-asio::awaitable<std::vector<Rows>> Lane::State::exchange(const std::vector<Call>& calls) {
-  co_await open();
-  PipelineAnswer answer;
-  send(calls, answer);
+/// Behind all others, which were sent. What is prepared on the way may fail, and would be missed by whoever
+/// relied on it.
+bool Lane::State::may_follow(const Exchange& own) const {
+  const Exchange& before = **(under_way.end() - 2);
+  if (!before.sent || !connection || PQstatus(connection.get()) != CONNECTION_OK) return false;
+  return std::all_of(own.calls.begin(), own.calls.end(), [this](const Call& call) { return prepared.contains(prepared_name(call.statement.name)); });
+}
+
+/// Returns when no answer is due before its own.
+asio::awaitable<void> Lane::State::become_first(Exchange& own) {
+  if (may_follow(own)) {
+    send(own);
+    if (PQflush(connection.get()) < 0) close();  // who is first finds out as well
+  }
+  boost::system::error_code woken;
+  co_await own.first.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+  if (under_way.front() == &own) co_return;
+  if (own.sent) close();
+  throw boost::system::system_error(asio::error::operation_aborted);
+}
+
+asio::awaitable<std::vector<Rows>> Lane::State::exchange(Exchange& own) {
+  if (under_way.front() != &own) co_await become_first(own);
+  if (own.lost) lost(true);
+  if (!own.sent) {
+    co_await open();
+    send(own);
+  }
   watch_time();
   co_await flush();
-  co_await receive(answer);
+  co_await receive(own.answer);
   overdue.cancel();
-  for (const std::string& name : answer.prepared()) prepared.insert(name);
-  if (const auto& error = answer.error()) {
+  own.sent = false;  // and answered
+  for (const std::string& name : own.answer.prepared()) prepared.insert(name);
+  if (const auto& error = own.answer.error()) {
     const DbError thrown = lost_if_read_only(*error, connection.get());
     if (spoils_session(thrown.sqlstate())) close();
     throw DbError(thrown);
   }
-  co_return answer.rows();
+  co_return own.answer.rows();
+}
+
+void Lane::State::leave(const Exchange& own) {
+  std::erase(under_way, &own);
+  if (!under_way.empty()) under_way.front()->first.cancel();
+}
+
+asio::awaitable<std::vector<Rows>> Lane::State::exec(const std::vector<Call>& calls) {
+  Exchange own(calls, executor);
+  under_way.push_back(&own);
+  std::vector<Rows> rows;
+  std::exception_ptr failed;
+  try {
+    rows = co_await exchange(own);
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  leave(own);
+  if (failed) std::rethrow_exception(failed);
+  co_return rows;
 }
 
 Lane::Lane(PoolOptions options, asio::any_io_executor executor, Clock& clock)
@@ -201,13 +267,21 @@ Lane::Lane(PoolOptions options, asio::any_io_executor executor, Clock& clock)
 
 Lane::~Lane() {
   if (const auto attempt = state_->attempt.lock()) attempt->end();
+  state_->under_way.clear();  // whoever waits is no more
   state_->close();
 }
 
 bool Lane::connected() const { return state_->connection != nullptr; }
 
 asio::awaitable<std::vector<Rows>> Lane::exec(std::vector<Call> calls) {
-  co_return co_await state_->exchange(calls);
+  co_return co_await state_->exec(calls);
+}
+
+std::vector<std::unique_ptr<Wire>> make_lanes(const PoolOptions& options, unsigned count, asio::any_io_executor executor, Clock& clock) {
+  std::vector<std::unique_ptr<Wire>> lanes;
+  if (options.pooled) return lanes;
+  for (unsigned i = 0; i < count; ++i) lanes.push_back(std::make_unique<Lane>(options, executor, clock));
+  return lanes;
 }
 
 }  // namespace rowcrew

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include <rowcrew/clock.hpp>
 
@@ -22,7 +23,9 @@ class Lane final : public Wire {
 
   /// Of the calls the first that fails is thrown; none has happened then, unless outcome_unknown().
   /// A server that does not answer two seconds after statement_timeout counts as lost. Being
-  /// cancelled closes the connection.
+  /// cancelled closes the connection. Calls of another exec() travel behind those under way once
+  /// their statements are prepared, and wait for their turn until then; what becomes of one round
+  /// trip is nothing to the others, but with the connection those that were sent are lost as well.
   boost::asio::awaitable<std::vector<Rows>> exec(std::vector<Call> calls) override;
 
   bool connected() const;
@@ -31,5 +34,9 @@ class Lane final : public Wire {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// So many, none of them connected yet. Behind a transaction pooler none.
+std::vector<std::unique_ptr<Wire>> make_lanes(const PoolOptions& options, unsigned count, boost::asio::any_io_executor executor,
+                                              Clock& clock);
 
 }  // namespace rowcrew

@@ -16,8 +16,8 @@ struct Call {
   Params params;
 };
 
-/// The way of the statements whose round trip counts (claims and ends of jobs). Event thread only;
-/// one exec() at a time.
+/// The way of the statements whose round trip counts (claims and ends of jobs). Event thread only. Another
+/// exec() may begin while one is under way.
 class Wire {
  public:
   virtual ~Wire() = default;

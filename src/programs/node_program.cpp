@@ -15,6 +15,7 @@
 #include "base/system_clock.hpp"
 #include "net/curl_http_client.hpp"
 #include "net/make_mailer.hpp"
+#include "pg/lane.hpp"
 #include "pg/pool_settings.hpp"
 #include "proc/posix_child_runner.hpp"
 #include "queue/fenced_transactions.hpp"
@@ -63,7 +64,7 @@ std::chrono::milliseconds child_grace(const NodeConfig& config) {
 
 /// Before the HTTP client reads them.
 void check_limits(const NodeConfig& config, const PoolOptions& engine, const PoolOptions& handlers, Log& log) {
-  ProcessNeeds needs{engine.threads + handlers.threads + config.lanes + 1, 0};  // and the listener
+  ProcessNeeds needs{engine.threads + 2 * handlers.threads + config.lanes + 1, 0};  // and the listener
   for (const auto& [queue, slots] : config.queues) needs.transfers += slots;
   for (const std::string& shortage : shortages(widened_limits(), needs)) {
     log.warning(event::kLimitLow, {}, shortage);
@@ -91,7 +92,8 @@ int run_configured(const NodeProgram& program) {
   PosixChildRunner children(io.get_executor(), config.shim, clock, *log, child_grace(config));
   Pool handlers_pool(handler_connection, *log);
   PortCatalog ports;
-  FencedTransactions transactions(handlers_pool, ports, clock, config.tables, handler_connection);
+  FencedTransactions transactions(handlers_pool, ports, clock, config.tables, handler_connection,
+                                  make_lanes(handler_connection, handler_connection.threads, io.get_executor(), clock));
   const auto mail = make_mailer(io.get_executor(), root.section("mail"), EgressGuard(config.egress_allow));
   Settings kinds = root.section("kinds");
   Deps deps{handlers_pool, ports, http, *mail, children, clock, random, *log, kinds};

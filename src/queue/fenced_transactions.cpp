@@ -1,7 +1,10 @@
 #include "queue/fenced_transactions.hpp"
 
 #include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 
 #include <rowcrew/error.hpp>
@@ -21,8 +24,8 @@ using std::chrono::milliseconds;
 template <class T>
 using Awaitable = JobTransactions::Awaitable<T>;
 
-/// Transactions as short as this are over sooner than the event thread could send the next one: so many more
-/// wait for a database thread as there are of these.
+/// Transactions as short as this are over sooner than the event thread could send the next one: as many more
+/// wait at a database thread, or on the way over a wire.
 constexpr std::chrono::milliseconds kShort = 20ms;
 
 /// Leaves the closure of a transaction whose only job is no longer ours.
@@ -38,6 +41,12 @@ std::string call_of(const SqlFunction& function, std::string_view id, std::strin
   const std::string name = quote_qualified(function.schema, function.name);
   const std::string call = function.takes_id ? fmt::format("{}({}, {})", name, id, args) : fmt::format("{}({})", name, args);
   return function.returns_result ? call + "::text" : call;
+}
+
+std::vector<std::string> ids_of(const Rows& rows) {
+  std::vector<std::string> ids;
+  for (std::size_t i = 0; i < rows.size(); ++i) ids.emplace_back(rows.text(i, 0));
+  return ids;
 }
 
 }  // namespace
@@ -82,6 +91,7 @@ struct FencedTransactions::Plan {
   Statement verify;
   bool returns_result = false;
 
+  bool one_statement() const { return !returns_result && ports.empty(); }
   Params keys() const {
     Params params;
     params.add_array(ids).add_array(tokens);
@@ -126,31 +136,31 @@ struct FencedTransactions::Plan {
 };
 
 FencedTransactions::FencedTransactions(Db& db, PortCatalog& ports, Clock& clock, const std::vector<std::string>& tables,
-                                       const PoolOptions& connections)
+                                       const PoolOptions& connections, std::vector<std::unique_ptr<Wire>> wires)
     : db_(db), ports_(ports), clock_(clock), statement_timeout_(connections.statement_timeout),
-      threads_(connections.threads), turns_(connections.threads) {
+      threads_(connections.threads), turns_(connections.threads), wires_(std::move(wires)) {
   for (const std::string& name : tables) tables_.emplace(name, std::make_unique<Table>(name));
 }
 
 FencedTransactions::~FencedTransactions() = default;
 
-/// However the transaction ends.
-class FencedTransactions::Stopwatch {
- public:
-  explicit Stopwatch(FencedTransactions& of) : of_(of), began_(of.clock_.mono()) {}
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-  ~Stopwatch() { of_.took(of_.clock_.mono() - began_); }
-
- private:
-  FencedTransactions& of_;
-  Mono began_;
-};
-
-void FencedTransactions::took(MonoClock::duration span) {
-  // A long one counts at once: what waits for a thread behind it is given up after a while.
+/// However it ends.
+Awaitable<FencedTransactions::Ids> FencedTransactions::timed(Awaitable<Ids> work) {
+  const Mono began = clock_.mono();
+  Ids ids;
+  std::exception_ptr failed;
+  try {
+    ids = co_await std::move(work);
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  const auto span = clock_.mono() - began;
+  // A long one counts at once: what waits behind it is given up after a while, or was sent.
   took_ = span > took_ ? span : took_ + (span - took_) / 8;
   turns_.at_once(took_ < kShort ? 2 * threads_ : threads_);
+  wires_.each(took_ < kShort ? 2 : 1);
+  if (failed) std::rethrow_exception(failed);
+  co_return ids;
 }
 
 FencedTransactions::Table& FencedTransactions::table_of(const Job& job) {
@@ -200,27 +210,21 @@ Awaitable<Settled> FencedTransactions::complete_with(JobContext& context, std::f
   const Turns::Turn turn = co_await turns_.take();
   Plan plan = plan_for(table, {&context}, Mono::max());
   plan.end = plan.end_of(table.common);
-  const Stopwatch stopwatch(*this);
-  const Ids written = co_await transaction(plan, std::move(work));
+  auto all = transaction(plan, std::move(work));
+  const Ids written = co_await timed(std::move(all));
   ROWCREW_FAULT_POINT("tx.committed");
   co_return settled(!written.empty());
 }
 
 Awaitable<std::vector<Settled>> FencedTransactions::call(SqlFunction function, std::vector<JobContext*> jobs, milliseconds within) {
   Table& table = table_of(jobs.at(0)->job());
-  const Turns::Turn turn = co_await turns_.take();
   Plan plan = plan_for(table, jobs, clock_.mono() + within);
   plan.end = plan.end_of(table.calling(function));
   plan.returns_result = function.returns_result;
-  // The connection's own statement_timeout must do, or there has to be a transaction to set one in.
-  const Stopwatch stopwatch(*this);
-  const bool one = !function.returns_result && plan.ports.empty() && plan.until - clock_.mono() >= statement_timeout_;
-  Ids written;
-  if (one) {
-    written = co_await one_statement(plan);
-  } else {
-    written = co_await transaction(plan, nullptr);
-  }
+  std::optional<Ids> sent;
+  if (plan.one_statement() && !wires_.none()) sent = co_await over_wire(plan);
+  if (!sent) sent = co_await over_thread(plan);
+  Ids& written = *sent;
   ROWCREW_FAULT_POINT("tx.committed");
   std::sort(written.begin(), written.end());
   std::vector<Settled> each;
@@ -228,6 +232,44 @@ Awaitable<std::vector<Settled>> FencedTransactions::call(SqlFunction function, s
     each.push_back(settled(std::binary_search(written.begin(), written.end(), context->job().id)));
   }
   co_return each;
+}
+
+/// Nullopt: the database could not be reached, or there was too little time left for a connection's own
+/// statement_timeout. Where one goes behind another its timeout begins with the other's end: should the lease
+/// be over by then, the fence is what it meets.
+Awaitable<std::optional<FencedTransactions::Ids>> FencedTransactions::over_wire(const Plan& plan) {
+  std::optional<DbError> unknown;
+  try {
+    const SharedWires::Taken wire = co_await wires_.take();
+    if (plan.until - clock_.mono() < statement_timeout_) co_return std::nullopt;
+    auto all = exec_over(*wire, plan);
+    co_return co_await timed(std::move(all));
+  } catch (const DbError& error) {
+    if (error.connection_lost() && !error.outcome_unknown()) co_return std::nullopt;
+    if (!error.outcome_unknown()) throw;
+    unknown = error;
+  }
+  co_return co_await which_ended(plan, *unknown);
+}
+
+Awaitable<FencedTransactions::Ids> FencedTransactions::exec_over(Wire& wire, const Plan& plan) {
+  ROWCREW_FAULT_POINT("tx.sending");
+  std::vector<Call> calls;
+  calls.emplace_back(plan.end, plan.end_keys());
+  // A coroutine of its own, which nobody cancels: who asks this job to stop must not break off what commits.
+  const auto executor = co_await asio::this_coro::executor;
+  auto exec = wire.exec(std::move(calls));
+  auto token = asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable);
+  const std::vector<Rows> answers = co_await asio::co_spawn(executor, std::move(exec), std::move(token));
+  co_return ids_of(answers.at(0));
+}
+
+Awaitable<FencedTransactions::Ids> FencedTransactions::over_thread(const Plan& plan) {
+  const Turns::Turn turn = co_await turns_.take();
+  // The connection's own statement_timeout must do, or there has to be a transaction to set one in.
+  const bool one = plan.one_statement() && plan.until - clock_.mono() >= statement_timeout_;
+  auto all = one ? one_statement(plan) : transaction(plan, nullptr);
+  co_return co_await timed(std::move(all));
 }
 
 /// What no thread took in time has done nothing, and nobody is to blame: more were sent than there are
@@ -249,9 +291,7 @@ Awaitable<FencedTransactions::Ids> FencedTransactions::one_statement(const Plan&
     std::optional<Ids> written;
     if (until - clock.mono() < limit) return written;  // it waited too long for its thread
     ROWCREW_FAULT_POINT("tx.sending");
-    const Rows rows = tx.exec(end, keys);
-    written.emplace();
-    for (std::size_t i = 0; i < rows.size(); ++i) written->emplace_back(rows.text(i, 0));
+    written = ids_of(tx.exec(end, keys));
     return written;
   };
   std::optional<DbError> unknown;

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "pg/pool.hpp"
 #include "pg/statement_template.hpp"
 #include "queue/port_catalog.hpp"
+#include "queue/shared_wires.hpp"
 #include "queue/table_map.hpp"
 #include "queue/turns.hpp"
 
@@ -23,9 +25,10 @@ class FencedTransactions final : public JobTransactions {
  public:
   /// `connections`: those of `db`; no more transactions than it has threads are under way, or twice as many
   /// while they are short; the others wait their turn, for as long as their jobs may. Everything else given
-  /// must outlive this.
+  /// must outlive this. `wires`, connected as `db` is: for transactions of a single statement, which then
+  /// need no thread, and while they are short two are on their way over each. Without any all are for `db`.
   FencedTransactions(Db& db, PortCatalog& ports, Clock& clock, const std::vector<std::string>& tables,
-                     const PoolOptions& connections);
+                     const PoolOptions& connections, std::vector<std::unique_ptr<Wire>> wires);
   ~FencedTransactions() override;
 
   Awaitable<std::vector<Settled>> call(SqlFunction function, std::vector<JobContext*> jobs,
@@ -37,12 +40,14 @@ class FencedTransactions final : public JobTransactions {
  private:
   struct Table;
   struct Plan;
-  class Stopwatch;
   using Ids = std::vector<std::string>;
 
   Table& table_of(const Job& job);
   Plan plan_for(Table& table, std::vector<JobContext*> jobs, Mono until) const;
-  void took(MonoClock::duration span);
+  Awaitable<Ids> timed(Awaitable<Ids> work);
+  Awaitable<std::optional<Ids>> over_wire(const Plan& plan);
+  Awaitable<Ids> exec_over(Wire& wire, const Plan& plan);
+  Awaitable<Ids> over_thread(const Plan& plan);
   template <class F>
   auto run(TxMode mode, F work, Mono until) -> Awaitable<std::invoke_result_t<F&, Tx&>>;
   Awaitable<Ids> one_statement(const Plan& plan);
@@ -57,6 +62,7 @@ class FencedTransactions final : public JobTransactions {
   const std::size_t threads_;
   MonoClock::duration took_{};  ///< lately
   Turns turns_;
+  SharedWires wires_;
   std::map<std::string, std::unique_ptr<Table>, std::less<>> tables_;
 };
 

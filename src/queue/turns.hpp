@@ -2,18 +2,17 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <cstddef>
-#include <deque>
 #include <memory>
-#include <utility>
 
 namespace rowcrew {
 
-/// Event thread only. Must outlive every Turn.
+/// Event thread only. A Turn may outlive this.
 class Turns {
+  struct State;
+
  public:
-  explicit Turns(std::size_t at_once) : at_once_(at_once) {}
+  explicit Turns(std::size_t at_once);
 
   /// From now on. Turns that are taken stay so.
   void at_once(std::size_t count);
@@ -21,32 +20,20 @@ class Turns {
   /// Given back with its end.
   class Turn {
    public:
-    explicit Turn(Turns& of) : of_(&of) {}
-    Turn(Turn&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+    explicit Turn(std::shared_ptr<State> of);
+    Turn(Turn&& other) noexcept = default;
     Turn& operator=(Turn&&) = delete;
-    ~Turn() {
-      if (of_ != nullptr) of_->give_back();
-    }
+    ~Turn();
 
    private:
-    Turns* of_;
+    std::shared_ptr<State> of_;
   };
 
   /// Cancellable: throws boost::system::system_error (operation_aborted) and has taken nothing.
   boost::asio::awaitable<Turn> take();
 
  private:
-  struct Waiter {
-    explicit Waiter(boost::asio::any_io_executor executor) : woken(std::move(executor)) {}
-    boost::asio::steady_timer woken;
-    bool granted = false;
-  };
-  void give_back();
-  void grant();
-
-  std::size_t at_once_;
-  std::size_t taken_ = 0;
-  std::deque<std::shared_ptr<Waiter>> waiting_;
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace rowcrew

@@ -54,14 +54,8 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
 
 /// Lanes of their own, or the pool behind a transaction pooler, where a session keeps nothing.
 std::vector<std::unique_ptr<Wire>> make_wires(const NodeParts& parts) {
-  std::vector<std::unique_ptr<Wire>> wires;
-  for (unsigned i = 0; i < parts.config.lanes; ++i) {
-    if (parts.connection.pooled) {
-      wires.push_back(std::make_unique<PoolWire>(parts.pool));
-    } else {
-      wires.push_back(std::make_unique<Lane>(parts.connection, parts.io.get_executor(), parts.clock));
-    }
-  }
+  auto wires = make_lanes(parts.connection, parts.config.lanes, parts.io.get_executor(), parts.clock);
+  while (wires.size() < parts.config.lanes) wires.push_back(std::make_unique<PoolWire>(parts.pool));
   return wires;
 }
 

@@ -2,7 +2,10 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/system/system_error.hpp>
+#include <algorithm>
+#include <deque>
 #include <filesystem>
+#include <map>
 
 #include "base/system_clock.hpp"
 #include "pg/lane.hpp"
@@ -201,6 +204,97 @@ TEST_CASE("lane: being cancelled closes the connection, and the next round trip 
   scratch().query("SELECT pg_terminate_backend($1::int, 5000)", Params{}.add(pid));
   CHECK(LaneFixture::told() == "");
   CHECK(f.value("SELECT pg_backend_pid()") != pid);
+}
+
+namespace {
+
+/// Several exec() of one lane at once; what each has come to, in the order in which they ended.
+struct Crowd {
+  explicit Crowd(LaneFixture& fixture) : f(fixture) {}
+
+  void exec(const std::string& name, const std::string& text) {
+    Calls calls;
+    calls.emplace_back(sql(texts.emplace_back(text)), Params{});
+    auto done = [this, name](std::exception_ptr error, const std::vector<Rows>& rows) { ended += name + ":" + word(error, rows) + " "; };
+    asio::co_spawn(f.io, f.lane.exec(std::move(calls)), asio::bind_cancellation_slot(signals[name].slot(), std::move(done)));
+    ++waiting;
+  }
+  void poll() {
+    f.io.restart();
+    f.io.poll();
+  }
+  std::string wait() {
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    f.io.restart();
+    while (std::count(ended.begin(), ended.end(), ' ') < waiting && std::chrono::steady_clock::now() < deadline) f.io.run_one_for(20ms);
+    return ended;
+  }
+  static std::string word(std::exception_ptr error, const std::vector<Rows>& rows) {
+    if (!error) return std::string(rows.at(0).text(0, 0));
+    try {
+      std::rethrow_exception(error);
+    } catch (const DbError& e) {
+      return e.outcome_unknown() ? "unknown" : e.connection_lost() ? "lost" : e.sqlstate();
+    } catch (const boost::system::system_error&) {
+      return "cancelled";
+    }
+  }
+
+  LaneFixture& f;
+  std::deque<std::string> texts;
+  std::map<std::string, asio::cancellation_signal> signals;
+  std::string ended;
+  int waiting = 0;
+};
+
+}  // namespace
+
+TEST_CASE("lane: round trips that begin while one is under way end in their order, whatever becomes of the others") {
+  LaneFixture f;
+  f.value("SELECT 'b'");
+  Crowd crowd(f);
+  crowd.exec("first", "SELECT 1 / count(*) FROM (SELECT pg_sleep(0.05)) x WHERE false");
+  crowd.exec("second", "SELECT 'b'");
+  crowd.exec("third", "SELECT 'unseen'");
+  crowd.exec("fourth", "SELECT 'b'");
+  CHECK(crowd.wait() == "first:22012 second:b third:unseen fourth:b ");
+}
+
+TEST_CASE("lane: with the connection those that were sent are in doubt, those that waited go over the next") {
+  LaneFixture f;
+  const std::string sleep = "SELECT coalesce(pg_sleep(sum(x))::text, '') FROM public.told";
+  const std::string pid = f.value("SELECT pg_backend_pid()");
+  for (const std::string& known : {sleep, std::string("SELECT 'b'"), std::string("SELECT 'c'")}) f.value(known);
+  f.exec({LaneFixture::tell(60)});
+  Crowd crowd(f);
+  crowd.exec("first", sleep);
+  SUBCASE("its backend was ended") {
+    crowd.exec("second", "SELECT 'b'");
+    crowd.exec("third", "SELECT 'unprepared'");
+    crowd.poll();
+    await_true("EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid = " + pid + ")");
+    scratch().query("SELECT pg_terminate_backend($1::int)", Params{}.add(pid));
+    CHECK(crowd.wait() == "first:unknown second:unknown third:unprepared ");
+  }
+  SUBCASE("one of those behind was cancelled") {
+    crowd.exec("second", "SELECT 'b'");
+    crowd.exec("third", "SELECT 'c'");
+    crowd.exec("fourth", "SELECT 'unprepared'");
+    crowd.poll();
+    crowd.signals["second"].emit(asio::cancellation_type::terminal);
+    CHECK(crowd.wait() == "second:cancelled first:unknown third:unknown fourth:unprepared ");
+    scratch().query("SELECT pg_terminate_backend($1::int, 5000)", Params{}.add(pid));  // it sleeps on without us
+  }
+  SUBCASE("one that was not sent is cancelled, and nobody minds") {
+    crowd.exec("second", "SELECT 'unprepared'");
+    crowd.exec("third", "SELECT 'b'");
+    crowd.poll();
+    crowd.signals["second"].emit(asio::cancellation_type::terminal);
+    crowd.poll();
+    scratch().query("SELECT pg_cancel_backend($1::int)", Params{}.add(pid));
+    CHECK(crowd.wait() == "second:cancelled first:57014 third:b ");
+  }
+  CHECK(f.value("SELECT 1") == "1");
 }
 
 TEST_CASE("lane: without a server nothing was sent, and nothing is in doubt") {

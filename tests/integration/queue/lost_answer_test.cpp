@@ -13,7 +13,9 @@ namespace {
 
 /// Transactions through a proxy that can cut their connection.
 struct CutBench : TransactionsBench {
-  CutBench() : proxy(db.url()), far(options(), log), cut(far, ports, clock, {"job_queue"}, options()) {}
+  explicit CutBench(unsigned wires = 0)
+      : proxy(db.url()), far(options(), log),
+        cut(far, ports, clock, {"job_queue"}, options(), make_lanes(options(), wires, io.get_executor(), clock)) {}
 
   PoolOptions options() {
     PoolOptions through = *direct_options(db.options());  // a pooler has BEGIN answered first
@@ -81,7 +83,10 @@ TEST_CASE("lost answer: a transaction whose COMMIT never arrived is undone, and 
 }
 
 TEST_CASE("lost answer: the one statement of a function is found done") {
-  CutBench b;
+  unsigned wires = 0;
+  SUBCASE("sent by a database thread") {}
+  SUBCASE("sent by the event thread") { wires = 1; }
+  CutBench b(wires);
   b.insert(3);
   const auto jobs = b.claim(b.node());
   // So that it is prepared, and the next answer is that of its execution.
@@ -99,7 +104,10 @@ TEST_CASE("lost answer: the one statement of a function is found done") {
 }
 
 TEST_CASE("lost answer: one that still runs on the server is waited for, not run beside") {
-  CutBench b;
+  unsigned wires = 0;
+  SUBCASE("sent by a database thread") {}
+  SUBCASE("sent by the event thread") { wires = 1; }
+  CutBench b(wires);
   b.ddl("CREATE FUNCTION shop.slow(job uuid, args jsonb) RETURNS void LANGUAGE sql AS"
         " 'INSERT INTO shop.effect VALUES (job, args); SELECT pg_sleep(1)'");
   b.insert(2);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/system_clock.hpp"
+#include "pg/lane.hpp"
 #include "queue/fenced_transactions.hpp"
 #include "queue_bench.hpp"
 
@@ -33,7 +34,7 @@ inline const Statement kEffect{"test_effect", "INSERT INTO shop.effect VALUES ($
 
 struct TransactionsBench : QueueBench {
   explicit TransactionsBench(const std::string& of = "job_queue")
-      : QueueBench(of, 2, Database::fresh), transactions(pool, ports, clock, {of}, db.options()) {
+      : QueueBench(of, 2, Database::fresh), transactions(pool, ports, clock, {of}, db.options(), make_lanes(db.options(), 2, io.get_executor(), clock)) {
     ddl(kShop);
   }
 

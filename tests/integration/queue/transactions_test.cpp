@@ -1,4 +1,6 @@
 // Work that commits with the end of its job, or not at all.
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 
 #include <rowcrew/enqueue.hpp>
@@ -183,7 +185,7 @@ TEST_CASE("transactions: one that no thread took in time is sent again, and its 
   one.threads = 1;
   one.wait = 100ms;
   Pool narrow(one, b.log);
-  FencedTransactions crowded(narrow, b.ports, b.clock, {"job_queue"}, one);
+  FencedTransactions crowded(narrow, b.ports, b.clock, {"job_queue"}, one, {});
   b.insert(3);
   const auto contexts = b.contexts_of(b.claim(b.node()));
   REQUIRE(contexts.size() == 3);
@@ -200,6 +202,48 @@ TEST_CASE("transactions: one that no thread took in time is sent again, and its 
   b.await(call("buy", contexts[2]));
   CHECK(failed == nullptr);
   CHECK(ours == 3);
+}
+
+TEST_CASE("transactions: short ones go behind each other, and whoever is to stop meanwhile learns that it is done") {
+  TransactionsBench b;
+  b.ddl("CREATE FUNCTION shop.slow(job uuid, args jsonb) RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.3)'");
+  PoolOptions far = b.db.options();
+  far.url = "host=/nowhere";  // whatever took a thread would fail
+  far.wait = 100ms;
+  Pool nobody(far, b.log);
+  FencedTransactions wired(nobody, b.ports, b.clock, {"job_queue"}, b.db.options(), make_lanes(b.db.options(), 1, b.io.get_executor(), b.clock));
+  b.insert(4);
+  const auto contexts = b.contexts_of(b.claim(b.node()));
+  std::string order;
+  auto call = [&](std::string name, std::size_t i) -> boost::asio::awaitable<void> {
+    SqlFunction called = function(name, true, false);
+    std::vector<JobContext*> of_it{contexts.at(i)};
+    const std::vector<Settled> settled = co_await wired.call(std::move(called), std::move(of_it), 10min);
+    order += std::to_string(i) + (settled.at(0).ours() ? "" : "lost");
+  };
+  b.await(call("buy", 0));
+  b.await(call("slow", 1));  // long enough to count: one at a time
+  std::exception_ptr failed;
+  boost::asio::cancellation_signal stop;
+  auto on_end = [&](std::exception_ptr error) { failed = error; };
+  boost::asio::co_spawn(b.io, call("slow", 2), boost::asio::bind_cancellation_slot(stop.slot(), on_end));
+  b.io.poll();
+  stop.emit(boost::asio::cancellation_type::terminal);
+  b.await(call("buy", 3));
+  CHECK(failed == nullptr);
+  CHECK(order == "0123");
+  CHECK(b.count("{t} WHERE status = 'completed'") == 4);
+}
+
+TEST_CASE("transactions: what no connection of the event thread can send goes to a database thread") {
+  TransactionsBench b;
+  PoolOptions far = b.db.options();
+  far.url = "host=/nowhere";
+  FencedTransactions cut(b.pool, b.ports, b.clock, {"job_queue"}, b.db.options(), make_lanes(far, 1, b.io.get_executor(), b.clock));
+  const std::string id = b.insert_one();
+  const auto contexts = b.contexts_of(b.claim(b.node()));
+  CHECK(b.await(cut.call(function("buy", true, false), contexts, 10min)).at(0).ours());
+  CHECK(b.status(id) == "completed");
 }
 
 TEST_CASE("transactions: follow-up jobs are enqueued with the commit, or not at all") {
