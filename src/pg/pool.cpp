@@ -30,6 +30,10 @@ Pool::Pool(PoolOptions options, Log& log)
 }
 
 Pool::~Pool() {
+  end();
+}
+
+void Pool::end() {
   state_->stop(std::chrono::milliseconds(0));
   state_->join();
 }

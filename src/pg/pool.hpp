@@ -53,14 +53,15 @@ class Pool final : public Db {
  public:
   /// Connects with the first closure. Throws ConfigError: a malformed URL, threads out of range.
   Pool(PoolOptions options, Log& log);
-  /// Abandons what waits (TransientError "db_stopped"), ends running statements by closing their
-  /// sockets after `stop()`'s time, joins.
-  ~Pool() override;
+  ~Pool() override;  ///< end()
 
   /// No new closures, and those that wait for a thread or for a connection are abandoned. Waits
   /// for running ones at most `within`, then cancels their statements, and a second later shuts
   /// their sockets down. Returns two seconds after `within` at the latest.
   void stop(std::chrono::milliseconds within);
+  /// stop() at once, and waits for the threads: what closures refer to may go then. Whoever awaits one
+  /// is told in its io_context, if that still runs.
+  void end();
 
   /// Whether the last connection attempt or statement of any thread reached the server; false
   /// before the first.

@@ -71,6 +71,16 @@ void check_limits(const NodeConfig& config, const PoolOptions& engine, const Poo
   }
 }
 
+/// What is still on its way when a node has had its time to stop refers to statements of everybody.
+struct EndFirst {
+  Pool& handlers;
+  Pool& engine;
+  ~EndFirst() {
+    handlers.end();
+    engine.end();
+  }
+};
+
 int run_configured(const NodeProgram& program) {
   ConfigSources sources{program.config_file, rowcrew_environment(), program.flags};
   const Settings root = load_config(sources);
@@ -110,6 +120,7 @@ int run_configured(const NodeProgram& program) {
   NodeParts parts{io,    config, connection, pool,       registry,        ports,            transactions,
                   clock, random, *log,       lease_held, ROWCREW_VERSION, schema::version()};
   Node node(std::move(parts));
+  const EndFirst threads{handlers_pool, pool};
   return node.run(program.mode);
 }
 

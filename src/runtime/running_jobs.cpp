@@ -4,6 +4,11 @@
 
 namespace rowcrew {
 
+/// What a signal keeps holds its job.
+RunningJobs::~RunningJobs() {
+  for (const Ref& running : jobs_) running->signal.slot().clear();
+}
+
 void RunningJobs::add(const Ref& running) {
   running->at = jobs_.size();
   jobs_.push_back(running);

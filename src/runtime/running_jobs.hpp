@@ -46,6 +46,11 @@ class RunningJobs {
  public:
   using Ref = std::shared_ptr<RunningJob>;
 
+  RunningJobs() = default;
+  RunningJobs(const RunningJobs&) = delete;
+  RunningJobs& operator=(const RunningJobs&) = delete;
+  ~RunningJobs();  ///< those that have not ended never will
+
   void add(const Ref& running);
   void remove(const RunningJob& running);
   /// Null: it does not run here.

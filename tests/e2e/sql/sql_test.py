@@ -87,6 +87,19 @@ class Sql(unittest.TestCase):
         status, ran = self.db.value("SELECT status FROM rowcrew.job_queue"), effects(self.db)
         self.assertIn((status, ran), [("completed", (1, 1)), ("cancelled", (0, 0))])
 
+    def test_a_stop_in_the_midst_of_functions_ends_in_time_and_each_is_done_once(self):
+        enqueue(self.db, "buy", 6, "jsonb_build_object('sleep', 2.5)")
+        enqueue(self.db, "tell", 2, "jsonb_build_object('sleep', 2.5)")
+        first = self.shop.node("first", node={"stop_within": "2s", "lease": "10s"}, database={"handler_threads": 1})
+        wait_for("a function to run", lambda: tries(self.db) > 0, 20)
+        code, seconds = first.stop()
+        self.assertEqual(code, 0, first.tail())
+        self.assertLess(seconds, 3)
+        self.shop.node("second", node={"lease": "10s"}, database={"handler_threads": 4})
+        self.wait_finished()
+        self.assertEqual(effects(self.db), (8, 8))
+        self.assertEqual(self.db.counts(), {"completed": 8})
+
     def test_a_node_says_what_is_wrong_with_an_entry_and_does_not_start(self):
         self.db.execute("CREATE FUNCTION shop.wrong(text) RETURNS integer LANGUAGE sql AS 'SELECT 1'")
         for function, said in [("shop.nowhere", "found none, expected (jsonb) or (uuid, jsonb), returning void or jsonb"),
