@@ -154,10 +154,10 @@ asio::awaitable<void> Heartbeat::beat() {
   events_.beaten();
   know_settings(seen, told);
   know_fleet(seen.beats.size(), std::move(seen.served));
-  co_await watch_others(sent, seen.beats);
   if (state_.clock.mono() >= next_policies_) co_await reread_policies();
   const bool first = !std::exchange(state_.informed, true);
   if ((first || !held) && state_.holds_lease()) events_.may_claim();
+  co_await watch_others(sent, seen.beats);
   co_await reread_tables(seen.adopted);
   co_await write_statistics();
 }
@@ -240,9 +240,10 @@ asio::awaitable<void> Heartbeat::reread_policies() {
     for (const std::string& fault : state_.ports.load(ports)) {
       state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");
     }
-  } catch (const DbError&) {
+  } catch (const DbError& e) {
     policies_changed();  // for all that is known, and the next beat is the next chance
-    throw;
+    if (!state_.informed) throw;
+    state_.log.debug(event::kLeaseStopping, {{"code", e.code()}}, e.what());  // those of before hold
   }
 }
 

@@ -4,7 +4,6 @@ import pathlib
 import socket
 import sys
 import tempfile
-import time
 import unittest
 
 import psycopg2
@@ -61,18 +60,34 @@ class Execution(FleetTest):
         self.db.execute("INSERT INTO rowcrew.job_type (name, start_within_ms) VALUES ('noop', 60000)")
         self.db.execute("INSERT INTO rowcrew.job_queue (job_type, scheduled_at, created_at) "
                         "SELECT 'noop', at, at FROM (SELECT now() - interval '2 minutes' AS at) old")
-        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        waits = "SELECT min(query_start) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         with psycopg2.connect(self.db.url) as reader:
             reader.cursor().execute("LOCK TABLE rowcrew.job_type IN ACCESS EXCLUSIVE MODE")
             node = self.node().ready()
-            wait_for("the node to wait for its policies", lambda: self.db.value(waits) == 1)
+            wait_for("the node to wait for its policies", lambda: self.db.value(waits))
+            first = self.db.value(waits)
             self.enqueue("noop", n=100)  # wakes whoever may claim
-            time.sleep(0.2)  # a job that is started too early is so within milliseconds
+            # After its lock_timeout; a job that is started too early is so within milliseconds.
+            wait_for("the node to ask for them again", lambda: (self.db.value(waits) or first) > first)
             self.assertEqual(node.lines("job.started"), [])
         reader.close()
         self.wait_finished(20)
         self.assertEqual(self.db.execute("SELECT coalesce(error_code, '-'), count(*) FROM rowcrew.job_queue GROUP BY 1 ORDER BY 1"),
                          [("-", 100), ("start_deadline", 1)])
+
+    def test_policies_that_cannot_be_read_keep_a_node_from_nothing_else(self):
+        self.db.execute("INSERT INTO rowcrew.job_type (name) VALUES ('noop')")
+        node = self.node("stays", node={"lease": "2s"}).ready()
+        self.enqueue("noop")
+        self.wait_finished(20)
+        other = self.node("dies", node={"lease": "2s"}, queues={"other": 1}).ready()
+        with psycopg2.connect(self.db.url) as holder:
+            holder.cursor().execute("UPDATE rowcrew.job_type SET timeout_ms = 1000")
+            holder.commit()  # announced
+            holder.cursor().execute("LOCK TABLE rowcrew.job_type IN ACCESS EXCLUSIVE MODE")
+            other.kill()
+            node.wait_event("node.dead", name="dies", within=20)
+        holder.close()
 
     def test_rules_for_error_codes_and_the_size_of_results(self):
         self.db.execute("INSERT INTO rowcrew.job_type (name, max_result_bytes) VALUES ('wordy', 100)")

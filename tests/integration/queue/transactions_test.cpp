@@ -204,15 +204,37 @@ TEST_CASE("transactions: one that no thread took in time is sent again, and its 
   CHECK(ours == 3);
 }
 
-TEST_CASE("transactions: short ones go behind each other, and whoever is to stop meanwhile learns that it is done") {
+namespace {
+
+/// A lane that tells how many calls were on their way over it at once.
+struct WatchedLane final : Wire {
+  WatchedLane(std::unique_ptr<Wire> the_lane, int& the_most) : lane(std::move(the_lane)), most(the_most) {}
+  boost::asio::awaitable<std::vector<Rows>> exec(std::vector<Call> calls) override {
+    most = std::max(most, ++on_their_way);
+    std::vector<Rows> rows = co_await lane->exec(std::move(calls));
+    --on_their_way;
+    co_return rows;
+  }
+  std::unique_ptr<Wire> lane;
+  int& most;
+  int on_their_way = 0;
+};
+
+}  // namespace
+
+TEST_CASE("transactions: while they are short two are on their way over each connection, and none that is sent is broken off") {
   TransactionsBench b;
+  if (b.db.options().pooled) return;  // there are no lanes then
   b.ddl("CREATE FUNCTION shop.slow(job uuid, args jsonb) RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(0.3)'");
   PoolOptions far = b.db.options();
   far.url = "host=/nowhere";  // whatever took a thread would fail
   far.wait = 100ms;
   Pool nobody(far, b.log);
-  FencedTransactions wired(nobody, b.ports, b.clock, {"job_queue"}, b.db.options(), make_lanes(b.db.options(), 1, b.io.get_executor(), b.clock));
-  b.insert(4);
+  int most = 0;
+  std::vector<std::unique_ptr<Wire>> wires;
+  wires.push_back(std::make_unique<WatchedLane>(std::move(make_lanes(b.db.options(), 1, b.io.get_executor(), b.clock).at(0)), most));
+  FencedTransactions wired(nobody, b.ports, b.clock, {"job_queue"}, b.db.options(), std::move(wires));
+  b.insert(6);
   const auto contexts = b.contexts_of(b.claim(b.node()));
   std::string order;
   auto call = [&](std::string name, std::size_t i) -> boost::asio::awaitable<void> {
@@ -221,18 +243,27 @@ TEST_CASE("transactions: short ones go behind each other, and whoever is to stop
     const std::vector<Settled> settled = co_await wired.call(std::move(called), std::move(of_it), 10min);
     order += std::to_string(i) + (settled.at(0).ours() ? "" : "lost");
   };
-  b.await(call("buy", 0));
-  b.await(call("slow", 1));  // long enough to count: one at a time
   std::exception_ptr failed;
   boost::asio::cancellation_signal stop;
-  auto on_end = [&](std::exception_ptr error) { failed = error; };
-  boost::asio::co_spawn(b.io, call("slow", 2), boost::asio::bind_cancellation_slot(stop.slot(), on_end));
-  b.io.poll();
+  auto begin = [&](std::string name, std::size_t i) {
+    auto on_end = [&](std::exception_ptr error) { failed = error ? error : failed; };
+    boost::asio::co_spawn(b.io, call(std::move(name), i), boost::asio::bind_cancellation_slot(stop.slot(), on_end));
+    b.io.restart();
+    b.io.poll();
+  };
+  b.await(call("buy", 0));
+  CHECK(most == 1);
+  begin("slow", 1);
+  b.await(call("buy", 2));
+  CHECK(most == 2);
+  most = 0;
+  begin("slow", 3);  // the last one was long enough to count: one at a time
   stop.emit(boost::asio::cancellation_type::terminal);
-  b.await(call("buy", 3));
+  b.await(call("buy", 4));
+  CHECK(most == 1);
   CHECK(failed == nullptr);
-  CHECK(order == "0123");
-  CHECK(b.count("{t} WHERE status = 'completed'") == 4);
+  CHECK(order == "01234");
+  CHECK(b.count("{t} WHERE status = 'completed'") == 5);
 }
 
 TEST_CASE("transactions: what no connection of the event thread can send goes to a database thread") {

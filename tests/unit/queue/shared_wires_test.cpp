@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <deque>
 #include <optional>
@@ -28,7 +27,8 @@ struct WiresBench {
     wires.emplace(std::move(all));
   }
   void take(int n) {
-    for (int i = 0; i < n; ++i) asio::co_spawn(io, one(callers.emplace_back()), asio::detached);
+    const auto on_end = [](std::exception_ptr error) { CHECK(error == nullptr); };
+    for (int i = 0; i < n; ++i) asio::co_spawn(io, one(callers.emplace_back()), on_end);
     poll();
   }
   asio::awaitable<void> one(std::optional<SharedWires::Taken>& caller) {
