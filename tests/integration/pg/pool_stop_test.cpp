@@ -1,6 +1,9 @@
 #include "pg_fixture.hpp"
 
+#include <atomic>
 #include <functional>
+#include <future>
+#include <thread>
 
 #include "base/event.hpp"
 
@@ -67,6 +70,25 @@ TEST_CASE("pool stop: what waits is abandoned, what comes later is refused") {
   CHECK(waiting.code() == "db_stopped");
   CHECK(late.code() == "db_stopped");
   f.pool.stop(0ms);
+}
+
+TEST_CASE("pool stop: at its end no closure is left that refers to anything, however long it takes") {
+  PoolFixture f;
+  std::promise<void> inside;
+  std::atomic<bool> left{false};
+  auto work = [&](Tx&) {
+    inside.set_value();
+    std::this_thread::sleep_for(2500ms);  // longer than stop() waits for anybody
+    left = true;
+  };
+  std::exception_ptr failed;
+  boost::asio::co_spawn(f.io, f.pool.run(TxMode::autocommit, std::move(work)), [&](std::exception_ptr e) { failed = e; });
+  f.poll();
+  inside.get_future().wait();
+  f.pool.end();
+  CHECK(left);
+  f.drain();
+  CHECK(failed == nullptr);
 }
 
 TEST_CASE("pool stop: a closure that waits for an absent server ends at once") {

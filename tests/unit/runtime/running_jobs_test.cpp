@@ -1,0 +1,24 @@
+#include "runtime/running_jobs.hpp"
+
+#include <doctest/doctest.h>
+
+#include "support/fake_clock.hpp"
+#include "support/log_capture.hpp"
+
+using namespace rowcrew;
+using namespace rowcrew::testing;
+
+TEST_CASE("running jobs: one that has not ended goes with them, although its signal holds it") {
+  FakeClock clock;
+  LogCapture log;
+  LoopWatch watch(clock, log, StuckLimits{}, [] {});
+  std::weak_ptr<RunningJob> seen;
+  {
+    RunningJobs jobs;
+    const auto running = std::make_shared<RunningJob>(Job{}, 0, watch);
+    running->signal.slot().assign([running](boost::asio::cancellation_type) {});
+    jobs.add(running);
+    seen = running;
+  }
+  CHECK(seen.expired());
+}
