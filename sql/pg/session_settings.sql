@@ -11,12 +11,23 @@ SET {scope} DateStyle = 'ISO, YMD';
 SET {scope} IntervalStyle = 'postgres';
 SET {scope} bytea_output = 'hex';
 SET {scope} standard_conforming_strings = on;
+-- And arrays travel as text to the server, with NULL for what an element has not. Names are compared as they are.
+SET {scope} array_nulls = on;
+SET {scope} quote_all_identifiers = off;
+SET {scope} transform_null_equals = off;
 SET {scope} client_min_messages = warning;
 SET {scope} lock_timeout = {lock_timeout};
 SET {scope} statement_timeout = {statement_timeout};
 SET {scope} idle_in_transaction_session_timeout = '60s';
+-- A session that listens, or holds the gate, is idle for hours and has to stay.
+SET {scope} idle_session_timeout = 0;
 -- Index walks with nested loops, whatever the statistics of an hour ago say: the hot tables are empty
 -- at one moment and huge at the next.
+SET {scope} enable_nestloop = on;
+SET {scope} enable_indexscan = on;
+SET {scope} enable_indexonlyscan = on;
+SET {scope} enable_tidscan = on;
+SET {scope} enable_sort = on;
 SET {scope} enable_seqscan = off;
 SET {scope} enable_hashjoin = off;
 SET {scope} enable_mergejoin = off;

@@ -8,6 +8,7 @@
 #include "pg/backoff.hpp"
 #include "pg/connect_attempt.hpp"
 #include "pg/listener_link.hpp"
+#include "pg/session.hpp"
 #include "pg/statement_template.hpp"
 #include "sql_pg.hpp"
 
@@ -16,10 +17,11 @@ namespace {
 
 namespace asio = boost::asio;
 
-std::string listen_batch(const std::vector<std::string>& channels) {
-  std::string batch(sql_pg::self_test.text);  // acknowledged even without a channel
+std::string listen_batch(const ListenerOptions& options) {
+  std::string batch = settings_batch(options.connection);
+  batch += sql_pg::self_test.text;  // acknowledged even without a channel
   batch += ';';
-  for (const std::string& channel : channels) {
+  for (const std::string& channel : options.channels) {
     StatementSet set({{"channel", quote_identifier(channel)}}, "");
     batch += set.render(sql_pg::listen).text;
   }
@@ -32,7 +34,7 @@ struct Listener::State {
   State(ListenerOptions o, Log& l, Clock& c, Random& r)
       : options(std::move(o)),
         connector(options.connection),
-        batch(listen_batch(options.channels)),
+        batch(listen_batch(options)),
         log(l),
         clock(c),
         random(r) {}
@@ -42,7 +44,7 @@ struct Listener::State {
 
   const ListenerOptions options;
   Connector connector;
-  const std::string batch;
+  const std::string batch = settings_batch(options.connection);
   OnNotify on_notify;
   std::function<void()> on_ready;
   Log& log;

@@ -7,6 +7,8 @@
 
 #include "base/event.hpp"
 #include "base/system_clock.hpp"
+#include "pg/connection.hpp"
+#include "pg/statement_template.hpp"
 #include "pg_fixture.hpp"
 
 using namespace std::chrono_literals;
@@ -107,6 +109,23 @@ TEST_CASE("listener: a killed session is replaced and asks its owner to look aga
   CHECK(f.log.lines(event::kListenerReady).size() == 2);
   notify("rowcrew_wake", "again");
   f.until([&] { return f.heard.size() == 1; });
+}
+
+TEST_CASE("listener: a server that ends idle sessions does not end its session") {
+  const std::string setting = "ALTER DATABASE " + quote_identifier(scratch().name());
+  scratch().exec(setting + " SET idle_session_timeout = '50ms'");
+  ListenerFixture f(on({"rowcrew_wake"}, "listener-idle"));
+  f.until([&] { return f.ready == 1; });
+  // One that connects later and keeps the server's setting is ended for it.
+  PoolOptions plain = *direct_options(scratch().options());
+  plain.application_name = "plain-idle";
+  Connector connector(plain);
+  const Connection witness = connector.connect(nullptr);
+  scratch().exec(setting + " RESET idle_session_timeout");
+  f.until([&] { return scratch().value("SELECT count(*) " + session("plain-idle")) == "0"; });
+  notify("rowcrew_wake", "still");
+  f.until([&] { return f.heard.size() == 1; });
+  CHECK(f.log.lines(event::kListenerLost).empty());
 }
 
 TEST_CASE("listener: a silent connection is asked, and kept when it answers") {

@@ -52,6 +52,10 @@ TEST_CASE("pool: a closure's own exception rolls back and arrives as it was thro
 TEST_CASE("pool: every connection runs with the settings that our statements rely on") {
   scratch().exec("ALTER DATABASE " + quote_identifier(scratch().name()) +
                  " SET DateStyle = 'German'");
+  for (const char* hostile : {"enable_nestloop = off", "enable_indexscan = off", "array_nulls = off",
+                              "quote_all_identifiers = on", "idle_session_timeout = '5min'"}) {
+    scratch().exec("ALTER DATABASE " + quote_identifier(scratch().name()) + " SET " + hostile);
+  }
   PoolFixture f;
   auto work = [](Tx& tx) {
     return tx.exec(
@@ -61,7 +65,8 @@ TEST_CASE("pool: every connection runs with the settings that our statements rel
             "transaction_isolation", "row_security", "search_path", "TimeZone", "lock_timeout",
             "statement_timeout", "idle_in_transaction_session_timeout", "enable_seqscan",
             "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "jit", "plan_cache_mode",
-            "DateStyle", "application_name", "client_encoding"}));
+            "DateStyle", "application_name", "client_encoding", "enable_nestloop",
+            "enable_indexscan", "array_nulls", "quote_all_identifiers", "idle_session_timeout"}));
   };
   for (const TxMode mode : {TxMode::autocommit, TxMode::transaction}) {
     const Rows rows = f.run(mode, work);
@@ -69,7 +74,7 @@ TEST_CASE("pool: every connection runs with the settings that our statements rel
     for (std::size_t row = 0; row < rows.size(); ++row) all += std::string(rows.text(row, 0)) + "|";
     CHECK(all ==
           "read committed|off|\"\"|UTC|400ms|30s|1min|off|off|off|off|off|force_generic_plan|"
-          "ISO, YMD|rowcrew-test|UTF8|");
+          "ISO, YMD|rowcrew-test|UTF8|on|on|on|off|0|");
   }
 }
 
