@@ -8,7 +8,7 @@
 #     schema (the embedded SQL) lies between pg and queue
 #   * include/rowcrew includes nothing of src; a kind includes the contract, its own folder and
 #     the std, nlohmann, fmt, boost/asio headers, never another kind
-#   * pqxx and libpq only in src/pg, curl and Beast only in src/net, spdlog only in src/base/log*,
+#   * pqxx and libpq only in src/pg, curl and Beast only in src/net,
 #     yaml-cpp only in src/base/config*, vips only in workers/generation/image
 #   * SQL text only under sql/
 #   * no asio::detached, sleep_for, usleep in the product
@@ -54,8 +54,6 @@ function check_library(target) {
     report("includes <" target ">, allowed only in src/pg")
   if (target ~ /^(curl\/|boost\/beast)/ && FILENAME !~ /^src\/net\//)
     report("includes <" target ">, allowed only in src/net")
-  if (target ~ /^spdlog\// && FILENAME !~ /^src\/base\/log[^\/]*$/)
-    report("includes <" target ">, allowed only in src/base/log*")
   if (target ~ /^yaml-cpp\// && FILENAME !~ /^src\/base\/config[^\/]*$/)
     report("includes <" target ">, allowed only in src/base/config*")
   if (target ~ /^vips\// && FILENAME !~ /^workers\/generation\/image\//)

@@ -17,7 +17,6 @@ libpq-dev                             database
 libcurl4-openssl-dev                  http
 nlohmann-json3-dev                    json
 libfmt-dev                            text
-libspdlog-dev                         log
 libyaml-cpp-dev                       config
 libhowardhinnant-date-dev             zones
 libsystemd-dev                        notify

@@ -17,6 +17,7 @@ inline constexpr E kNodeStopped = "node.stopped";
 inline constexpr E kServiceRestarted = "service.restarted";
 inline constexpr E kServiceFailed = "service.failed";
 inline constexpr E kLimitLow = "limit.low";
+inline constexpr E kLogDropped = "log.dropped";
 
 // Database
 inline constexpr E kDbUnreachable = "db.unreachable";

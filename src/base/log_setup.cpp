@@ -2,8 +2,7 @@
 
 #include <errno.h>
 #include <fmt/format.h>
-#include <spdlog/logger.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -17,66 +16,71 @@
 
 #include <rowcrew/error.hpp>
 
+#include "base/event.hpp"
 #include "base/log_format.hpp"
 #include "base/units.hpp"
 
 namespace rowcrew {
 namespace {
 
-/// Where finished lines go.
-class Lines {
- public:
-  virtual ~Lines() = default;
-  virtual void write(const LogRecord& record) = 0;
-};
+constexpr std::string_view kJournalMessage = "MESSAGE=";
 
-class StdoutLines final : public Lines {
- public:
-  explicit StdoutLines(bool json)
-      : json_(json), logger_("rowcrew", std::make_shared<spdlog::sinks::stdout_sink_mt>()) {
-    logger_.set_pattern("%v");
-    logger_.set_level(spdlog::level::trace);
-    logger_.flush_on(spdlog::level::trace);
+/// Whole, or as much of it as goes: a log that cannot be written is nobody's to complain to.
+void write_whole(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n > 0) {
+      text.remove_prefix(static_cast<std::size_t>(n));
+    } else if (n < 0 && errno == EAGAIN) {  // whoever shares it with us has made it so
+      pollfd room{fd, POLLOUT, 0};
+      static_cast<void>(::poll(&room, 1, -1));
+    } else if (n >= 0 || errno != EINTR) {
+      return;
+    }
   }
-  void write(const LogRecord& record) override {
-    const std::string line = json_ ? format_json(record) : format_logfmt(record);
-    logger_.log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
+}
+
+void write_stdout(const LogWriter::Line& line) {
+  for (const std::string& text : line) write_whole(STDOUT_FILENO, text);
+}
+
+void write_journal(const LogWriter::Line& entries) {
+  std::vector<iovec> parts;
+  for (const std::string& entry : entries) parts.push_back({const_cast<char*>(entry.data()), entry.size()});
+  if (::sd_journal_sendv(parts.data(), static_cast<int>(parts.size())) >= 0) return;
+  // The unit's stderr leads to the journal as well, by another way.
+  for (const std::string& entry : entries) {
+    if (entry.starts_with(kJournalMessage)) write_whole(STDERR_FILENO, entry.substr(kJournalMessage.size()) + "\n");
   }
+}
 
- private:
-  bool json_;
-  spdlog::logger logger_;
-};
+/// What is handed to the writer for a record.
+LogWriter::Line finished(LogFormat format, const LogRecord& record) {
+  if (format == LogFormat::logfmt) return {format_logfmt(record) + "\n"};
+  if (format == LogFormat::json) return {format_json(record) + "\n"};
+  std::vector<std::string> entries = format_journal(record);
+  entries.push_back(std::string("SYSLOG_IDENTIFIER=") + program_invocation_short_name);
+  return entries;
+}
 
-class JournalLines final : public Lines {
- public:
-  void write(const LogRecord& record) override {
-    std::vector<std::string> entries = format_journal(record);
-    entries.push_back(std::string("SYSLOG_IDENTIFIER=") + program_invocation_short_name);
-    std::vector<iovec> parts;
-    for (std::string& entry : entries) parts.push_back({entry.data(), entry.size()});
-    if (::sd_journal_sendv(parts.data(), static_cast<int>(parts.size())) >= 0) return;
-    // The unit's stderr leads to the journal as well, by another way.
-    const std::string line = format_logfmt(record) + "\n";
-    static_cast<void>(!::write(STDERR_FILENO, line.data(), line.size()));
-  }
-};
-
-std::unique_ptr<Lines> make_lines(LogFormat format) {
-  if (format == LogFormat::journal) return std::make_unique<JournalLines>();
-  return std::make_unique<StdoutLines>(format == LogFormat::json);
+LogWriter::Line gap_line(LogFormat format, const std::string& node, std::size_t dropped) {
+  const std::vector<LogField> fields{{"lines", dropped}};
+  return finished(format, {std::chrono::system_clock::now(), LogLevel::warning, event::kLogDropped, node, fields,
+                           "nobody read the log: the oldest lines that waited were dropped"});
 }
 
 class ProcessLogImpl final : public ProcessLog {
  public:
   explicit ProcessLogImpl(const LogOptions& options)
-      : node_(options.node), level_(options.level), lines_(make_lines(options.format)) {}
+      : node_(options.node), level_(options.level), format_(options.format),
+        writer_(options.format == LogFormat::journal ? write_journal : write_stdout,
+                [format = options.format, node = options.node](std::size_t dropped) { return gap_line(format, node, dropped); }, options.writer) {}
 
   void write(LogLevel level, std::string_view event, std::span<const LogField> fields,
              std::string_view message) override {
     if (!enabled(level)) return;
     const LogRecord record{std::chrono::system_clock::now(), level, event, node_, fields, message};
-    lines_->write(record);
+    writer_.add(finished(format_, record));
     if (!tapped_.load(std::memory_order_relaxed)) return;
     const std::string line = format_json(record);
     // Held during the call: once set_tap returns, the old tap is not called any more.
@@ -97,7 +101,8 @@ class ProcessLogImpl final : public ProcessLog {
  private:
   const std::string node_;
   std::atomic<LogLevel> level_;
-  std::unique_ptr<Lines> lines_;
+  const LogFormat format_;
+  LogWriter writer_;
   std::atomic<bool> tapped_{false};
   std::mutex tap_mutex_;
   std::function<void(std::string_view)> tap_;

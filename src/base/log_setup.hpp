@@ -1,4 +1,4 @@
-// Builds the process's log. The only place that knows spdlog.
+// Builds the process's log.
 #pragma once
 
 #include <functional>
@@ -7,6 +7,8 @@
 #include <string_view>
 
 #include <rowcrew/log.hpp>
+
+#include "base/log_writer.hpp"
 
 namespace rowcrew {
 
@@ -20,6 +22,7 @@ struct LogOptions {
   LogFormat format = LogFormat::logfmt;
   LogLevel level = LogLevel::info;
   std::string node;  ///< field `node` in every line; empty: left out
+  LogWriter::Options writer{};
 };
 
 /// A log that can change its level at run time and be listened to (`rowcrew tail`).
@@ -37,8 +40,10 @@ class ProcessLog : public Log {
 LogFormat parse_log_format(std::string_view word);
 LogLevel parse_log_level(std::string_view word);
 
-/// Lines go to stdout (logfmt, json), flushed at once. Thread-safe. Values are escaped: a newline
-/// or quote in a value never breaks the line.
+/// Lines go to stdout (logfmt, json) at once, by a thread of the log's own: who logs never waits for
+/// who reads. When nobody does, the oldest are dropped and a line says how many (log.dropped).
+/// Thread-safe. Values are escaped: a newline or quote in a value never breaks the line. A process
+/// that is killed may lose what it logged in its last moment.
 std::unique_ptr<ProcessLog> make_log(const LogOptions& options);
 
 }  // namespace rowcrew

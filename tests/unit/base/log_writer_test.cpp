@@ -1,0 +1,95 @@
+#include "base/log_writer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+using namespace rowcrew;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A reader that reads nothing until it is told to; shared, as the writer may outlive its test.
+struct Reader {
+  void take(const LogWriter::Line& line) {
+    std::unique_lock lock(mutex);
+    ++begun;
+    changed.notify_all();
+    changed.wait(lock, [this] { return reads; });
+    lines.push_back(line.front());
+  }
+  void read_on() {
+    const std::lock_guard lock(mutex);
+    reads = true;
+    changed.notify_all();
+  }
+  void until_it_stands() {
+    std::unique_lock lock(mutex);
+    REQUIRE(changed.wait_for(lock, 10s, [this] { return begun > 0; }));
+  }
+  std::mutex mutex;
+  std::condition_variable changed;
+  int begun = 0;
+  bool reads = false;
+  std::vector<std::string> lines;
+};
+
+std::unique_ptr<LogWriter> writer_to(const std::shared_ptr<Reader>& reader, LogWriter::Options options) {
+  return std::make_unique<LogWriter>([reader](const LogWriter::Line& line) { reader->take(line); },
+                                     [](std::size_t dropped) { return LogWriter::Line{"dropped " + std::to_string(dropped)}; }, options);
+}
+
+}  // namespace
+
+TEST_CASE("log writer: who logs does not wait for a reader that has stopped, and loses nothing") {
+  const auto reader = std::make_shared<Reader>();
+  auto writer = writer_to(reader, {});
+  for (int i = 0; i < 1'000; ++i) writer->add({std::to_string(i)});
+  reader->until_it_stands();
+  reader->read_on();
+  writer.reset();
+  REQUIRE(reader->lines.size() == 1'000);
+  for (int i = 0; i < 1'000; ++i) CHECK(reader->lines[static_cast<std::size_t>(i)] == std::to_string(i));
+}
+
+TEST_CASE("log writer: of more than may wait the oldest are dropped, and a line says how many") {
+  const auto reader = std::make_shared<Reader>();
+  LogWriter::Options options;
+  options.most_bytes = 3;
+  auto writer = writer_to(reader, options);
+  writer->add({"a"});
+  reader->until_it_stands();
+  for (const char* line : {"b", "c", "d", "e", "f"}) writer->add({line});
+  reader->read_on();
+  writer.reset();
+  CHECK(reader->lines == std::vector<std::string>{"a", "dropped 2", "d", "e", "f"});
+}
+
+TEST_CASE("log writer: one line that is longer than may wait is written all the same") {
+  const auto reader = std::make_shared<Reader>();
+  LogWriter::Options options;
+  options.most_bytes = 3;
+  auto writer = writer_to(reader, options);
+  writer->add({"a"});
+  reader->until_it_stands();
+  writer->add({"b"});
+  writer->add({"longer"});
+  reader->read_on();
+  writer.reset();
+  CHECK(reader->lines == std::vector<std::string>{"a", "dropped 1", "longer"});
+}
+
+TEST_CASE("log writer: a reader that has stopped does not hold up the end") {
+  const auto reader = std::make_shared<Reader>();
+  LogWriter::Options options;
+  options.patience = 5ms;
+  auto writer = writer_to(reader, options);
+  writer->add({"never read"});
+  reader->until_it_stands();
+  writer.reset();
+  CHECK(reader->lines.empty());
+  reader->read_on();  // lets the thread that was left behind end
+}
