@@ -2,11 +2,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <rowcrew/error.hpp>
 
 namespace rowcrew {
+
+/// The server, the database or the role has as many connections as it may have.
+inline constexpr std::string_view kTooManyConnections = "53300";
 
 /// The class follows the SQLSTATE: 08, 40, 53, 55P03, 57 and lost connections are transient; 22 and
 /// 23 permanent; everything else (42, 0A, …) a bug. The code is "db_" + SQLSTATE, or "db_lost".
@@ -19,7 +23,8 @@ class DbError : public Error {
         connection_lost_(connection_lost),
         outcome_unknown_(outcome_unknown) {}
 
-  /// Five characters; empty: no answer came; 08001: no connection was to be had, nothing was asked.
+  /// Five characters; empty: no answer came; 08001, or 53300 (kTooManyConnections) with a lost connection: none
+  /// was to be had, nothing was asked.
   const std::string& sqlstate() const noexcept { return sqlstate_; }
   bool connection_lost() const noexcept { return connection_lost_; }  ///< also of a server turned read-only
   /// COMMIT (or an autocommit statement) was sent and no answer came: it may have happened.

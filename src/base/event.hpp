@@ -21,6 +21,7 @@ inline constexpr E kLogDropped = "log.dropped";
 
 // Database
 inline constexpr E kDbUnreachable = "db.unreachable";
+inline constexpr E kDbCrowded = "db.crowded";
 inline constexpr E kDbReconnected = "db.reconnected";
 inline constexpr E kDbSlow = "db.slow";
 inline constexpr E kListenerAbsent = "listener.absent";

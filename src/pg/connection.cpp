@@ -32,6 +32,11 @@ using Result = std::unique_ptr<PGresult, ResultClearer>;
   throw DbError(ErrorClass::transient, "08001", "database: " + message, true, false);
 }
 
+[[noreturn]] void throw_refused(const PGconn* connection) {
+  const Refusal refusal = read_refusal(PQerrorMessage(connection));
+  throw DbError(ErrorClass::transient, std::string(refusal.crowded ? kTooManyConnections : "08001"), "database: " + refusal.text, true, false);
+}
+
 [[noreturn]] void throw_stopped() {
   throw TransientError("db_stopped", "database: stopped while connecting");
 }
@@ -53,6 +58,7 @@ Connection start(const ConnectParams& params) {
   // libpq prints notices to stderr otherwise.
   PQsetNoticeProcessor(
       connection.get(), [](void*, const char*) {}, nullptr);
+  PQsetErrorVerbosity(connection.get(), PQERRORS_VERBOSE);  // the code of a refusal is told no other way
   return connection;
 }
 
@@ -61,7 +67,7 @@ bool complete(PGconn* connection, SteadyTime deadline, const Interrupt* interrup
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
   for (;;) {
     if (PQstatus(connection) == CONNECTION_BAD || next == PGRES_POLLING_FAILED) {
-      throw_unreachable(last_error(connection));
+      throw_refused(connection);
     }
     if (next == PGRES_POLLING_OK) return true;
     const short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
@@ -119,6 +125,7 @@ Connection Connector::connect(const Interrupt* interrupt) {
     first_host_ = (first_host_ + 1) % hosts;  // unless it answers
     if (complete(connection.get(), deadline_in(per_host), interrupt)) {
       first_host_ = (first_host_ + hosts - 1) % hosts;
+      PQsetErrorVerbosity(connection.get(), PQERRORS_DEFAULT);
       return connection;
     }
     rotate_hosts(params, 1);

@@ -26,7 +26,7 @@ class Connector {
   /// call begins with it. A call that a host's refusal ended makes the next one begin behind it. `interrupt` may be null. Only the look-up of a host name cannot be
   /// interrupted (libpq asks the system's resolver).
   ///
-  /// Throws DbError (08001, connection_lost), TransientError("db_stopped") when interrupted, ConfigError.
+  /// Throws DbError (08001, or 53300 when the server has no connection left; connection_lost), TransientError("db_stopped") when interrupted, ConfigError.
   Connection connect(const Interrupt* interrupt);
 
   const PoolOptions& options() const { return options_; }

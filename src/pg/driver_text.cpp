@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace rowcrew {
@@ -42,6 +43,29 @@ std::string one_line(std::string_view text) {
     out.resize(end);
   }
   return out;
+}
+
+Refusal read_refusal(std::string_view message) {
+  constexpr std::string_view kPlace = "LOCATION:";
+  constexpr std::size_t kCode = 5;
+  Refusal refusal;
+  std::string kept;
+  while (!message.empty()) {
+    std::string_view line = message.substr(0, message.find('\n'));
+    message.remove_prefix(std::min(line.size() + 1, message.size()));
+    if (line.starts_with(kPlace)) continue;
+    // "FATAL:  53300: sorry, too many clients already", perhaps behind what libpq says of the host.
+    const auto code = line.find(":  ");
+    if (code != std::string_view::npos && line.size() > code + 3 + kCode && line.substr(code + 3 + kCode).starts_with(": ")) {
+      refusal.crowded = refusal.crowded || line.substr(code + 3, kCode) == "53300";
+      kept += line.substr(0, code + 3);
+      line.remove_prefix(code + 3 + kCode + 2);
+    }
+    kept += line;
+    kept += '\n';
+  }
+  refusal.text = one_line(kept);
+  return refusal;
 }
 
 std::string prepared_name(std::string_view statement) {

@@ -9,6 +9,13 @@ namespace rowcrew {
 /// The driver's message as one line without severity, at most 400 bytes: several lines are joined.
 std::string one_line(std::string_view message);
 
+/// What a server that refuses a connection says (libpq's PQERRORS_VERBOSE), as one line.
+struct Refusal {
+  std::string text;      ///< without the code, and without the place in the server's source
+  bool crowded = false;  ///< it has no connection left for us (53300)
+};
+Refusal read_refusal(std::string_view message);
+
 /// The name of a prepared statement on the server, which looks at the first 63 bytes only: longer
 /// names are cut and end in a hash of the whole.
 std::string prepared_name(std::string_view statement);

@@ -50,6 +50,10 @@ bool Pool::reachable() const {
   return state_->reachable;
 }
 
+void Pool::give_way() {
+  state_->give_way();
+}
+
 std::size_t Pool::waiting() const {
   return state_->waiting();
 }

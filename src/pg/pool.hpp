@@ -47,8 +47,9 @@ std::optional<PoolOptions> direct_options(const PoolOptions& options);
 /// logged a minute, and one db.reconnected when it is back. A server that does not answer two
 /// seconds after statement_timeout counts as lost, and so does one that has become read-only. After
 /// one lost connection all others are replaced before they are used again: what hit one of them has
-/// mostly hit them all, and each would take its own time to find out. The pool must be destroyed
-/// before the io_contexts of its callers.
+/// mostly hit them all, and each would take its own time to find out. Where the server has no more
+/// connections for it (53300), work waits for those that it has, and db.crowded says so. The pool
+/// must be destroyed before the io_contexts of its callers.
 class Pool final : public Db {
  public:
   /// Connects with the first closure. Throws ConfigError: a malformed URL, threads out of range.
@@ -70,6 +71,9 @@ class Pool final : public Db {
   /// closure.
   void on_loss(std::function<void()> told);
   std::size_t waiting() const;
+  /// Somebody else of this process found that the server has no connection left: those that rest are
+  /// closed but for one, and for five seconds work waits for the others. Any thread.
+  void give_way();
 
  protected:
   boost::asio::awaitable<void> submit(TxMode mode, std::function<void(Tx&)> work) override;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <future>
+#include <iterator>
+#include <utility>
 
 #include "base/event.hpp"
 #include "pg/connect_params.hpp"
@@ -18,6 +20,13 @@ using std::chrono::milliseconds;
 constexpr milliseconds kCancelGrace{300};
 constexpr milliseconds kSenderGrace{100};
 constexpr milliseconds kWatchEvery{1'000};
+/// How long work is left to the connections that there are, when the server has no more of them.
+constexpr milliseconds kCrowded{5'000};
+constexpr milliseconds kCrowdLineEvery{60'000};
+
+/// Thrown inside a thread only: others have connections, and will do it.
+struct CrowdedOut {};
+const std::string kCrowdedCode = "db_" + std::string(kTooManyConnections);
 
 SteadyTime now() {
   return std::chrono::steady_clock::now();
@@ -82,18 +91,33 @@ std::size_t Pool::State::waiting() const {
 void Pool::State::work(Worker& worker) {
   std::unique_lock lock(mutex_);
   for (;;) {
-    while (!stopping_ && queue_.empty()) rest(lock, worker);
+    while (!stopping_ && (queue_.empty() || stands_aside(worker))) {
+      if (!queue_.empty()) call_one();
+      rest(lock, worker);
+    }
     if (stopping_) break;
     auto request = std::move(queue_.front());
     queue_.pop_front();
     ++running_;
     worker.running = true;
     lock.unlock();
-    std::exception_ptr error = run(worker, *request);
-    request->work = nullptr;  // what it captured ends here, not on the caller's thread
-    request->done(std::move(error));
-    request.reset();
+    bool put_back = false;
+    try {
+      std::exception_ptr error = run(worker, *request);
+      request->work = nullptr;  // what it captured ends here, not on the caller's thread
+      request->done(std::move(error));
+      request.reset();
+    } catch (const CrowdedOut&) {
+      put_back = true;
+    }
     lock.lock();
+    if (put_back && stopping_) {
+      lock.unlock();
+      request->done(stopped());
+      lock.lock();
+    } else if (put_back) {
+      queue_.push_front(std::move(request));
+    }
     worker.running = false;
     if (--running_ == 0) idle_.notify_all();
   }
@@ -107,12 +131,17 @@ void Pool::State::rest(std::unique_lock<std::mutex>& lock, Worker& worker) {
   worker.call.wait(lock, [&] { return stopping_ || worker.called; });
   worker.called = false;
   --waiting_workers_;
+  if (std::exchange(worker.gives_way, false)) drop_session(worker);
 }
 
+/// There are connections, and no more to be had.
+bool Pool::State::stands_aside(const Worker& worker) const { return !worker.session && sessions_ > 0 && now() < crowded_until_; }
+
 void Pool::State::call_one() {
-  if (resting_.empty()) return;  // whoever is busy looks at the queue before it rests
-  Worker& worker = *resting_.back();
-  resting_.pop_back();
+  const auto able = std::find_if(resting_.rbegin(), resting_.rend(), [this](const Worker* w) { return !stands_aside(*w); });
+  if (able == resting_.rend()) return;  // whoever is busy looks at the queue before it rests
+  Worker& worker = **able;
+  resting_.erase(std::next(able).base());
   worker.called = true;
   worker.call.notify_one();
 }
@@ -122,6 +151,8 @@ std::exception_ptr Pool::State::run(Worker& worker, Request& request) {
     session_of(worker, request.deadline).run(request.mode, request.work);
     reachable = true;
     return nullptr;
+  } catch (const CrowdedOut&) {
+    throw;
   } catch (const DbError& error) {
     reachable = !error.connection_lost();
     if (error.connection_lost()) note_loss(worker);
@@ -151,7 +182,26 @@ void Pool::State::note_loss(const Worker& worker) {
 
 void Pool::State::drop_session(Worker& worker) {
   worker.handle.detach();
+  if (worker.session) --sessions_;
   worker.session.reset();
+}
+
+/// Of the connections that rest all but the one that is used next.
+void Pool::State::give_way() {
+  const std::lock_guard lock(mutex_);
+  crowded_until_ = now() + kCrowded;
+  bool kept = running_ > 0;
+  for (auto at = resting_.rbegin(); at != resting_.rend(); ++at) {
+    Worker& worker = **at;
+    if (!worker.session) continue;
+    if (std::exchange(kept, true)) worker.gives_way = true;
+  }
+  for (Worker* worker : resting_) {
+    if (!worker->gives_way) continue;
+    worker->called = true;
+    worker->call.notify_one();
+  }
+  std::erase_if(resting_, [](const Worker* worker) { return worker->gives_way; });
 }
 
 /// Returns when this thread may connect; throws when the closure's time is over before.
@@ -177,6 +227,10 @@ bool Pool::State::try_connect(Worker& worker) {
     worker.session =
         std::make_unique<Session>(std::move(connection), options, Session::Plans::kept, watchers);
   } catch (const Error& error) {
+    if (sessions_ > 0 && error.code() == kCrowdedCode) {
+      note_crowd(error.what());
+      throw CrowdedOut{};
+    }
     note_failure(error.what());
     if (error.error_class() != ErrorClass::transient || error.code() == "db_stopped") throw;
     return false;
@@ -184,6 +238,7 @@ bool Pool::State::try_connect(Worker& worker) {
     note_failure(error.what());
     throw;
   }
+  ++sessions_;
   worker.handle.attach(worker.session->raw());
   note_success();
   return true;
@@ -198,6 +253,17 @@ void Pool::State::note_failure(const std::string& reason) {
   lock.unlock();
   turn_.notify_all();
   if (line) log.warning(event::kDbUnreachable, {{"attempts", attempts}}, reason);
+}
+
+void Pool::State::note_crowd(const std::string& reason) {
+  std::unique_lock lock(mutex_);
+  outage_.succeeded(now());  // it answers
+  crowded_until_ = now() + kCrowded;
+  const bool line = now() >= next_crowd_line_ && !stopping_;
+  if (line) next_crowd_line_ = now() + kCrowdLineEvery;
+  lock.unlock();
+  turn_.notify_all();
+  if (line) log.warning(event::kDbCrowded, {{"connections", sessions_.load()}, {"threads", options.threads}}, reason);
 }
 
 void Pool::State::note_success() {
@@ -228,6 +294,7 @@ void Pool::State::watch_over() {
       continue;
     }
     watcher_dozes_ = queue_.empty();
+    if (!watcher_dozes_) call_one();  // nobody was while all stood aside
     SteadyTime wake = when + kWatchEvery;
     if (!watcher_dozes_) wake = std::min(wake, queue_.front()->deadline);
     watcher_wake_.wait_until(lock, wake);

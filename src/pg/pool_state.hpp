@@ -33,6 +33,7 @@ struct Pool::State {
   void stop(std::chrono::milliseconds within);
   void join();
   std::size_t waiting() const;
+  void give_way();
 
   const PoolOptions options;
   Log& log;
@@ -48,7 +49,8 @@ struct Pool::State {
     std::unique_ptr<Session> session;
     unsigned losses_before = 0;  ///< what losses_ was when the session was made
     bool running = false;  ///< this and `called` guarded by mutex_
-    bool called = false;   ///< something was queued while it rested
+    bool called = false;   ///< something was queued while it rested, or it is to give way
+    bool gives_way = false;
     std::condition_variable call;
     std::thread thread;
   };
@@ -56,12 +58,14 @@ struct Pool::State {
   void work(Worker& worker);
   void rest(std::unique_lock<std::mutex>& lock, Worker& worker);
   void call_one();
+  bool stands_aside(const Worker& worker) const;
   std::exception_ptr run(Worker& worker, Request& request);
   Session& session_of(Worker& worker, SteadyTime deadline);
   void drop_session(Worker& worker);
   void note_loss(const Worker& worker);
   void await_turn(SteadyTime deadline);
   bool try_connect(Worker& worker);
+  void note_crowd(const std::string& reason);
   void note_failure(const std::string& reason);
   void note_success();
   void watch_over();
@@ -81,6 +85,9 @@ struct Pool::State {
   std::size_t waiting_workers_ = 0;  ///< that rest, or were called and have not begun yet
   bool stopping_ = false;
   bool watcher_dozes_ = false;  ///< until the next tick: nothing was waiting in the queue
+  std::atomic<unsigned> sessions_{0};
+  SteadyTime crowded_until_{};  ///< guarded by mutex_: until then workers without a session leave the work to others
+  SteadyTime next_crowd_line_{};
   std::atomic<unsigned> losses_{0};  ///< of several at once, the first counts
   Outage outage_;
   std::minstd_rand jitter_{std::random_device{}()};

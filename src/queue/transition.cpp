@@ -31,7 +31,7 @@ std::string waiting_status(const Job& job) { return job.attempt > 1 ? "retrying"
 bool database_was_away(const Error& error) {
   const auto* db = dynamic_cast<const DbError*>(&error);
   if (db == nullptr || !db->connection_lost()) return false;
-  return db->sqlstate() == "08001" || db->sqlstate() == "25006";
+  return db->sqlstate() == "08001" || db->sqlstate() == kTooManyConnections || db->sqlstate() == "25006";
 }
 
 Ending failed(const std::string& code, const std::string& message) {

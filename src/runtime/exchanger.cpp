@@ -16,6 +16,8 @@ using namespace std::chrono_literals;
 /// Below this a second round trip costs more than it saves.
 constexpr std::size_t kWorthALane = 64;
 constexpr auto kLeastRest = 1ms;
+constexpr auto kCrowded = 30s;
+constexpr auto kCrowdLineEvery = 1min;
 constexpr std::string_view kLocked = "55P03";
 constexpr auto kAround = 2s;  // who held a row may hold it still: each claim that meets it waits for lock_timeout
 }  // namespace
@@ -71,8 +73,18 @@ std::vector<Service*> Exchanger::lanes() {
   return all;
 }
 
+void Exchanger::crowded_out(const DbError& error) {
+  const Mono now = state_.clock.mono();
+  crowded_until_ = now + kCrowded;
+  state_.crowded();
+  if (now < next_crowd_line_) return;
+  next_crowd_line_ = now + kCrowdLineEvery;
+  state_.log.warning(event::kDbCrowded, {{"lanes", lanes_.size()}}, error.what());
+}
+
 bool Exchanger::enough_for_two() const {
   const Mono now = state_.clock.mono();
+  if (now < crowded_until_) return false;
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     if (completer_.waiting(table) >= kWorthALane) return true;
     // What was announced while a lane is on its way would wait for its return.
@@ -149,6 +161,7 @@ asio::awaitable<Exchanged> Exchanger::Lane::send(std::size_t table, Exchange wha
     done = co_await exchanger_.state_.tables[table]->table.exchange(*wire_, std::move(what));
   } catch (const DbError& e) {
     error = e;
+    if (e.connection_lost() && e.sqlstate() == kTooManyConnections) exchanger_.crowded_out(e);
     exchanger_.state_.tables[table]->door.refused(e);
   } catch (const TransientError& e) {  // nothing was sent
     error = DbError(ErrorClass::transient, "", e.what(), true, false);

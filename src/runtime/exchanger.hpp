@@ -30,6 +30,7 @@ class Exchanger final {
   class Lane;
   struct Load;
 
+  void crowded_out(const DbError& error);
   bool enough_for_two() const;
   Load gather(Lane& lane);
   Mono next_due() const;
@@ -39,6 +40,8 @@ class Exchanger final {
   Completer& completer_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::size_t next_table_ = 0;  ///< takes turns, so that no table starves another
+  Mono crowded_until_{};        ///< only the first lane carries: there are no more connections
+  Mono next_crowd_line_{};
   Mono around_until_{};         ///< claims of limited jobs step around locked rows
 };
 

@@ -102,6 +102,7 @@ asio::awaitable<void> Gatekeeper::run() {
       }
     } catch (const Error& e) {
       state_.log.debug(event::kClaimFailed, {{"code", e.code()}}, e.what());
+      if (const auto* db = dynamic_cast<const DbError*>(&e); db != nullptr && db->sqlstate() == kTooManyConnections) state_.crowded();
       failed = true;
     }
     if (!failed) continue;

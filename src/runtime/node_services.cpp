@@ -105,6 +105,7 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       cancellation(state, claimer),
       watchdog(parts.clock),
       listener(make_listener(parts, *this)) {
+  state.crowded = [&pool = parts.pool] { pool.give_way(); };
   executor.on_ended(std::move(job_ended));
   claimer.on_short([this] { gatekeeper.settled(); });
   claimer.on_filled([this] { gatekeeper.filled(); });

@@ -134,5 +134,26 @@ class Outage(FleetTest):
         self.assertEqual(node.stop()[0], 0)
 
 
+class Connections(FleetTest):
+    def test_with_fewer_connections_than_it_would_open_a_node_works_on_those_it_gets(self):
+        # One is this test's own; a node needs one each to claim, to beat, to listen and to lead.
+        self.db.execute(f'ALTER DATABASE "{self.db.name}" CONNECTION LIMIT 5')
+        node = self.node("few").ready()
+        for _ in range(5):
+            self.enqueue("noop", 200)
+            self.wait_finished(20)
+        self.assertIn("too many connections", node.wait_event("db.crowded")["msg"])
+        self.assertEqual(node.lines("db.unreachable"), [])
+        self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.job_attempt"), 0)
+
+    def test_a_node_that_got_too_few_connections_takes_more_as_soon_as_there_are(self):
+        self.db.execute(f'ALTER DATABASE "{self.db.name}" CONNECTION LIMIT 2')
+        node = self.node("fewer")
+        self.enqueue("noop", 20)
+        node.wait_event("db.crowded")
+        self.db.execute(f'ALTER DATABASE "{self.db.name}" CONNECTION LIMIT 20')
+        self.wait_finished(20)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

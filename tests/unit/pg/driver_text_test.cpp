@@ -30,3 +30,19 @@ TEST_CASE("driver text: a prepared name fits into what the server compares") {
   CHECK(prepared_name(stem + "1") != prepared_name(stem + "2"));
   CHECK(prepared_name(stem) == prepared_name(stem));
 }
+
+TEST_CASE("driver text: a refusal is told without its code and place, and whether there was no connection left") {
+  const auto one = rowcrew::read_refusal(
+      "connection to server on socket \"/tmp/.s.PGSQL.5432\" failed: FATAL:  53300: sorry, too many clients already\n"
+      "LOCATION:  InitProcess, proc.c:360\n");
+  CHECK(one.crowded);
+  CHECK(one.text == "connection to server on socket \"/tmp/.s.PGSQL.5432\" failed: FATAL: sorry, too many clients already");
+  const auto other = rowcrew::read_refusal("FATAL:  28P01: password authentication failed for user \"a\"\nLOCATION:  auth_failed, auth.c:326\n");
+  CHECK_FALSE(other.crowded);
+  CHECK(other.text == "password authentication failed for user \"a\"");
+  const auto none = rowcrew::read_refusal("connection to server at \"h\" failed: Connection refused\n\tIs the server running?\n");
+  CHECK_FALSE(none.crowded);
+  CHECK(none.text == "connection to server at \"h\" failed: Connection refused Is the server running?");
+  CHECK(rowcrew::read_refusal("").text.empty());
+  CHECK_FALSE(rowcrew::read_refusal("FATAL:  53300").crowded);
+}

@@ -162,7 +162,7 @@ TEST_CASE("transition: a database that was not there costs no attempt; one lost 
     CHECK_FALSE(is_bug);
     return outcome;
   };
-  for (const char* state : {"08001", "25006"}) {
+  for (const char* state : {"08001", "53300", "25006"}) {
     const Outcome outcome = judged(state, true);
     REQUIRE(std::holds_alternative<Snooze>(outcome));
     CHECK(std::get<Snooze>(outcome).after == 1s);
