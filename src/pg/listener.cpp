@@ -18,13 +18,13 @@ namespace {
 namespace asio = boost::asio;
 
 std::string listen_batch(const ListenerOptions& options) {
-  std::string batch = settings_batch(options.connection);
-  batch += sql_pg::self_test.text;  // acknowledged even without a channel
+  std::string batch(sql_pg::self_test.text);  // acknowledged even without a channel
   batch += ';';
   for (const std::string& channel : options.channels) {
     StatementSet set({{"channel", quote_identifier(channel)}}, "");
     batch += set.render(sql_pg::listen).text;
   }
+  batch += settings_batch(options.connection);  // at the end: pg_stat_activity shows how a text begins
   return batch;
 }
 

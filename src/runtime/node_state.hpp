@@ -85,7 +85,7 @@ struct NodeState final : LeaseView {
   bool hears = false;                ///< what is announced: it has a listener
   bool stopping = false;             ///< no new claims, ticks, maintenance
 
-  std::function<void()> crowded;   ///< the server has no connection left for what claims: others give way
+  std::function<void()> crowded = [] {};  ///< the server has no connection left for what claims: others give way
 
   bool leader = false;             ///< this node decides for the fleet (gatekeeper.hpp)
   bool leader_present = false;     ///< some node does, the last heartbeat says
