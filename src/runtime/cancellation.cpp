@@ -23,8 +23,9 @@ asio::awaitable<void> Cancellation::run() {
           const bool here = co_await look(table);
           open = open || here;
         }
+        state_.worked("cancellations", "");
       } catch (const Error& e) {
-        state_.log.debug(event::kJobCancelled, {{"code", e.code()}}, e.what());
+        state_.failed("cancellations", "", event::kJobCancelled, e);
       }
     }
     const bool rests = state_.config.listen && state_.running.empty();

@@ -203,6 +203,7 @@ std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const Freed& freed) 
 void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
   const Mono now = state_.clock.mono();
   Table& table = tables_[plan->table];
+  state_.worked("claims", state_.tables[plan->table]->table.name());
   if (!plan->limited.empty()) answered_limited(*plan, done);
   bool filled = std::any_of(plan->limited.begin(), plan->limited.end(), [&](const LimitedWant& want) {
     return std::any_of(done.answers.begin(), done.answers.end(), [&](const LimitedAnswer& a) { return a.queue == want.queue && a.jobs >= want.count; });
@@ -260,13 +261,14 @@ void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
     for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked -= want.coming();
     table.pacer.failed(now, state_.random.unit());
   }
-  claim_failed(error);
+  claim_failed("claims", plan->table, error);
 }
 
 /// What may have been claimed is handed back soon: were the node to die first, its death would count
 /// against jobs that never ran.
-void Claimer::claim_failed(const Error& error) {
-  state_.log.debug(event::kClaimFailed, {}, error.what());
+void Claimer::claim_failed(std::string_view what, std::size_t table, const Error& error) {
+  const TableState& of = *state_.tables[table];
+  if (!of.broken()) state_.failed(what, of.table.name(), event::kClaimFailed, error);  // else table.held says so
   const auto* db = dynamic_cast<const DbError*>(&error);
   if (db != nullptr && db->outcome_unknown() && unknown_) unknown_();
 }

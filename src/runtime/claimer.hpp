@@ -131,7 +131,7 @@ class Claimer final : public Service {
   boost::asio::awaitable<void> claim_rescued(std::size_t table);
   boost::asio::awaitable<void> run_suspect();
   boost::asio::awaitable<void> park_unserved();
-  void claim_failed(const Error& error);
+  void claim_failed(std::string_view what, std::size_t table, const Error& error);
   void accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   void take_in(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   void start_local();

@@ -72,10 +72,11 @@ asio::awaitable<void> Claimer::look_for_suspects() {
       waits = waits || due.suspect;
     }
   } catch (const Error& e) {
-    state_.log.debug(event::kClaimFailed, {}, e.what());
+    state_.failed("rescued jobs", "", event::kClaimFailed, e);
     next_suspect_look_ = std::min(next_suspect_look_, now + kLookAgain);
     co_return;
   }
+  state_.worked("rescued jobs", "");
   suspects_.looked(now, waits, state_.random.unit());
 }
 
@@ -110,9 +111,10 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
   try {
     claimed = co_await state.table.claim_rescued(tokens, node, wants);
   } catch (const Error& e) {
-    claim_failed(e);
+    claim_failed("claims of rescued jobs", table, e);
     failed = true;
   }
+  if (!failed) state_.worked("claims of rescued jobs", state.table.name());
   for (const ClaimWant& want : wants) queues_.find(want.queue)->second.asked -= want.count;
   for (const std::int64_t token : tokens) state.ledger.unknown(token);
   for (const ClaimedJob& job : claimed) state.ledger.claimed(job.job.claim_token, 1);
@@ -135,9 +137,10 @@ asio::awaitable<void> Claimer::run_suspect() {
     try {
       claimed = co_await state.table.claim_suspect(token, state_.identity, queues);
     } catch (const Error& e) {
-      claim_failed(e);
+      claim_failed("claims of suspects", table, e);
       failed = true;
     }
+    if (!failed) state_.worked("claims of suspects", state.table.name());
     state.ledger.unknown(token);
     if (claimed.empty()) continue;
     state.ledger.claimed(token, claimed.size());

@@ -150,6 +150,7 @@ void Completer::leave(const Batch& batch) {
 void Completer::written(std::unique_ptr<Batch> batch, const Exchanged& done) {
   leave(*batch);
   Buffer& buffer = buffers_[batch->table];
+  if (batch->size() > 0) state_.worked("ends", state_.tables[batch->table]->table.name());
   failures_ = 0;
   not_before_ = Mono{};
   buffer.batch_limit = std::min(kMaxBatch, buffer.batch_limit * 2);
@@ -164,6 +165,7 @@ void Completer::refused(std::unique_ptr<Batch> batch, const DbError& error) {
   leave(*batch);
   if (batch->size() == 0) return;
   const bool broken = state_.tables[batch->table]->broken();
+  if (!broken) state_.failed("ends", state_.tables[batch->table]->table.name(), event::kClaimFailed, error);
   put_back(batch->table, buffers_[batch->table].completed, std::move(batch->completed), error, false);
   put_back(batch->table, buffers_[batch->table].ended, std::move(batch->ended), error, false);
   if (broken) return;  // no reason to make other tables wait
@@ -362,8 +364,9 @@ asio::awaitable<int> Completer::tidy_claims(std::size_t table) {
     for (const std::int64_t token : tokens) state.ledger.removed(token);
     if (!rows.empty()) co_await state.table.lower_held(rows, state_.identity.node_id);
     state.ledger.lowered(rows);
+    state_.worked("claim rows", state.table.name());
   } catch (const Error& e) {
-    state_.log.debug(event::kClaimFailed, {}, e.what());
+    state_.failed("claim rows", state.table.name(), event::kClaimFailed, e);
     co_return 1;
   }
   if (told_permits_ && state_.limits) told_permits_(table);

@@ -81,12 +81,14 @@ asio::awaitable<bool> Completer::report_some(std::size_t table) {
   std::vector<Item> batch = std::exchange(buffer.reporting, {});
   if (error) {
     const bool several = batch.size() > 1;
+    if (!by_port && !state_.tables[table]->broken()) state_.failed("ends", state_.tables[table]->table.name(), event::kClaimFailed, *error);
     put_back(table, buffer.reported, std::move(batch), *error, by_port);
     if (several && !error->connection_lost()) co_return true;  // one by one now, at once
     // This job's end is another one now: no reason to make those behind it wait.
     co_return !error->connection_lost() && error->error_class() != ErrorClass::transient;
   }
   ROWCREW_FAULT_POINT("finish.committed");
+  state_.worked("ends", state_.tables[table]->table.name());
   buffer.report_batch.written(batch.size(), state_.clock.mono() - began);
   settle(table, std::move(batch), written, dropped);
   co_return true;

@@ -101,11 +101,14 @@ asio::awaitable<void> Gatekeeper::run() {
         co_await stay_awake();
       }
     } catch (const Error& e) {
-      state_.log.debug(event::kClaimFailed, {{"code", e.code()}}, e.what());
+      state_.failed("leading", "", event::kClaimFailed, e);
       if (const auto* db = dynamic_cast<const DbError*>(&e); db != nullptr && db->sqlstate() == kTooManyConnections) state_.crowded();
       failed = true;
     }
-    if (!failed) continue;
+    if (!failed) {
+      state_.worked("leading", "");
+      continue;
+    }
     abdicate();
     co_await state_.clock.sleep_until(state_.clock.mono() + 1s);
   }

@@ -43,9 +43,10 @@ asio::awaitable<void> Heartbeat::run() {
         if (next.action != LeaseKeeper::Action::wait || beat_due_ || !state_.informed) co_await beat();
       }
       failures = 0;
+      state_.worked("heartbeats", "");
       if (state_.identity.node_id != 0) until = next_look();
     } catch (const Error& e) {
-      state_.log.debug(event::kLeaseStopping, {{"code", e.code()}}, e.what());
+      state_.failed("heartbeats", "", event::kLeaseStopping, e);
       failed = true;
     }
     if (failed) {
@@ -240,10 +241,11 @@ asio::awaitable<void> Heartbeat::reread_policies() {
     for (const std::string& fault : state_.ports.load(ports)) {
       state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");
     }
+    state_.worked("policies", "");
   } catch (const DbError& e) {
     policies_changed();  // for all that is known, and the next beat is the next chance
     if (!state_.informed) throw;
-    state_.log.debug(event::kLeaseStopping, {{"code", e.code()}}, e.what());  // those of before hold
+    state_.failed("policies", "", event::kLeaseStopping, e);  // those of before hold
   }
 }
 

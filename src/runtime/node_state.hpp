@@ -11,6 +11,7 @@
 
 #include <rowcrew/clock.hpp>
 #include <rowcrew/db.hpp>
+#include <rowcrew/db_error.hpp>
 #include <rowcrew/job_transactions.hpp>
 #include <rowcrew/log.hpp>
 #include <rowcrew/random.hpp>
@@ -27,6 +28,7 @@
 #include "runtime/slots.hpp"
 #include "runtime/statistics.hpp"
 #include "runtime/table_door.hpp"
+#include "runtime/troubles.hpp"
 
 namespace rowcrew {
 
@@ -70,10 +72,16 @@ struct NodeState final : LeaseView {
   Random& random;
   Log& log;
 
+  /// `what` (claims, ends, rescue …), of a table where it is about one, has failed and is tried again: a line of `event` at
+  /// debug, work.failing at warning once nothing else has happened for long.
+  void failed(std::string_view what, std::string_view of, std::string_view event, const Error& error);
+  void worked(std::string_view what, std::string_view of);
+
   std::vector<std::unique_ptr<TableState>> tables;
   Slots slots;
   RunningJobs running;
   Statistics statistics;
+  Troubles troubles;
   JobTypes job_types;
   std::set<std::string, std::less<>> paused;  ///< queues
   bool limits = false;                        ///< there are rules about limits

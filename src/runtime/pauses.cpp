@@ -29,8 +29,9 @@ asio::awaitable<void> Pauses::run() {
         for (std::size_t table = 0; table < state_.tables.size(); ++table) {
           if (state_.tables[table]->serving()) co_await release(table);
         }
+        state_.worked("pauses", "");
       } catch (const Error& e) {
-        state_.log.debug(event::kPauseChanged, {{"code", e.code()}}, e.what());
+        state_.failed("pauses", "", event::kPauseChanged, e);
         next_ = std::min(next_, state_.clock.mono() + 1s);
       }
     } else {

@@ -32,9 +32,10 @@ asio::awaitable<void> Promoter::run() {
       try {
         const Mono due = co_await promote_due();
         passed_ = true;
+        state_.worked("scheduled jobs", "");
         next_ = std::min(next_, due);
       } catch (const Error& e) {
-        state_.log.debug(event::kClaimFailed, {{"code", e.code()}}, e.what());
+        state_.failed("scheduled jobs", "", event::kClaimFailed, e);
       }
     }
     while (state_.clock.mono() < next_) co_await wake_.wait_until(next_);

@@ -28,7 +28,7 @@ asio::awaitable<void> Reaper::reap_table(JobTable& table) {
   bool refused = false;
   std::int64_t last = 0;  // a claim whose rows are locked stays for the next pass
   for (;;) {
-    std::optional<std::string> failure;
+    bool failed = false;
     std::optional<PortError> refusal;
     ReapedPage page;
     std::shared_ptr<const EndedPorts> ports;
@@ -38,7 +38,8 @@ asio::awaitable<void> Reaper::reap_table(JobTable& table) {
     } catch (const PortError& e) {
       refusal = e;
     } catch (const Error& e) {
-      failure = e.what();
+      state_.failed("rescue", table.name(), event::kClaimFailed, e);
+      failed = true;
     }
     if (refusal) {
       state_.log.error(event::kPortFailed, {{"table", table.name()}, {"code", refusal->code()}}, refusal->what());
@@ -47,10 +48,8 @@ asio::awaitable<void> Reaper::reap_table(JobTable& table) {
       continue;
     }
     refused = false;
-    if (failure) {
-      state_.log.debug(event::kClaimFailed, {}, *failure);
-      co_return;
-    }
+    if (failed) co_return;
+    state_.worked("rescue", table.name());
     if (page.last_token == 0) co_return;
     last = page.last_token;
     report(table, page);

@@ -25,8 +25,9 @@ asio::awaitable<void> Reconciler::run() {
           if (state_.tables[table]->broken()) continue;
           if (rung || worth_a_look(table)) co_await reconcile(table);
         }
+        state_.worked("reconciliation", "");
       } catch (const Error& e) {
-        state_.log.debug(event::kClaimReconciled, {{"code", e.code()}}, e.what());
+        state_.failed("reconciliation", "", event::kClaimReconciled, e);
         failed = true;
       }
     }

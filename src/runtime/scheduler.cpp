@@ -22,8 +22,9 @@ asio::awaitable<void> Scheduler::run() {
     if (state_.may_claim() && state_.leads()) {
       try {
         nap = co_await pass();
+        state_.worked("schedules", "");
       } catch (const Error& e) {
-        state_.log.debug(event::kTickEnqueued, {{"code", e.code()}}, e.what());
+        state_.failed("schedules", "", event::kTickEnqueued, e);
       }
     }
     co_await state_.clock.sleep_until(state_.clock.mono() + nap);

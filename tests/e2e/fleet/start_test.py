@@ -134,6 +134,39 @@ class Outage(FleetTest):
         self.assertEqual(node.stop()[0], 0)
 
 
+class Troubles(FleetTest):
+    """What a node may not, or cannot, do any more is told where operators look, and so is its end."""
+
+    def test_a_node_that_may_not_claim_any_more_says_so_and_claims_when_it_may_again(self):
+        node = self.node("forbidden").ready()
+        # The tests' role owns everything, so a trigger forbids what a missing right would.
+        self.db.execute("CREATE FUNCTION rowcrew.forbid() RETURNS trigger LANGUAGE plpgsql AS "
+                        "$$ BEGIN RAISE insufficient_privilege USING MESSAGE = 'claims are forbidden'; END $$")
+        self.db.execute("CREATE TRIGGER forbid BEFORE INSERT ON rowcrew.job_queue_claim EXECUTE FUNCTION rowcrew.forbid()")
+        self.enqueue("noop", 3)
+        line = node.wait_event("work.failing", within=20, what="claims")
+        self.assertEqual((line["level"], line["of"], line["code"]), ("warning", "job_queue", "db_42501"))
+        self.assertIn("claims are forbidden", line["msg"])
+        self.db.execute("DROP TRIGGER forbid ON rowcrew.job_queue_claim")
+        self.wait_finished(20)
+        node.wait_event("work.resumed", what="claims")
+        self.assertEqual(len(node.lines("work.failing")), 1)
+
+    def test_ends_that_cannot_be_written_are_told_of_and_not_lost(self):
+        node = self.node("full").ready()
+        self.db.execute("CREATE FUNCTION rowcrew.full() RETURNS trigger LANGUAGE plpgsql AS "
+                        "$$ BEGIN RAISE disk_full USING MESSAGE = 'no space left'; END $$")
+        self.db.execute("CREATE TRIGGER full_disk BEFORE UPDATE ON rowcrew.job_queue FOR EACH ROW "
+                        "WHEN (NEW.status = 'completed') EXECUTE FUNCTION rowcrew.full()")
+        self.enqueue("noop", 3)
+        line = node.wait_event("work.failing", within=20, what="ends")
+        self.assertIn("no space left", line["msg"])
+        self.db.execute("DROP TRIGGER full_disk ON rowcrew.job_queue")
+        self.wait_finished(20)
+        node.wait_event("work.resumed", what="ends")
+        self.assertEqual(self.db.counts(), {"completed": 3})
+
+
 class Connections(FleetTest):
     def test_with_fewer_connections_than_it_would_open_a_node_works_on_those_it_gets(self):
         # One is this test's own; a node needs one each to claim, to beat, to listen and to lead.
