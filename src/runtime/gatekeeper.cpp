@@ -102,7 +102,8 @@ asio::awaitable<void> Gatekeeper::run() {
       }
     } catch (const Error& e) {
       state_.failed("leading", "", event::kClaimFailed, e);
-      if (const auto* db = dynamic_cast<const DbError*>(&e); db != nullptr && db->sqlstate() == kTooManyConnections) state_.crowded();
+      const auto* db = dynamic_cast<const DbError*>(&e);
+      if (db != nullptr && db->connection_lost() && db->sqlstate() == kTooManyConnections) state_.crowded();
       failed = true;
     }
     if (!failed) {

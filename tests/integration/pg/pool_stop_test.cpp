@@ -75,10 +75,13 @@ TEST_CASE("pool stop: what waits is abandoned, what comes later is refused") {
 TEST_CASE("pool stop: at its end no closure is left that refers to anything, however long it takes") {
   PoolFixture f;
   std::promise<void> inside;
+  std::promise<void> over;
+  std::future<void> end = over.get_future();
   std::atomic<bool> left{false};
   auto work = [&](Tx&) {
     inside.set_value();
-    std::this_thread::sleep_for(2500ms);  // longer than stop() waits for anybody
+    // stop() waits for nobody as long as this: had end() left the closure behind, it would hear of it here.
+    CHECK(end.wait_for(2500ms) == std::future_status::timeout);
     left = true;
   };
   std::exception_ptr failed;
@@ -86,6 +89,7 @@ TEST_CASE("pool stop: at its end no closure is left that refers to anything, how
   f.poll();
   inside.get_future().wait();
   f.pool.end();
+  over.set_value();
   CHECK(left);
   f.drain();
   CHECK(failed == nullptr);

@@ -42,6 +42,16 @@ std::unique_ptr<LogWriter> writer_to(const std::shared_ptr<Reader>& reader, LogW
                                      [](std::size_t dropped) { return LogWriter::Line{"dropped " + std::to_string(dropped)}; }, options);
 }
 
+/// Three bytes may wait behind the line "a", with which the reader has stopped.
+std::unique_ptr<LogWriter> stuck_with_a(const std::shared_ptr<Reader>& reader) {
+  LogWriter::Options options;
+  options.most_bytes = 3;
+  auto writer = writer_to(reader, options);
+  writer->add({"a"});
+  reader->until_it_stands();
+  return writer;
+}
+
 }  // namespace
 
 TEST_CASE("log writer: who logs does not wait for a reader that has stopped, and loses nothing") {
@@ -57,11 +67,7 @@ TEST_CASE("log writer: who logs does not wait for a reader that has stopped, and
 
 TEST_CASE("log writer: of more than may wait the oldest are dropped, and a line says how many") {
   const auto reader = std::make_shared<Reader>();
-  LogWriter::Options options;
-  options.most_bytes = 3;
-  auto writer = writer_to(reader, options);
-  writer->add({"a"});
-  reader->until_it_stands();
+  auto writer = stuck_with_a(reader);
   for (const char* line : {"b", "c", "d", "e", "f"}) writer->add({line});
   reader->read_on();
   writer.reset();
@@ -70,11 +76,7 @@ TEST_CASE("log writer: of more than may wait the oldest are dropped, and a line 
 
 TEST_CASE("log writer: one line that is longer than may wait is written all the same") {
   const auto reader = std::make_shared<Reader>();
-  LogWriter::Options options;
-  options.most_bytes = 3;
-  auto writer = writer_to(reader, options);
-  writer->add({"a"});
-  reader->until_it_stands();
+  auto writer = stuck_with_a(reader);
   writer->add({"b"});
   writer->add({"longer"});
   reader->read_on();
