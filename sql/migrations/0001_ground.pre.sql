@@ -58,6 +58,13 @@ CREATE FUNCTION rowcrew.here() RETURNS TABLE (system bigint, database oid) LANGU
   SELECT rowcrew.system_identifier(), (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
 $$;
 
+-- Whether objects can be given to the group role rowcrew_owner. Since PostgreSQL 16 a membership says
+-- with SET whether it is enough for that; a role's creator is a member without it.
+CREATE FUNCTION rowcrew.may_become_owner() RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT coalesce(pg_has_role(to_regrole('rowcrew_owner')::oid,
+    CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END), false)
+$$;
+
 -- Makes the database this installation's home. Claims of nodes that worked on the original are
 -- handed to the reaper by marking those nodes dead.
 CREATE FUNCTION rowcrew.takeover(p_by text DEFAULT session_user) RETURNS uuid LANGUAGE plpgsql AS $$

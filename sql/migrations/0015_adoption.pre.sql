@@ -303,7 +303,7 @@ BEGIN
       EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO rowcrew_worker', t ->> v_companion);
       EXECUTE format('GRANT SELECT ON %s TO rowcrew_operator, rowcrew_viewer', t ->> v_companion);
     END IF;
-    IF to_regrole('rowcrew_owner') IS NOT NULL AND pg_has_role('rowcrew_owner', 'MEMBER') THEN
+    IF rowcrew.may_become_owner() THEN
       EXECUTE format('ALTER TABLE %s OWNER TO rowcrew_owner', t ->> v_companion);
     END IF;
   END LOOP;
@@ -440,7 +440,7 @@ BEGIN
 
   FOREACH v_function IN ARRAY ARRAY['file', 'hold', 'refile', 'gone', 'empty'] LOOP
     EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM PUBLIC', t ->> v_function);
-    IF to_regrole('rowcrew_owner') IS NOT NULL AND pg_has_role('rowcrew_owner', 'MEMBER') THEN
+    IF rowcrew.may_become_owner() THEN
       EXECUTE format('ALTER FUNCTION %s() OWNER TO rowcrew_owner', t ->> v_function);
     END IF;
   END LOOP;

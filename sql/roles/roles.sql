@@ -15,7 +15,7 @@ BEGIN
       END;
     END IF;
   END LOOP;
-  IF NOT pg_has_role(current_user, 'rowcrew_owner', 'member') THEN
+  IF NOT (rowcrew.may_become_owner() AND pg_has_role('rowcrew_owner', 'USAGE')) THEN
     EXECUTE format('GRANT rowcrew_owner TO %I', current_user);
   END IF;
 END $$;

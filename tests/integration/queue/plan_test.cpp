@@ -56,7 +56,7 @@ std::string explained(QueueBench& b, const Statement& source, const std::string&
     plan = lines(tx, "EXPLAIN (" + options + ") EXECUTE probe" + arguments);
   };
   run_once(*direct_options(b.db.options()), TxMode::transaction, work);
-  return plan;
+  return std::regex_replace(plan, std::regex(R"((rows=\d+)\.00 )"), "$1 ");  // as PostgreSQL 18 writes it
 }
 
 std::string plan_of(QueueBench& b, const Statement& source) {
@@ -272,7 +272,7 @@ TEST_CASE("plans: a look for suspects and for the next due does not depend on wh
   b.exec("TRUNCATE {t}");
   CHECK(buffers(explained(b, sql::claim_suspect, kCosts, "(7, 1, 1, '{q}')", fill)) < 100);
   b.exec("TRUNCATE {t}");
-  CHECK(buffers(explained(b, sql::claim_rescued, kCosts, "('{7,8,9}', 1, 1, '{q}', '{3}')", fill)) < 200);
+  CHECK(buffers(explained(b, sql::claim_rescued, kCosts, "('{7,8,9}', 1, 1, '{q}', '{3}', NULL)", fill)) < 200);
   b.exec("TRUNCATE {t}");
   CHECK(buffers(explained(b, sql::pulse, kCosts, "('{q}', '{}')", fill)) < 100);
   b.exec("TRUNCATE {t}");
@@ -298,7 +298,7 @@ TEST_CASE(
   run_once(*direct_options(b.db.options()), TxMode::transaction, work);
   CAPTURE(plan);
   CHECK(plan.find("Tid Range Scan on job_queue") != std::string::npos);
-  CHECK(plan.find("Hash Anti Join") != std::string::npos);
+  CHECK(std::regex_search(plan, std::regex("Hash (Right )?Anti Join")));  // Right: since PostgreSQL 16
   CHECK(plan.find("SubPlan") == std::string::npos);  // which would be run per job once it is large
   CHECK(buffers(plan) < 1'000);                      // each table once, and of the jobs the range
 }
