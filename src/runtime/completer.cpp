@@ -71,6 +71,12 @@ std::size_t Completer::waiting(std::size_t table) const {
 std::size_t Completer::pending() const {
   std::size_t n = doubtful_.size();
   for (const Buffer& b : buffers_) n += b.completed.size() + b.ended.size() + b.reported.size() + b.reporting.size() + b.on_the_way;
+  return n + aside();
+}
+
+std::size_t Completer::aside() const {
+  std::size_t n = 0;
+  for (const Buffer& b : buffers_) n += b.aside.size();
   return n;
 }
 
@@ -84,13 +90,15 @@ bool Completer::holds(std::size_t table, std::int64_t token) const {
   return sending || std::any_of(b.completed.begin(), b.completed.end(), of_token) ||
          std::any_of(b.ended.begin(), b.ended.end(), of_token) ||
          std::any_of(b.reported.begin(), b.reported.end(), of_token) ||
-         std::any_of(b.reporting.begin(), b.reporting.end(), of_token);
+         std::any_of(b.reporting.begin(), b.reporting.end(), of_token) ||
+         std::any_of(b.aside.begin(), b.aside.end(), [&](const auto& waits) { return of_token(waits.second); });
 }
 
 asio::awaitable<bool> Completer::drain(Mono until) {
+  try_aside(true);
   draining_ = true;
   wake_.ring();
-  while ((pending() > 0 || has_tidying()) && state_.clock.mono() < until) co_await written_.wait_until(until);
+  while ((pending() > aside() || has_tidying()) && state_.clock.mono() < until) co_await written_.wait_until(until);
   co_return pending() == 0;
 }
 
@@ -99,8 +107,15 @@ std::unique_ptr<Completer::Batch> Completer::take(std::size_t table) {
   auto batch = std::make_unique<Batch>();
   batch->table = table;
   if (state_.clock.mono() < not_before_) return batch;
-  batch->completed = take_front(buffer.completed, buffer.batch_limit);
-  batch->ended = take_front(buffer.ended, buffer.batch_limit);
+  if (buffer.batch_limit == 1) {  // one in all: what is refused then is its own doing
+    buffer.ended_first = !buffer.ended_first;
+    if (buffer.ended_first) batch->ended = take_front(buffer.ended, 1);
+    if (batch->ended.empty()) batch->completed = take_front(buffer.completed, 1);
+    if (batch->size() == 0) batch->ended = take_front(buffer.ended, 1);
+  } else {
+    batch->completed = take_front(buffer.completed, buffer.batch_limit);
+    batch->ended = take_front(buffer.ended, buffer.batch_limit);
+  }
   const ClaimLedger& ledger = state_.tables[table]->ledger;
   const auto dropped = [&](const std::vector<Item>& items) {
     std::map<std::int64_t, std::size_t> per_token;
@@ -185,6 +200,7 @@ asio::awaitable<void> Completer::run() {
   for (;;) {
     bool worked = false;
     int failed = 0;
+    try_aside(false);
     for (std::size_t table = 0; table < state_.tables.size(); ++table) {
       if (state_.tables[table]->gone) give_up(table);
       if (state_.tables[table]->broken()) continue;  // kept until it is mended
@@ -216,7 +232,11 @@ void Completer::put_back(std::size_t table, WideDeque<Item>& queue, std::vector<
   }
   const bool refused = !error.connection_lost();
   if (refused && batch.size() == 1 && error.error_class() != ErrorClass::transient) {
-    replace_ending(table, std::move(batch.front()), error, by_port);
+    if (by_port) {
+      port_refused(table, std::move(batch.front()), error);
+    } else {
+      row_refused(table, std::move(batch.front()), error);
+    }
     return;
   }
   ++failures_;
@@ -323,6 +343,8 @@ void Completer::give_up(std::size_t table) {
     for (const Item& item : *queue) report_lost(table, item.ended);
     queue->clear();
   }
+  for (const auto& [when, item] : buffer.aside) report_lost(table, item.ended);
+  buffer.aside.clear();
   state_.tables[table]->ledger.abandon();
 }
 
@@ -349,6 +371,7 @@ Mono Completer::next_tidying() const {
   Mono next = state_.clock.mono() + 1h;
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     if (!state_.tables[table]->broken() && has_tidying(table)) next = std::min(next, tidying_due(table));
+    for (const auto& [when, item] : buffers_[table].aside) next = std::min(next, when);
   }
   return next;
 }

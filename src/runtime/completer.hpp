@@ -2,12 +2,15 @@
 // the next one gathers, and the exchanger carries it, together with the next claim. Ends that a port
 // hears of are written here, some at once; after a refusal one by one, so that a port which refuses
 // spoils no neighbour. Writes are repeated until the database has answered; the fence makes that safe.
+// An end whose row refuses it, whatever it says (a trigger or a constraint of the application), is laid
+// aside and tried again from time to time.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "base/service.hpp"
@@ -25,6 +28,8 @@ class Completer final : public Service {
     EndedJob ended;
     bool maybe_written = false;  ///< a write was sent and its answer lost
     bool port_refused = false;   ///< the port is not asked again
+    std::optional<Ending> meant;  ///< the row refused this end; tried now is one that says less, or why
+    int refusals = 0;             ///< how often it was laid aside
   };
   /// Ends that travel together. Lives with the exchanger until written() or refused().
   struct Batch {
@@ -90,6 +95,8 @@ class Completer final : public Service {
     std::size_t on_the_way = 0;           ///< in batches that were taken
     Mono tidied{};                        ///< claim rows were, last
     std::size_t batch_limit = kMaxBatch;  ///< 1 while a batch is taken apart after a refusal
+    bool ended_first = false;             ///< while it is: of both kinds in turn
+    std::vector<std::pair<Mono, Item>> aside;  ///< refused by their rows; tried again then
   };
 
   void file(std::size_t table, Item item);
@@ -103,7 +110,10 @@ class Completer final : public Service {
               const std::vector<std::int64_t>& dropped);
   boost::asio::awaitable<void> verify_doubtful();
   void put_back(std::size_t table, WideDeque<Item>& queue, std::vector<Item> batch, const DbError& error, bool by_port);
-  void replace_ending(std::size_t table, Item item, const DbError& error, bool by_port);
+  void port_refused(std::size_t table, Item item, const DbError& error);
+  void row_refused(std::size_t table, Item item, const DbError& error);
+  void try_aside(bool all);
+  std::size_t aside() const;
   void report(std::size_t table, const EndedJob& ended);
   void report_lost(std::size_t table, const EndedJob& ended);
   bool has_tidying(std::size_t table) const;

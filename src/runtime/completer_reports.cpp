@@ -13,6 +13,19 @@
 
 namespace rowcrew {
 namespace asio = boost::asio;
+namespace {
+
+using namespace std::chrono_literals;
+constexpr auto kAsideFirst = 5s;
+constexpr int kAsideDoublings = 6;  // up to five minutes
+
+/// What every database encoding can hold.
+std::string plain_text(std::string text) {
+  std::replace_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 0x7f; }, '?');
+  return text;
+}
+
+}  // namespace
 
 std::optional<Statement> Completer::port_of(const Item& item) const {
   // A port that refused in a transaction of the handler is not asked about its refusal either.
@@ -94,18 +107,56 @@ asio::awaitable<bool> Completer::report_some(std::size_t table) {
   co_return true;
 }
 
-/// This very row cannot be written as it is: jsonb refuses its result, say, or its port does. What the
-/// port says of the data is final, what is wrong with the port itself may be mended.
-void Completer::replace_ending(std::size_t table, Item item, const DbError& error, bool by_port) {
+/// What the port says of the data is final, what is wrong with the port itself may be mended.
+void Completer::port_refused(std::size_t table, Item item, const DbError& error) {
   const Job& job = item.ended.job;
-  state_.log.error(by_port ? event::kPortFailed : event::kClaimFailed,
-                   {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
-  Outcome outcome = Failed("unwritable_result", error.what());
-  if (by_port && error.error_class() == ErrorClass::bug) outcome = Retry(kPortFailed, error.what());
-  if (by_port && error.error_class() == ErrorClass::permanent) outcome = Failed(kPortFailed, error.what());
+  state_.log.error(event::kPortFailed, {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
+  Outcome outcome = Retry(kPortFailed, error.what());
+  if (error.error_class() == ErrorClass::permanent) outcome = Failed(kPortFailed, error.what());
   item.ended.ending = decide(job, outcome, state_.job_types.policy(job.job_type).retry, state_.random.unit());
-  item.port_refused = by_port;
+  item.port_refused = true;
   file(table, std::move(item));
+}
+
+/// Its values may be what cannot be written (jsonb refuses its result, the database's encoding its message): then
+/// another end says so. If the row refuses that too, or does not tell of values (a trigger of the application raises),
+/// it is as it is until somebody mends it: then this job ends as it should have.
+void Completer::row_refused(std::size_t table, Item item, const DbError& error) {
+  const Job& job = item.ended.job;
+  const bool of_values = error.error_class() == ErrorClass::permanent;
+  if (of_values && !item.meant) {
+    state_.log.error(event::kJobUnwritable, {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
+    item.meant = item.ended.ending;
+    const std::string plain = plain_text(item.meant->message);
+    if (plain != item.meant->message) {
+      item.ended.ending.message = plain;
+    } else {
+      const Outcome outcome = Failed("unwritable_result", error.what());
+      item.ended.ending = decide(job, outcome, state_.job_types.policy(job.job_type).retry, state_.random.unit());
+    }
+    file(table, std::move(item));
+    return;
+  }
+  if (item.meant) item.ended.ending = *std::exchange(item.meant, std::nullopt);
+  const auto wait = kAsideFirst * (1 << std::min(item.refusals++, kAsideDoublings));
+  state_.log.error(event::kJobUnwritable, {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()},
+                                           {"again_s", std::chrono::seconds(wait).count()}}, error.what());
+  buffers_[table].aside.emplace_back(state_.clock.mono() + wait, std::move(item));
+  wake_.ring();
+}
+
+void Completer::try_aside(bool all) {
+  const Mono now = state_.clock.mono();
+  for (std::size_t table = 0; table < buffers_.size(); ++table) {
+    std::vector<std::pair<Mono, Item>> waiting = std::exchange(buffers_[table].aside, {});
+    for (auto& [when, item] : waiting) {
+      if (all || when <= now) {
+        file(table, std::move(item));
+      } else {
+        buffers_[table].aside.emplace_back(when, std::move(item));
+      }
+    }
+  }
 }
 
 }  // namespace rowcrew
