@@ -48,8 +48,8 @@ CREATE TABLE rowcrew.job_queue (
   enqueued_by   text        NOT NULL DEFAULT current_user
 ) WITH (fillfactor = 60);
 COMMENT ON TABLE rowcrew.job_queue IS
-  'The truth about every job. INSERT enqueues, SELECT tells, UPDATE … SET status = ''pending'' runs it again, '
-  'UPDATE … SET status = ''cancelled'' stops it. Never create an index on a column that changes: updates would cease to be HOT.';
+  'The truth about every job. INSERT enqueues, SELECT tells, UPDATE ... SET status = ''pending'' runs it again, '
+  'UPDATE ... SET status = ''cancelled'' stops it. Never create an index on a column that changes: updates would cease to be HOT.';
 COMMENT ON COLUMN rowcrew.job_queue.attempts IS 'Executions that the handler ended itself. Crashes, releases and snoozes do not count.';
 COMMENT ON COLUMN rowcrew.job_queue.max_attempts IS 'Executions in total, the first included.';
 COMMENT ON COLUMN rowcrew.job_queue.crashes IS

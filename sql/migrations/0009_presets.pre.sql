@@ -10,7 +10,7 @@ CREATE TABLE rowcrew.preset (
 );
 COMMENT ON TABLE rowcrew.preset IS 'Named recipes of the provider "presets".';
 COMMENT ON COLUMN rowcrew.preset.workflow IS
-  '{"steps": [{"step": "crop", "width": 1600, "height": 2000}, …]}: workers/generation/README.md lists steps, keys and '
+  '{"steps": [{"step": "crop", "width": 1600, "height": 2000}, ...]}: workers/generation/README.md lists steps, keys and '
   'ranges. What does not fit them fails its generations with preset_invalid.';
 COMMENT ON COLUMN rowcrew.preset.is_active IS 'False: generations that name it fail with preset_inactive.';
 

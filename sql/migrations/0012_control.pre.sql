@@ -11,10 +11,11 @@ DECLARE
 BEGIN
   FOREACH v_table IN ARRAY ARRAY['job_queue_parked', 'processing_jobs_parked'] LOOP
     EXECUTE format('ALTER TABLE rowcrew.%1$I ADD COLUMN key text, DROP CONSTRAINT %2$I, ADD CONSTRAINT %2$I CHECK (reason IN '
-                   '(''scheduled'', ''backoff'', ''rescued'', ''suspect'', ''paused'', ''limit'', ''rate'', ''lane'', ''job'', ''signal'', ''budget'')) NOT VALID',
+                   '(''scheduled'', ''backoff'', ''rescued'', ''suspect'', ''paused'', ''unclaimable'', ''limit'', ''rate'', ''lane'', ''job'', ''signal'', ''budget'')) NOT VALID',
                    v_table, v_table || '_reason_check');
     EXECUTE format('CREATE INDEX ON rowcrew.%I (key) WHERE reason = ''paused''', v_table);
-    EXECUTE format('COMMENT ON COLUMN rowcrew.%I.key IS ''What it waits for: of paused jobs "type:<name>" or "tenant:<name>".''', v_table);
+    EXECUTE format('CREATE INDEX ON rowcrew.%I (id) WHERE reason = ''unclaimable''', v_table);
+    EXECUTE format('COMMENT ON COLUMN rowcrew.%I.key IS ''What it waits for: of paused jobs "type:<name>" or "tenant:<name>"; of unclaimable ones what the database said.''', v_table);
   END LOOP;
 END $$;
 
@@ -72,7 +73,7 @@ BEGIN
   ELSIF coalesce(length(p_name), 0) NOT BETWEEN 1 AND 200 THEN
     PERFORM rowcrew.refuse('name', p_name, '1 to 200 characters');
   ELSIF length(p_reason) > 500 THEN
-    PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '…', 'at most 500 characters');
+    PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '...', 'at most 500 characters');
   ELSIF p_for <= interval '0' OR p_for > interval '10 years' THEN
     PERFORM rowcrew.refuse('for', p_for::text, 'more than 0, at most 10 years');
   END IF;
@@ -154,7 +155,7 @@ ALTER TABLE rowcrew.job_type
   ADD CONSTRAINT start_within_ms_below_total_ms CHECK (start_within_ms < total_ms),
   ADD CONSTRAINT retry_for_ms_below_total_ms CHECK (retry_for_ms < total_ms);
 COMMENT ON COLUMN rowcrew.job_type.retry_delays_ms IS
-  'Instead of the exponential backoff: the wait after the first execution, the second, …; the last one stays.';
+  'Instead of the exponential backoff: the wait after the first execution, the second, and so on; the last one stays.';
 COMMENT ON COLUMN rowcrew.job_type.retry_for_ms IS 'No execution begins later than this after the job''s creation because one failed.';
 COMMENT ON COLUMN rowcrew.job_type.start_within_ms IS
   'A job whose execution would begin later than this after it was due fails instead (start_deadline).';
@@ -307,7 +308,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
   PERFORM rowcrew.act_condition(p_act, 'job_queue', p_filter, rowcrew.clock());
   IF length(p_reason) > 500 THEN
-    PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '…', 'at most 500 characters');
+    PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '...', 'at most 500 characters');
   END IF;
   RETURN rowcrew.write_audit('job.' || p_act, 'jobs ' || p_filter::text, jsonb_build_object(
     'filter', p_filter, 'reason', p_reason, 'began', rowcrew.clock(), 'table', 'job_queue', 'after', NULL, 'done', false,
@@ -428,7 +429,7 @@ BEGIN
   IF v_table IS NULL THEN
     RETURN 'unknown';
   ELSIF length(p_reason) > 500 THEN
-    PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '…', 'at most 500 characters');
+    PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '...', 'at most 500 characters');
   END IF;
   EXECUTE format('SELECT true FROM rowcrew.%I q WHERE q.id = $1 AND q.status IN (''pending'', ''retrying'') FOR NO KEY UPDATE SKIP LOCKED', v_table)
     USING p_job INTO v_taken;

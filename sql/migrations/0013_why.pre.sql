@@ -148,9 +148,21 @@ BEGIN
   RETURN CASE WHEN j.scheduled_at <= rowcrew.clock() THEN rowcrew.why_limited(j) END;  -- 0018
 END $$;
 
+-- Of a job that every claim has stumbled over: what its row holds, or a rule about it, does not let it be claimed.
+CREATE FUNCTION rowcrew.why_unclaimable(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+  v_until timestamptz;
+  v_error text;
+BEGIN
+  EXECUTE format('SELECT p.run_at, p.key FROM rowcrew.%I p WHERE p.reason = ''unclaimable'' AND p.id = $1 ORDER BY p.run_at DESC LIMIT 1',
+                 j.job_table || '_parked') INTO v_until, v_error USING j.id;
+  RETURN CASE WHEN v_until IS NOT NULL THEN rowcrew.because(j, 'unclaimable',
+    format('cannot be claimed, tried again at %s: %s', rowcrew.say_time(v_until), v_error), v_until, jsonb_build_object('error', v_error)) END;
+END $$;
+
 -- Why is this job not running? One line for people and one object for programs: {"job", "reason",
 -- "text", "until", "details"}. Reasons: unknown, scheduled, backoff, snoozed, paused, no_node,
--- queue_unserved, type_unserved, limit, rate, suspect, no_slot, running, node_lost, cancel_requested, cancelled,
+-- queue_unserved, type_unserved, limit, rate, unclaimable, suspect, no_slot, running, node_lost, cancel_requested, cancelled,
 -- completed, failed, poison. What keeps a job whenever it is due comes before its being due.
 CREATE FUNCTION rowcrew.why(p_job uuid, OUT line text, OUT answer jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off
@@ -185,6 +197,9 @@ BEGIN
       END IF;
     ELSE
       answer := rowcrew.why_kept(j);
+    END IF;
+    IF answer IS NULL THEN
+      answer := rowcrew.why_unclaimable(j);
     END IF;
     IF answer IS NULL AND j.crashes > 1 THEN
       answer := rowcrew.because(j, 'suspect', format('met the death of its node %s times: waits for a node that runs nothing else', j.crashes));

@@ -267,7 +267,7 @@ BEGIN
   EXECUTE rowcrew.adopted_fill($t$
     CREATE TABLE {parked} (
       run_at timestamptz NOT NULL, id {key_column} NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL,
-      reason text NOT NULL CHECK (reason IN ('scheduled', 'backoff', 'rescued', 'suspect', 'paused')), key text)$t$, t) || v_options;
+      reason text NOT NULL CHECK (reason IN ('scheduled', 'backoff', 'rescued', 'suspect', 'paused', 'unclaimable')), key text)$t$, t) || v_options;
   EXECUTE rowcrew.adopted_fill($t$CREATE INDEX ON {parked} (run_at) WHERE reason NOT IN ('rescued', 'suspect')$t$, t);
   EXECUTE rowcrew.adopted_fill($t$CREATE INDEX ON {parked} (reason, queue, run_at) WHERE reason IN ('rescued', 'suspect')$t$, t);
   EXECUTE rowcrew.adopted_fill($t$CREATE INDEX ON {parked} (key) WHERE reason = 'paused'$t$, t);

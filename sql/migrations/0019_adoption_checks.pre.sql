@@ -380,7 +380,7 @@ DECLARE
   v_live boolean;
 BEGIN
   IF t IS NULL THEN RETURN 'unknown'; END IF;
-  IF length(p_reason) > 500 THEN PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '…', 'at most 500 characters'); END IF;
+  IF length(p_reason) > 500 THEN PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '...', 'at most 500 characters'); END IF;
   BEGIN
     EXECUTE rowcrew.adopted_fill('SELECT {is_waiting} OR {is_processing} FROM {table} q WHERE q.{key} = $1::{key_type}', t) USING p_key INTO v_live;
   EXCEPTION

@@ -1,13 +1,14 @@
 -- The slow form of claim, used once after a claim met a job row that somebody else holds locked
 -- (55P03): locks the job rows too, skips those that are held and leaves their hints alone.
 -- $1 token  $2 node_id  $3 epoch  $4 queues text[]  $5 how many of each int[]
+-- $6 text[]: of these jobs only; null: of all
 WITH w AS MATERIALIZED (
   SELECT * FROM unnest($4::text[], $5::int[]) AS u (queue, n)
 ), h AS MATERIALIZED (
   SELECT y.* FROM w, LATERAL (
     SELECT r.ctid AS hint, r.id, r.run_at, r.priority, r.queue
     FROM {ready} r JOIN {table} q ON q.id = ANY (ARRAY[r.id])
-    WHERE r.queue = w.queue AND r.run_at <= rowcrew.clock() AND q.queue = r.queue
+    WHERE r.queue = w.queue AND r.run_at <= rowcrew.clock() AND ($6::text[] IS NULL OR r.id::text = ANY ($6::text[])) AND q.queue = r.queue
       AND q.status IN ('pending', 'retrying') AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes = 0
     ORDER BY r.priority, r.run_at LIMIT w.n
     FOR NO KEY UPDATE OF q SKIP LOCKED FOR UPDATE OF r SKIP LOCKED) y

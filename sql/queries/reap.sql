@@ -3,7 +3,8 @@
 -- is not run again. Claims in the order of
 -- their tokens, at most 200 and about 1,000 jobs, so that rows which somebody holds locked are passed
 -- by and not met again.
--- $1 max_crashes  $2 the last token of the page before (0 at first)
+-- $1 max_crashes  $2 the last token of the page before (0 at first)  $3 uuid[] but these
+-- $4 uuid[]: of these jobs only; null: of all. Those that are left out are passed by as if somebody held them.
 -- Returns token, job id, job type, new status, app, attempts, max_attempts, code, message; one row with
 -- a null id for a claim without live jobs. No row: this was the last page.
 WITH d AS MATERIALIZED (
@@ -20,6 +21,7 @@ WITH d AS MATERIALIZED (
          CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.cancel_request)) THEN rowcrew.cancel_note({table_name}, q.id) END AS note
   FROM c, unnest(c.ids) AS x (id) JOIN {table} q ON q.id = ANY (ARRAY[x.id])
   WHERE q.claim_token = c.token AND q.status = 'processing'
+    AND x.id <> ALL ($3::uuid[]) AND ($4::uuid[] IS NULL OR x.id = ANY ($4::uuid[]))
   ORDER BY x.id FOR NO KEY UPDATE OF q SKIP LOCKED
 ), f AS (
   UPDATE {table} q

@@ -72,4 +72,10 @@ void ClaimPacer::failed(Mono now, double unit) {
   not_before_ = due_;
 }
 
+void ClaimPacer::mended(Mono now) {
+  failures_ = 0;
+  not_before_ = Mono{};
+  woken(now);
+}
+
 }  // namespace rowcrew

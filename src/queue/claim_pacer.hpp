@@ -44,6 +44,8 @@ class ClaimPacer {
   /// `unit` in [0, 1) spreads the polls of the fleet.
   void claimed(Moment sent, Mono now, std::span<const Answer> answers, double unit);
   void failed(Mono now, double unit);
+  /// What made claims fail is out of the way: no reason to wait any more.
+  void mended(Mono now);
 
   /// How long to rest after a claim that found less than it asked for.
   void poll_every(std::chrono::milliseconds span) { options_.poll_every = span; }

@@ -9,6 +9,18 @@
 
 namespace rowcrew {
 
+namespace {
+
+void add_chosen(Params& params, const std::optional<Ids>& only) {
+  if (only) {
+    params.add_array(*only);
+  } else {
+    params.add(std::nullopt);
+  }
+}
+
+}  // namespace
+
 JobTable::JobTable(Db& db, TableMap map) : db_(db), name_(map.name), statements_({}, "") { describe(std::move(map)); }
 
 void JobTable::describe(TableMap map) { describe_statements(statements_, std::move(map)); }
@@ -32,7 +44,25 @@ JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim(std::int64_t token,
 }
 
 JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_unlocked(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants, TakenHints* taken) {
-  return run_claim(statements_.render(sql::claim_unlocked), claim_params(token, node, wants, false), token, taken);
+  return run_claim(statements_.render(sql::claim_unlocked), claim_params(token, node, wants, false).add(std::nullopt), token, taken);
+}
+
+JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_listed(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants, Ids ids) {
+  return run_claim(statements_.render(sql::claim_unlocked), claim_params(token, node, wants, false).add_array(ids), token);
+}
+
+JobTable::Awaitable<Ids> JobTable::first_hints(std::string queue, std::size_t most) {
+  return run_ids(statements_.render(sql::first_hints), Params{}.add(queue).add(most));
+}
+
+JobTable::Awaitable<Ids> JobTable::first_survivors(Ids queues, std::string_view reason, std::size_t most) {
+  return run_ids(statements_.render(sql::first_survivors), Params{}.add_array(queues).add(reason).add(most));
+}
+
+JobTable::Awaitable<void> JobTable::park_unclaimable(std::string id, Ids queues, std::chrono::milliseconds delay, std::string message) {
+  Params params;
+  params.add(id).add_array(queues).add(delay).add(message);
+  co_await db_.query(statements_.render(sql::park_unclaimable), std::move(params));
 }
 
 JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_suspect(std::int64_t token, NodeIdentity node, Ids queues) {
@@ -42,7 +72,7 @@ JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_suspect(std::int64_
 }
 
 JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_rescued(std::vector<std::int64_t> tokens, NodeIdentity node,
-                                                                     std::vector<ClaimWant> wants) {
+                                                                     std::vector<ClaimWant> wants, std::optional<Ids> only) {
   Params params;
   Ids queues;
   std::vector<std::int64_t> counts;
@@ -51,6 +81,7 @@ JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_rescued(std::vector
     counts.push_back(static_cast<std::int64_t>(want.count));
   }
   params.add_array(tokens).add(node.node_id).add(node.epoch).add_array(queues).add_array(counts);
+  add_chosen(params, only);
   const Rows rows = co_await db_.query(statements_.render(sql::claim_rescued), std::move(params));
   std::vector<ClaimedJob> claimed;
   for (std::size_t i = 0; i < rows.size(); ++i) claimed.push_back(read_job(rows, i, rows.integer(i, 10), name_));
@@ -245,9 +276,15 @@ JobTable::Awaitable<std::vector<LostJob>> JobTable::lost_running(std::vector<Job
   co_return lost;
 }
 
-JobTable::Awaitable<ReapedPage> JobTable::reap(int max_crashes, std::int64_t after_token, std::shared_ptr<const EndedPorts> ports) {
+JobTable::Awaitable<Ids> JobTable::dead_claims(std::int64_t after_token) {
+  return run_ids(statements_.render(sql::dead_claims), Params{}.add(after_token));
+}
+
+JobTable::Awaitable<ReapedPage> JobTable::reap(int max_crashes, std::int64_t after_token, std::shared_ptr<const EndedPorts> ports,
+                                               Rescued which) {
   Params params;
-  params.add(max_crashes).add(after_token);
+  params.add(max_crashes).add(after_token).add_array(which.but);
+  add_chosen(params, which.only);
   auto work = [statement = statements_.render(sql::reap), params = std::move(params), ports = std::move(ports), table = name_](Tx& tx) {
     ReapedPage reaped = read_reaped(tx.exec(statement, params));
     for (const ReapedJob& job : reaped.jobs) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,9 +45,18 @@ class JobTable {
   /// After 55P03: skips jobs whose rows somebody else holds locked.
   Awaitable<std::vector<ClaimedJob>> claim_unlocked(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants,
                                                     TakenHints* taken = nullptr);
+  /// As that, and none but these.
+  Awaitable<std::vector<ClaimedJob>> claim_listed(std::int64_t token, NodeIdentity node, std::vector<ClaimWant> wants, std::vector<std::string> ids);
   Awaitable<std::vector<ClaimedJob>> claim_suspect(std::int64_t token, NodeIdentity node, std::vector<std::string> queues);
-  /// Jobs that one node's death has met, at most one per token, each under a claim of its own.
-  Awaitable<std::vector<ClaimedJob>> claim_rescued(std::vector<std::int64_t> tokens, NodeIdentity node, std::vector<ClaimWant> wants);
+  /// Jobs that one node's death has met, at most one per token, each under a claim of its own. `only`: none but these.
+  Awaitable<std::vector<ClaimedJob>> claim_rescued(std::vector<std::int64_t> tokens, NodeIdentity node, std::vector<ClaimWant> wants,
+                                                   std::optional<std::vector<std::string>> only = std::nullopt);
+  /// The jobs whose hints a claim meets first, in that order: of the ready ones of a queue; of those that deaths have met
+  /// once ("rescued") or oftener ("suspect").
+  Awaitable<std::vector<std::string>> first_hints(std::string queue, std::size_t most);
+  Awaitable<std::vector<std::string>> first_survivors(std::vector<std::string> queues, std::string_view reason, std::size_t most);
+  /// A job that cannot be claimed: out of the way of claims for `delay`. `message` says why, to whoever asks.
+  Awaitable<void> park_unclaimable(std::string id, std::vector<std::string> queues, std::chrono::milliseconds delay, std::string message);
   /// Which jobs that a node's death has met are due.
   struct Due {
     bool rescued = false;
@@ -78,9 +88,17 @@ class JobTable {
   /// Which of these jobs are no longer ours; (id, what they are now).
   Awaitable<std::vector<LostJob>> lost_running(std::vector<Job> jobs);
 
+  /// Which jobs of a page are rescued: all but some, or (where given) some.
+  struct Rescued {
+    std::vector<std::string> but;
+    std::optional<std::vector<std::string>> only;
+  };
   /// The next page of claims of dead nodes, in the order of their tokens. `ports` hear of poison, in
-  /// the same transaction. Throws also PortError.
-  Awaitable<ReapedPage> reap(int max_crashes, std::int64_t after_token, std::shared_ptr<const EndedPorts> ports = nullptr);
+  /// the same transaction. Claims of jobs that are left out stay. Throws also PortError.
+  Awaitable<ReapedPage> reap(int max_crashes, std::int64_t after_token, std::shared_ptr<const EndedPorts> ports = nullptr,
+                             Rescued which = {});
+  /// The jobs of that page.
+  Awaitable<std::vector<std::string>> dead_claims(std::int64_t after_token);
   struct Promoted {
     std::size_t jobs = 0;
     std::int64_t last_us = 0;  ///< the time of the last of them, microseconds since the epoch on the database's clock

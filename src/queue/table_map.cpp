@@ -22,6 +22,7 @@ TableMap table_map(std::string_view name) {
       {"limited", quote_qualified(kSchema, own + "_limited")},
       {"take", quote_qualified(kSchema, own + "_take")},
       {"table_name", "'" + own + "'"},
+      {"key_type", "uuid"},
       {"app", "q.app"},
       {"table_regclass", "'" + quote_qualified(kSchema, own) + "'"},
   };

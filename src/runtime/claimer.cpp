@@ -69,7 +69,7 @@ void Claimer::slot_freed(std::string_view queue, MonoClock::duration ran) {
   if (const auto at = queues_.find(queue); at != queues_.end()) at->second.prefetch.ran(ran);
   for (std::size_t i = 0; i < state_.tables.size(); ++i) tables_[i].pacer.slot_freed(queue, state_.clock.mono());
   start_local();
-  if (suspect_running_ || rescued_wait() || state_.running.empty()) wake_.ring();
+  if (suspect_running_ || slot_awaited_ || rescued_wait() || state_.running.empty()) wake_.ring();
   if (due_rung_) due_rung_();
 }
 
@@ -163,7 +163,7 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool wide) const {
 }
 
 bool Claimer::may_claim(std::size_t table) const {
-  return state_.may_claim() && state_.tables[table]->serving() && !holding();
+  return state_.may_claim() && state_.tables[table]->serving() && !tables_[table].searching && !holding();
 }
 
 bool Claimer::closed(const std::string& queue) const { return state_.paused.contains(queue) || completer_.behind(queue); }
@@ -209,6 +209,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
     return std::any_of(done.answers.begin(), done.answers.end(), [&](const LimitedAnswer& a) { return a.queue == want.queue && a.jobs >= want.count; });
   });
   if (!plan->wants.empty()) {
+    table.refusals = 0;
     ClaimLedger& ledger = state_.tables[plan->table]->ledger;
     if (done.claimed.empty()) {
       ledger.unknown(plan->token);  // no row, or one of stale ids only: reconciliation removes it
@@ -260,6 +261,10 @@ void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
     state_.tables[plan->table]->ledger.unknown(plan->token);
     for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked -= want.coming();
     table.pacer.failed(now, state_.random.unit());
+    if (suspects_one_job(table.refusals, error)) {
+      table.searching = true;
+      wake_.ring();
+    }
   }
   claim_failed("claims", plan->table, error);
 }

@@ -117,7 +117,12 @@ class Claimer final : public Service {
     Watermarks marks;
     bool found_nothing = false;
     bool filled = false;  ///< the last claim was, in every queue
+    std::size_t refusals = 0;  ///< of claims since the last that was not, each perhaps because of one job
+    bool searching = false;    ///< for that job; nothing else is claimed meanwhile
+    std::size_t rescued_refusals = 0;
+    bool rescued_searching = false;
   };
+  enum class Hints { ready, rescued };
   struct Queue {
     explicit Queue(Prefetch p) : prefetch(p) {}
     std::size_t slots = 0;
@@ -131,6 +136,13 @@ class Claimer final : public Service {
   boost::asio::awaitable<void> claim_rescued(std::size_t table);
   boost::asio::awaitable<void> run_suspect();
   boost::asio::awaitable<void> park_unserved();
+  bool suspects_one_job(std::size_t& refusals, const Error& error) const;
+  boost::asio::awaitable<void> search_ready(std::size_t table);
+  boost::asio::awaitable<void> search_rescued(std::size_t table);
+  boost::asio::awaitable<void> search(std::size_t table, Hints hints, std::string queue);
+  boost::asio::awaitable<void> claim_listed(std::size_t table, Hints hints, const std::string& queue, std::vector<std::string> ids);
+  boost::asio::awaitable<void> lay_aside_suspect(std::size_t table, DbError error);
+  boost::asio::awaitable<std::size_t> room_for(const std::string& queue);
   void claim_failed(std::string_view what, std::size_t table, const Error& error);
   void accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   void take_in(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
@@ -183,6 +195,7 @@ class Claimer final : public Service {
   std::function<void()> filled_;
   std::function<void()> unknown_;
   bool found_something_ = false;
+  bool slot_awaited_ = false;
   bool resting_ = false;
   Mono next_suspect_look_{};
   Mono last_suspect_look_{};

@@ -1,5 +1,6 @@
 // The claimer's own loop: jobs that a node's death has met, and what waits here in vain.
 #include <algorithm>
+#include <optional>
 
 #include "base/event.hpp"
 #include "runtime/claimer.hpp"
@@ -44,6 +45,8 @@ asio::awaitable<void> Claimer::step() {
   if (now >= next_suspect_look_) co_await look_for_suspects();
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     if (rescued_due_[table] && state_.tables[table]->serving()) co_await claim_rescued(table);
+    if (tables_[table].rescued_searching) co_await search_rescued(table);
+    if (tables_[table].searching && !holding()) co_await search_ready(table);
   }
   const auto action = suspects_.next(state_.clock.mono(), state_.running.size() + local_.size());
   if (action == SuspectPacer::Action::claim_suspect) {
@@ -110,9 +113,11 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
   bool failed = false;
   try {
     claimed = co_await state.table.claim_rescued(tokens, node, wants);
+    tables_[table].rescued_refusals = 0;
   } catch (const Error& e) {
     claim_failed("claims of rescued jobs", table, e);
     failed = true;
+    tables_[table].rescued_searching = suspects_one_job(tables_[table].rescued_refusals, e);
   }
   if (!failed) state_.worked("claims of rescued jobs", state.table.name());
   for (const ClaimWant& want : wants) queues_.find(want.queue)->second.asked -= want.count;
@@ -134,11 +139,18 @@ asio::awaitable<void> Claimer::run_suspect() {
     const std::int64_t epoch = state_.identity.epoch;
     state.ledger.sending(token);
     std::vector<ClaimedJob> claimed;
+    std::optional<DbError> refusal;
     try {
       claimed = co_await state.table.claim_suspect(token, state_.identity, queues);
     } catch (const Error& e) {
       claim_failed("claims of suspects", table, e);
       failed = true;
+      std::size_t refusals = 1;
+      if (suspects_one_job(refusals, e)) refusal = dynamic_cast<const DbError&>(e);
+    }
+    if (refusal) {
+      DbError error = *refusal;
+      co_await lay_aside_suspect(table, std::move(error));
     }
     if (!failed) state_.worked("claims of suspects", state.table.name());
     state.ledger.unknown(token);

@@ -1,11 +1,19 @@
 #include "runtime/reaper.hpp"
 
 #include <optional>
+#include <utility>
 
 #include "base/event.hpp"
+#include "queue/refusal_search.hpp"
+#include "runtime/table_door.hpp"
 
 namespace rowcrew {
 namespace asio = boost::asio;
+namespace {
+using namespace std::chrono_literals;
+constexpr auto kLeftOut = 10min;
+constexpr std::size_t kMostAtOnce = 1'000;
+}  // namespace
 
 Reaper::Reaper(NodeState& state, std::function<void()> rescued)
     : state_(state), rescued_(std::move(rescued)), wake_(state.executor, state.clock) {}
@@ -29,17 +37,27 @@ asio::awaitable<void> Reaper::reap_table(JobTable& table) {
   std::int64_t last = 0;  // a claim whose rows are locked stays for the next pass
   for (;;) {
     bool failed = false;
+    bool search = false;
     std::optional<PortError> refusal;
     ReapedPage page;
+    JobTable::Rescued which;
+    which.but = left_out(table);
     std::shared_ptr<const EndedPorts> ports;
     if (!refused) ports = state_.ports.ended();
     try {
-      page = co_await table.reap(state_.config.max_crashes, last, ports);
+      page = co_await table.reap(state_.config.max_crashes, last, ports, std::move(which));
     } catch (const PortError& e) {
       refusal = e;
     } catch (const Error& e) {
       state_.failed("rescue", table.name(), event::kClaimFailed, e);
       failed = true;
+      const auto* db = dynamic_cast<const DbError*>(&e);
+      search = db != nullptr && tells_of_one_job(*db) && !tells_of_changed_table(*db);
+    }
+    if (search) {
+      const std::size_t known = left_out(table).size();
+      co_await reap_one_by_one(table, last);
+      if (left_out(table).size() > known) continue;  // the page without them
     }
     if (refusal) {
       state_.log.error(event::kPortFailed, {{"table", table.name()}, {"code", refusal->code()}}, refusal->what());
@@ -55,6 +73,51 @@ asio::awaitable<void> Reaper::reap_table(JobTable& table) {
     report(table, page);
     if (!page.jobs.empty()) rescued_();
   }
+}
+
+/// Of the page after this claim: as many at once as the database lets through. A port that refuses is not told.
+asio::awaitable<void> Reaper::reap_one_by_one(JobTable& table, std::int64_t after) {
+  try {
+    std::vector<std::string> ids = co_await table.dead_claims(after);
+    RefusalSearch search(std::move(ids));
+    std::shared_ptr<const EndedPorts> ports = state_.ports.ended();
+    while (!search.done() && state_.holds_lease() && !state_.stopping) {
+      JobTable::Rescued which;
+      which.but = left_out(table);
+      which.only = search.next(kMostAtOnce);
+      std::optional<DbError> error;
+      ReapedPage page;
+      try {
+        page = co_await table.reap(state_.config.max_crashes, after, ports, std::move(which));
+      } catch (const PortError& e) {
+        if (e.error_class() == ErrorClass::transient) throw;
+        ports = nullptr;
+        continue;
+      } catch (const DbError& e) {
+        if (!tells_of_one_job(e) || tells_of_changed_table(e)) throw;
+        error = e;
+      }
+      if (!error) {
+        search.passed();
+        report(table, page);
+        if (!page.jobs.empty()) rescued_();
+      } else if (const auto id = search.refused()) {
+        left_out_[table.name()][*id] = state_.clock.mono() + kLeftOut;
+        state_.log.error(event::kJobUnwritable, {{"table", table.name()}, {"job", *id}, {"code", error->code()},
+                                                 {"again_s", std::chrono::seconds(kLeftOut).count()}}, error->what());
+      }
+    }
+  } catch (const Error& e) {
+    state_.failed("rescue", table.name(), event::kClaimFailed, e);
+  }
+}
+
+std::vector<std::string> Reaper::left_out(const JobTable& table) {
+  auto& of = left_out_[table.name()];
+  std::erase_if(of, [now = state_.clock.mono()](const auto& entry) { return entry.second <= now; });
+  std::vector<std::string> ids;
+  for (const auto& [id, until] : of) ids.push_back(id);
+  return ids;
 }
 
 void Reaper::report(const JobTable& table, const ReapedPage& page) {

@@ -1,6 +1,11 @@
 // Rescues the jobs of dead nodes. Runs on every node, on the engine's own connections, and needs no
-// slot.
+// slot. A job whose row refuses what is written (a trigger or a constraint of the application) keeps no
+// other from being rescued: it is left out for a while.
 #pragma once
+
+#include <map>
+#include <string>
+#include <vector>
 
 #include "base/service.hpp"
 #include "runtime/node_state.hpp"
@@ -18,10 +23,13 @@ class Reaper final : public Service {
  private:
   boost::asio::awaitable<void> reap_table(JobTable& table);
   void report(const JobTable& table, const ReapedPage& page);
+  boost::asio::awaitable<void> reap_one_by_one(JobTable& table, std::int64_t after);
+  std::vector<std::string> left_out(const JobTable& table);
 
   NodeState& state_;
   std::function<void()> rescued_;
   Wake wake_;
+  std::map<std::string, std::map<std::string, Mono>, std::less<>> left_out_;  ///< by table, then job: until when
 };
 
 }  // namespace rowcrew

@@ -1,6 +1,7 @@
 -- Claims jobs of an adopted table that one node's death has met, each under a claim of its own.
 -- Parameters and result as in claim_rescued.
 -- $1 tokens bigint[], one per job at most  $2 node_id  $3 epoch  $4 queues text[]  $5 how many of each int[]
+-- $6 text[]: of these jobs only; null: of all
 WITH w AS MATERIALIZED (
   SELECT * FROM unnest($4::text[], $5::int[]) AS u (queue, n)
 ), c AS MATERIALIZED (
@@ -8,6 +9,7 @@ WITH w AS MATERIALIZED (
     SELECT y.hint FROM w, LATERAL (
       SELECT p.ctid AS hint FROM {parked} p
       WHERE p.reason = 'rescued' AND p.queue = w.queue AND p.run_at <= rowcrew.clock()
+        AND ($6::text[] IS NULL OR p.id::text = ANY ($6::text[]))
       ORDER BY p.run_at LIMIT w.n FOR UPDATE SKIP LOCKED) y
     LIMIT cardinality($1::bigint[])))
   RETURNING id, run_at, priority, queue

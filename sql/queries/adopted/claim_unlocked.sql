@@ -1,12 +1,13 @@
 -- The slow form of the claim of an adopted table: steps around job rows that somebody holds locked.
 -- $1 token  $2 node_id  $3 epoch  $4 queues text[]  $5 how many of each int[]
+-- $6 text[]: of these jobs only; null: of all
 WITH w AS MATERIALIZED (
   SELECT * FROM unnest($4::text[], $5::int[]) AS u (queue, n)
 ), h AS MATERIALIZED (
   SELECT y.* FROM w, LATERAL (
     SELECT r.ctid AS hint, r.id, r.run_at, r.priority, r.queue
     FROM {ready} r JOIN {table} q ON q.{key} = ANY (ARRAY[r.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[r.id])
-    WHERE r.queue = w.queue AND r.run_at <= rowcrew.clock() AND {queue} = r.queue
+    WHERE r.queue = w.queue AND r.run_at <= rowcrew.clock() AND ($6::text[] IS NULL OR r.id::text = ANY ($6::text[])) AND {queue} = r.queue
       AND {is_waiting} AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 0
     ORDER BY r.priority, r.run_at LIMIT w.n
     FOR NO KEY UPDATE OF q SKIP LOCKED FOR UPDATE OF r SKIP LOCKED) y

@@ -1,7 +1,8 @@
 -- Rescues a page of claims on an adopted table whose nodes are dead or gone; parameters and result as in
 -- reap, and the uuid for ports. Both rows of a job are locked before either is changed: the companion,
 -- then the application's.
--- $1 max_crashes  $2 the last token of the page before (0 at first)
+-- $1 max_crashes  $2 the last token of the page before (0 at first)  $3 text[] but these
+-- $4 text[]: of these jobs only; null: of all
 WITH d AS MATERIALIZED (
   SELECT k.token, k.ids, k.alone, k.node_id FROM {claim} k
   WHERE k.token > $2::bigint
@@ -18,6 +19,7 @@ WITH d AS MATERIALIZED (
   FROM c, unnest(c.ids) AS i (id)
   JOIN {job} x ON x.id = ANY (ARRAY[i.id]) JOIN {table} q ON q.{key} = ANY (ARRAY[i.id])
   WHERE x.token = c.token AND x.status = 'processing' AND {is_processing}
+    AND x.id <> ALL ($3::{key_type}[]) AND ($4::{key_type}[] IS NULL OR x.id = ANY ($4::{key_type}[]))
   ORDER BY i.id FOR NO KEY UPDATE OF x, q SKIP LOCKED
 ), f AS (
   UPDATE {job} x

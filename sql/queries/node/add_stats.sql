@@ -1,5 +1,5 @@
 -- Adds to the minute buckets. $1 node_id  $2 minutes as epoch seconds bigint[]  $3 job tables text[]
--- $4 job types text[]  $5 started … $12 claim_lost int[]  $13 run_ms bigint[]  $14 run_ms_max int[]
+-- $4 job types text[]  $5 started ... $12 claim_lost int[]  $13 run_ms bigint[]  $14 run_ms_max int[]
 INSERT INTO rowcrew.node_stat AS s (minute, node_id, job_table, job_type, started, completed, failed, retried,
                                     snoozed, cancelled, released, claim_lost, run_ms, run_ms_max)
 SELECT to_timestamp(u.minute), $1::bigint, u.job_table, u.job_type, u.started, u.completed, u.failed, u.retried,

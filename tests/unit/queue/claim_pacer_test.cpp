@@ -209,6 +209,15 @@ TEST_CASE(
   CHECK(p.pacer.due() == kStart + 50ms);  // due already
 }
 
+TEST_CASE("claim pacer: once the cause of the failures is out of the way the next claim is due at once") {
+  Paced p;
+  for (int i = 0; i < 6; ++i) p.pacer.failed(kStart, 0.0);
+  p.pacer.mended(kStart + 10ms);
+  CHECK(p.pacer.due() == kStart + 10ms);
+  p.pacer.failed(kStart + 20ms, 0.0);
+  CHECK(p.pacer.due() == kStart + 70ms);
+}
+
 TEST_CASE("claim pacer: a success forgets the failures") {
   Paced p;
   for (int i = 0; i < 6; ++i) p.pacer.failed(kStart, 0.0);
