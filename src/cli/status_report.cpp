@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <array>
+#include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "cli/text_table.hpp"
@@ -13,14 +14,15 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::array<const char*, 3> kReasons = {"scheduled", "backoff", "suspect"};
+/// These always have a column, any other where jobs wait for it.
+const std::vector<std::string> kReasons = {"scheduled", "backoff", "suspect"};
 constexpr double kMinutes = 5;
 
 double per_minute(const TableStatus& table) {
   return static_cast<double>(table.completed_5min) / kMinutes;
 }
 
-std::int64_t parked(const QueueStatus& queue, const char* reason) {
+std::int64_t parked(const QueueStatus& queue, const std::string& reason) {
   const auto at = queue.parked.find(reason);
   return at == queue.parked.end() ? 0 : at->second;
 }
@@ -47,21 +49,39 @@ std::string tables_text(const std::vector<TableStatus>& tables) {
   return format_table(rows, {1, 2, 3});
 }
 
+void add_reasons(std::vector<std::string>& reasons, const QueueStatus& queue) {
+  for (const auto& [reason, jobs] : queue.parked) {
+    if (std::find(reasons.begin(), reasons.end(), reason) == reasons.end()) reasons.push_back(reason);
+  }
+}
+
+std::string upper(std::string word) {
+  for (char& c : word) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return word;
+}
+
 std::string queues_text(const std::vector<TableStatus>& tables) {
-  std::vector<std::vector<std::string>> rows = {
-      {"TABLE", "QUEUE", "READY", "SCHEDULED", "BACKOFF", "SUSPECT"}};
+  std::vector<std::string> reasons = kReasons;
+  for (const TableStatus& table : tables) {
+    for (const QueueStatus& queue : table.queues) add_reasons(reasons, queue);
+  }
+  std::vector<std::vector<std::string>> rows = {{"TABLE", "QUEUE", "READY"}};
+  std::vector<std::size_t> numbers = {2};
+  for (const std::string& reason : reasons) {
+    numbers.push_back(rows.front().size());
+    rows.front().push_back(upper(reason));
+  }
   std::string notes;
   for (const TableStatus& table : tables) {
     for (const QueueStatus& queue : table.queues) {
       std::vector<std::string> row = {table.name, queue.name, std::to_string(queue.ready)};
-      for (const char* const reason : kReasons)
-        row.push_back(std::to_string(parked(queue, reason)));
+      for (const std::string& reason : reasons) row.push_back(std::to_string(parked(queue, reason)));
       rows.push_back(std::move(row));
     }
     if (table.capped) notes += table.name + ": more are waiting than were counted\n";
   }
   if (rows.size() == 1) return "nothing waits\n";
-  return format_table(rows, {2, 3, 4, 5}) + notes;
+  return format_table(rows, numbers) + notes;
 }
 
 std::string adopted_text(const std::vector<AdoptedStatus>& adopted) {
@@ -96,9 +116,11 @@ ordered_json to_json(const NodeStatus& node) {
 }
 
 ordered_json to_json(const QueueStatus& queue) {
-  ordered_json reasons = ordered_json::object();
-  for (const char* const reason : kReasons) reasons[reason] = parked(queue, reason);
-  return {{"name", queue.name}, {"ready", queue.ready}, {"parked", reasons}};
+  std::vector<std::string> reasons = kReasons;
+  add_reasons(reasons, queue);
+  ordered_json counts = ordered_json::object();
+  for (const std::string& reason : reasons) counts[reason] = parked(queue, reason);
+  return {{"name", queue.name}, {"ready", queue.ready}, {"parked", counts}};
 }
 
 ordered_json to_json(const TableStatus& table) {

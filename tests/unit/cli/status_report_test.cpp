@@ -53,6 +53,21 @@ TEST_CASE("the text has a line per node, table and queue, in columns") {
         "paused: reports\n");
 }
 
+TEST_CASE("whatever else jobs wait for has a column where some do") {
+  FleetStatus fleet = sample();
+  QueueStatus queue;
+  queue.name = "web";
+  queue.parked = {{"limited", 40}, {"unclaimable", 2}};
+  fleet.tables[0].queues.push_back(queue);
+  const std::string text = status_text(fleet);
+  CHECK(text.find("TABLE      QUEUE  READY  SCHEDULED  BACKOFF  SUSPECT  LIMITED  UNCLAIMABLE\n"
+                  "job_queue  mail     120          0        3        0        0            0\n"
+                  "job_queue  web        0          0        0        0       40            2\n") != std::string::npos);
+  const json all = json::parse(status_json(fleet));
+  CHECK(all["tables"][0]["queues"][1]["parked"] ==
+        json{{"scheduled", 0}, {"backoff", 0}, {"suspect", 0}, {"limited", 40}, {"unclaimable", 2}});
+}
+
 TEST_CASE("an empty fleet says so") {
   const std::string text = status_text(FleetStatus());
   CHECK(text.find("no live node\n") != std::string::npos);
