@@ -358,17 +358,22 @@ END $$;
 -- What the statements of nodes do in rare cases only, as the functions of 0010 and 0012 do it for our own
 -- tables.
 
--- Hints that were taken and gave no job. Returns how many hints were taken per queue.
-CREATE FUNCTION rowcrew.adopted_file_again(p_name text, p_taken text[], p_queues text[], p_claimed text[])
+-- Hints that were taken and gave no job. Returns how many hints were taken per queue. Where nothing tells why it gave
+-- none, a trigger of the application may have kept the row from being changed: it is not tried again at once, for ever.
+CREATE FUNCTION rowcrew.adopted_file_again(p_name text, p_taken text[], p_queues text[], p_priorities smallint[], p_claimed text[])
 RETURNS TABLE (queue text, taken bigint) LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
   EXECUTE rowcrew.adopted_fill($t$
     INSERT INTO {parked} (run_at, id, priority, queue, reason)
-    SELECT greatest({due}, rowcrew.clock_now()), q.{key}, {priority}, {queue},
-           rowcrew.parked_reason(coalesce(x.status, 'pending'), coalesce(x.crashes, 0))
+    SELECT greatest({due}, rowcrew.clock_now() + CASE
+             WHEN coalesce(x.crashes, 0) = 0 AND coalesce({due} <= rowcrew.clock_now(), true)
+               AND EXISTS (SELECT FROM unnest($1::{key_type}[], $3, $4) AS h (id, queue, priority)
+                           WHERE h.id = stale.id AND h.queue = {queue} AND h.priority = {priority})
+             THEN interval '10 s' ELSE interval '0' END),
+           q.{key}, {priority}, {queue}, rowcrew.parked_reason(coalesce(x.status, 'pending'), coalesce(x.crashes, 0))
     FROM (SELECT unnest($1::{key_type}[]) EXCEPT SELECT unnest($2::{key_type}[])) AS stale (id)
     JOIN {table} q ON q.{key} = ANY (ARRAY[stale.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[stale.id])
-    WHERE {is_waiting}$t$, (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name)) USING p_taken, p_claimed;
+    WHERE {is_waiting}$t$, (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name)) USING p_taken, p_claimed, p_queues, p_priorities;
   RETURN QUERY SELECT t.name, count(*) FROM unnest(p_queues) AS t (name) GROUP BY t.name;
 END $$;
 

@@ -112,7 +112,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.email_ended(uuid, jsonb), rowcrew.email_messag
 -- Adopted tables: nodes read how to serve them and hold them; rights on the tables themselves are their owners' to give.
 GRANT SELECT ON rowcrew.adopted_table TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.hold_adopted(text, bigint, text), rowcrew.adopted_fault(text), rowcrew.adopted_column(oid, text),
-      rowcrew.adopted_fill(text, jsonb), rowcrew.adopted_file_again(text, text[], text[], text[]), rowcrew.adopted_overdue(text[]),
+      rowcrew.adopted_fill(text, jsonb), rowcrew.adopted_file_again(text, text[], text[], smallint[], text[]), rowcrew.adopted_overdue(text[]),
       rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_worker;
 
 -- Ingest: two calls, nothing else.

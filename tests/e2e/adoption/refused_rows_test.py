@@ -123,6 +123,19 @@ class RefusedRows(FleetTest):
         wait_for("it to end", lambda: words(self.db, "jobs") == {"completed": 10}, 60)
         self.assertEqual(second.stop()[0], 0, second.tail())
 
+    def test_a_row_that_silently_stays_as_it_was_is_not_claimed_again_and_again(self):
+        adopt(self.db, "jobs")
+        self.db.execute("CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
+                        "CREATE TRIGGER keep BEFORE UPDATE ON jobs FOR EACH ROW WHEN (OLD.drive_file_id = 'f3') EXECUTE FUNCTION keep()")
+        node = self.node("node").ready()
+        self.insert(1, 10)
+        wait_for("the others to end", lambda: words(self.db, "jobs") == {"completed": 9, "queued": 1})
+        wait_for("it to be filed for later", lambda: self.db.value(
+            "SELECT count(*) FROM rowcrew.public_jobs_parked WHERE run_at > now() + interval '5 s'") == 1)
+        self.db.execute("DROP TRIGGER keep ON jobs")
+        wait_for("it to run", lambda: words(self.db, "jobs") == {"completed": 10})
+        self.assertEqual(node.stop()[0], 0, node.tail())
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
