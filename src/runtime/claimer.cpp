@@ -163,7 +163,7 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool wide) const {
 }
 
 bool Claimer::may_claim(std::size_t table) const {
-  return state_.may_claim() && state_.tables[table]->serving() && !tables_[table].searching && !holding();
+  return state_.may_claim() && state_.tables[table]->serving() && !tables_[table].searching && !completer_.refused_much(table) && !holding();
 }
 
 bool Claimer::closed(const std::string& queue) const { return state_.paused.contains(queue) || completer_.behind(queue); }

@@ -180,10 +180,11 @@ void Completer::refused(std::unique_ptr<Batch> batch, const DbError& error) {
   leave(*batch);
   if (batch->size() == 0) return;
   const bool broken = state_.tables[batch->table]->broken();
+  const bool alone = batch->size() == 1 && !error.connection_lost() && error.error_class() != ErrorClass::transient;
   if (!broken) state_.failed("ends", state_.tables[batch->table]->table.name(), event::kClaimFailed, error);
   put_back(batch->table, buffers_[batch->table].completed, std::move(batch->completed), error, false);
   put_back(batch->table, buffers_[batch->table].ended, std::move(batch->ended), error, false);
-  if (broken) return;  // no reason to make other tables wait
+  if (broken || alone) return;  // no reason to make other tables wait, or other ends
   const auto ceiling = std::min<std::chrono::milliseconds>(5s, 50ms * (1 << std::min(failures_, 7)));
   not_before_ = state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(ceiling * (0.5 + state_.random.unit() / 2));
 }

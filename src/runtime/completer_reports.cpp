@@ -145,6 +145,12 @@ void Completer::row_refused(std::size_t table, Item item, const DbError& error) 
   wake_.ring();
 }
 
+bool Completer::refused_much(std::size_t table) const {
+  const Buffer& buffer = buffers_[table];
+  const bool lately = buffer.batch_limit < kMaxBatch;
+  return buffer.aside.size() + (lately ? waiting(table) : 0) >= kMostRefused;
+}
+
 void Completer::try_aside(bool all) {
   const Mono now = state_.clock.mono();
   for (std::size_t table = 0; table < buffers_.size(); ++table) {

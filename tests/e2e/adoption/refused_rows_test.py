@@ -72,6 +72,21 @@ class RefusedRows(FleetTest):
         wait_for("them to end as they did", lambda: words(self.db, "jobs") == {"completed": 200}, 60)
         self.assertEqual(node.stop()[0], 0, node.tail())
 
+    def test_where_every_end_is_refused_no_more_jobs_run_than_a_few_hundred(self):
+        adopt(self.db, "jobs")
+        self.db.execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no ends today'; END $$;"
+                        "CREATE TRIGGER refuse BEFORE UPDATE ON jobs FOR EACH ROW WHEN (OLD.status = 'processing') EXECUTE FUNCTION refuse()")
+        self.insert(1, 3000)
+        node = self.node("node", queues={"default": 20}).ready()
+        wait_for("it to be told", lambda: lines_of(node, "work.failing"), 60)
+        running = words(self.db, "jobs")["processing"]
+        self.assertGreaterEqual(running, 200)
+        self.assertLess(running, 1000)
+        self.db.execute("DROP TRIGGER refuse ON jobs")
+        wait_for("all to end", lambda: words(self.db, "jobs") == {"completed": 3000}, 90)
+        self.assertEqual(self.db.value("SELECT count(*) FROM jobs WHERE retry_count > 1"), 0)
+        self.assertEqual(node.stop()[0], 0, node.tail())
+
     def test_a_node_stops_in_time_although_an_end_is_refused(self):
         adopt(self.db, "jobs")
         self.refuse("completed,failed,queued", "f3")
