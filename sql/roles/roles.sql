@@ -16,7 +16,12 @@ BEGIN
     END IF;
   END LOOP;
   IF NOT (rowcrew.may_become_owner() AND pg_has_role('rowcrew_owner', 'USAGE')) THEN
-    EXECUTE format('GRANT rowcrew_owner TO %I', current_user);
+    BEGIN
+      EXECUTE format('GRANT rowcrew_owner TO %I', current_user);
+    EXCEPTION WHEN insufficient_privilege THEN
+      RAISE EXCEPTION 'role % is no member of rowcrew_owner and may not make itself one: who made that role, or a superuser, has to run: GRANT rowcrew_owner TO %',
+        quote_ident(current_user), quote_ident(current_user) USING ERRCODE = 'insufficient_privilege';
+    END;
   END IF;
 END $$;
 

@@ -72,6 +72,20 @@ class RefusedRows(FleetTest):
         wait_for("them to end as they did", lambda: words(self.db, "jobs") == {"completed": 200}, 60)
         self.assertEqual(node.stop()[0], 0, node.tail())
 
+    def test_an_end_whose_message_cannot_be_stored_says_it_in_plain_letters(self):
+        adopt(self.db, "jobs", text=map_text("jobs").replace("job_type: noop", "job_type: command").replace(
+            PAYLOAD, "payload: jsonb_build_object('entry', 'says')"))
+        self.db.execute("ALTER TABLE jobs ADD CHECK (error_message !~ '[^ -~]')")  # as a database of another encoding would
+        says = {"argv": ["/bin/sh", "-c", "echo f\u00fcr >&2; exit 3"], "permanent_exits": [3]}
+        node = self.node("node", program="rowcrewd", kinds={"command": {"allow": {"says": says}}}).ready()
+        self.insert(1, 1)
+        wait_for("it to fail", lambda: words(self.db, "jobs") == {"failed": 1})
+        code, message = self.db.execute("SELECT error_code, error_message FROM jobs")[0]
+        self.assertIn("f??r", message)
+        self.assertNotEqual(code, "unwritable_result")
+        self.assertEqual(len(lines_of(node, "job.unwritable")), 1)
+        self.assertEqual(node.stop()[0], 0, node.tail())
+
     def test_where_every_end_is_refused_no_more_jobs_run_than_a_few_hundred(self):
         adopt(self.db, "jobs")
         self.db.execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no ends today'; END $$;"

@@ -181,6 +181,33 @@ TEST_CASE("migrator: an owner who may not create schemas migrates a schema made 
   database.exec("DROP SCHEMA rowcrew CASCADE; DROP ROLE " + role);
 }
 
+TEST_CASE("migrator: whoever cannot become a member of rowcrew_owner is told whom to ask for what" * with_roles()) {
+  TempDatabase database(Content::empty);
+  LogCapture log;
+  migrate(database.options(), schema::migrations(), schema::roles(), {}, log);  // that there are such roles
+  TempDatabase theirs(Content::empty);
+  const LoginRole other(theirs, "");
+  const auto creates = [&](const std::string& verb) {
+    theirs.exec("DO $$ BEGIN EXECUTE format('" + verb + " " + other.name() + "', current_database()); END $$");
+  };
+  creates("GRANT CREATE ON DATABASE %I TO");
+  PoolOptions options = *direct_options(theirs.options());
+  options.url = other.url();
+  std::string told;
+  try {
+    migrate(options, schema::migrations(), schema::roles(), {}, log);
+  } catch (const DbError& e) {
+    CHECK(e.sqlstate() == "42501");
+    told = e.what();
+  }
+  CHECK(told.find("GRANT rowcrew_owner TO " + other.name()) != std::string::npos);
+  theirs.exec("GRANT rowcrew_owner TO " + other.name());
+  CHECK(migrate(options, schema::migrations(), schema::roles(), {}, log).applied.empty());
+  CHECK(theirs.value("SELECT tableowner FROM pg_tables WHERE schemaname = 'rowcrew' AND tablename = 'job_queue'") == "rowcrew_owner");
+  theirs.exec("DROP SCHEMA rowcrew CASCADE");
+  creates("REVOKE CREATE ON DATABASE %I FROM");
+}
+
 TEST_CASE("migrator: works through a transaction pooler's rules, too") {
   TempDatabase database(Content::empty);
   PoolOptions options = database.options();
