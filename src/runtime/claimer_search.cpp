@@ -20,9 +20,7 @@ constexpr std::size_t kRefusalsBefore = 2;  // a claim that meets another one ma
 }  // namespace
 
 bool Claimer::suspects_one_job(std::size_t& refusals, const Error& error) const {
-  const auto* db = dynamic_cast<const DbError*>(&error);
-  if (db == nullptr || !tells_of_one_job(*db) || tells_of_changed_table(*db)) return false;
-  return ++refusals >= kRefusalsBefore;
+  return tells_of_a_row(error) && ++refusals >= kRefusalsBefore;
 }
 
 /// How many slots are free for it, once one is. 0: none became free in time.
@@ -61,7 +59,7 @@ asio::awaitable<void> Claimer::search(std::size_t table, Hints hints, std::strin
     try {
       co_await claim_listed(table, hints, queue, ids);
     } catch (const DbError& e) {
-      if (!tells_of_one_job(e) || tells_of_changed_table(e)) throw;
+      if (!tells_of_a_row(e)) throw;
       error = e;
     }
     if (!error) {

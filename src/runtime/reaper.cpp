@@ -51,8 +51,7 @@ asio::awaitable<void> Reaper::reap_table(JobTable& table) {
     } catch (const Error& e) {
       state_.failed("rescue", table.name(), event::kClaimFailed, e);
       failed = true;
-      const auto* db = dynamic_cast<const DbError*>(&e);
-      search = db != nullptr && tells_of_one_job(*db) && !tells_of_changed_table(*db);
+      search = tells_of_a_row(e);
     }
     if (search) {
       const std::size_t known = left_out(table).size();
@@ -94,7 +93,7 @@ asio::awaitable<void> Reaper::reap_one_by_one(JobTable& table, std::int64_t afte
         ports = nullptr;
         continue;
       } catch (const DbError& e) {
-        if (!tells_of_one_job(e) || tells_of_changed_table(e)) throw;
+        if (!tells_of_a_row(e)) throw;
         error = e;
       }
       if (!error) {

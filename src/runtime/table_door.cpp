@@ -3,6 +3,7 @@
 #include <array>
 
 #include "queue/job_table.hpp"
+#include "queue/refusal_search.hpp"
 
 namespace rowcrew {
 
@@ -22,6 +23,11 @@ bool tells_of_changed_table(const DbError& error) {
   }
   // A word that its enum has no more. Other values that are malformed belong to one job.
   return error.sqlstate() == "22P02" && std::string_view(error.what()).find("enum") != std::string_view::npos;
+}
+
+bool tells_of_a_row(const Error& error) {
+  const auto* db = dynamic_cast<const DbError*>(&error);
+  return db != nullptr && tells_of_one_job(*db) && !tells_of_changed_table(*db);
 }
 
 void TableDoor::refused(const DbError& error) {

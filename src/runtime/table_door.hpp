@@ -12,6 +12,8 @@ namespace rowcrew {
 /// Whether this error says that the application has changed its table under us: a column, a type, a
 /// word, a right or the table itself is gone. Pure.
 bool tells_of_changed_table(const DbError& error);
+/// Whether a statement about several jobs may have failed because of one job's row: its neighbours need not wait for it.
+bool tells_of_a_row(const Error& error);
 
 /// Event thread only. Passes everything on, errors included.
 class TableDoor final : public Db {
