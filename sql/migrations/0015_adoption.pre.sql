@@ -213,6 +213,7 @@ BEGIN
                    v_words ->> 'pending', v_words ->> 'retrying', v_words ->> 'failed', v_words ->> 'cancelled'),
     'due', v_due, 'created', v_created, 'attempts', v_attempts, 'max_attempts', v_max, 'priority', v_priority, 'queue', v_queue, 'job_type', v_type,
     'payload', format('(SELECT (%s)::jsonb FROM (SELECT q.*) AS q)', coalesce(p_map ->> 'payload', 'to_jsonb(q)')),
+    'carried', format('(SELECT CASE WHEN pg_column_size(p.v) <= 32768 THEN p.v END FROM (SELECT (%s)::jsonb AS v FROM (SELECT q.*) AS q OFFSET 0) p)', coalesce(p_map ->> 'payload', 'to_jsonb(q)')),
     'app', format('%L::text', p_map ->> 'app'),
     'set_claimed', v_claimed, 'set_completed', v_completed, 'set_ended', v_ended, 'keep', v_kept);
 END $$;

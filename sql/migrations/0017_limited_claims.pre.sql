@@ -13,8 +13,10 @@
 -- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs.
 CREATE FUNCTION rowcrew.make_take(p_table text) RETURNS void LANGUAGE plpgsql AS $make$
 DECLARE
-  v_payload text := CASE p_table WHEN 'job_queue' THEN 'q.payload'
-    ELSE 'jsonb_build_object(''type'', q.type, ''provider'', q.provider, ''external_id'', q.external_id, ''prompt'', q.prompt, ''inputs'', q.inputs)' END;
+  -- As table_map.cpp says it for other claims.
+  v_payload text := CASE p_table WHEN 'job_queue' THEN 'CASE WHEN pg_column_size(q.payload) <= 32768 THEN q.payload END'
+    ELSE 'CASE WHEN pg_column_size(q.inputs) + coalesce(pg_column_size(q.prompt), 0) <= 32768 THEN '
+         'jsonb_build_object(''type'', q.type, ''provider'', q.provider, ''external_id'', q.external_id, ''prompt'', q.prompt, ''inputs'', q.inputs) END' END;
 BEGIN
   EXECUTE format($t$
 CREATE OR REPLACE FUNCTION rowcrew.%2$I(p_tokens bigint[], p_node bigint, p_epoch bigint, p_queues text[], p_counts integer[], p_slots integer[], p_cursors text[],

@@ -28,7 +28,7 @@ WITH w AS MATERIALIZED (
   FROM c
   WHERE q.id = ANY (ARRAY[c.id]) AND (q.status = 'pending' OR q.status = 'retrying') AND q.queue = c.queue AND q.priority = c.priority
     AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes = 0
-  RETURNING q.id, {job_type} AS job_type, q.queue, {payload} AS payload, q.attempts, q.max_attempts,
+  RETURNING q.id, {job_type} AS job_type, q.queue, {carried} AS payload, q.attempts, q.max_attempts,
             q.crashes, (date_part('epoch', c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app} AS app
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, ids)

@@ -23,7 +23,7 @@ WITH w AS MATERIALIZED (
   WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = t.queue
     AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes = 1
     AND ((SELECT NOT EXISTS (SELECT FROM rowcrew.job_limit)) OR (rowcrew.keys_of(q.queue, {limit_columns})).grp IS NULL)
-  RETURNING q.id, {job_type} AS job_type, q.queue, {payload} AS payload, q.attempts, q.max_attempts,
+  RETURNING q.id, {job_type} AS job_type, q.queue, {carried} AS payload, q.attempts, q.max_attempts,
             q.crashes, (extract(epoch FROM t.run_at) * 1000000)::bigint AS run_at_us, t.priority, {app} AS app, t.token
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, ids)

@@ -22,7 +22,7 @@ WITH c AS MATERIALIZED (
   SET status = 'processing', started_at = rowcrew.clock(), claim_token = $1::bigint, worker_id = $2::bigint
   FROM c JOIN g ON g.id = c.id AND g.held IS NOT NULL
   WHERE q.id = ANY (ARRAY[c.id])
-  RETURNING q.id, {job_type} AS job_type, q.queue, {payload} AS payload, q.attempts, q.max_attempts,
+  RETURNING q.id, {job_type} AS job_type, q.queue, {carried} AS payload, q.attempts, q.max_attempts,
             q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app} AS app, g.held
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, alone, ids, queue, keys)

@@ -22,4 +22,4 @@ UPDATE {table} q
 SET status = 'processing', started_at = rowcrew.clock(), claim_token = $1::bigint, worker_id = $2::bigint
 FROM c
 WHERE q.id = ANY (ARRAY[c.id]) AND q.status IN ('pending', 'retrying')
-RETURNING q.id, {job_type}, q.queue, {payload}, q.attempts, q.max_attempts, q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app}
+RETURNING q.id, {job_type}, q.queue, {carried}, q.attempts, q.max_attempts, q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app}

@@ -26,6 +26,7 @@ struct ClaimedJob {
   std::int64_t hint_run_at_us = 0;  ///< of its ready hint, database clock
   std::chrono::milliseconds age{0};  ///< since its creation, where its type's policy asks for it
   bool limited = false;  ///< holds permits
+  bool payload_left = false;  ///< too large for the claim to carry: see JobTable::payload()
 };
 
 /// How many jobs of a queue to claim, from which marks on (ten, see Watermarks).

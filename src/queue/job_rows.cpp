@@ -71,7 +71,8 @@ ClaimedJob read_job(const Rows& rows, std::size_t i, std::int64_t token, const s
   job.table = table;
   job.job_type = rows.text(i, 1);
   job.queue = rows.text(i, 2);
-  job.payload = rows.text(i, 3);
+  claimed.payload_left = rows.is_null(i, 3);
+  if (!claimed.payload_left) job.payload = rows.text(i, 3);
   job.claim_token = token;
   job.attempt = static_cast<int>(rows.integer(i, 4)) + 1;
   job.max_attempts = static_cast<int>(rows.integer(i, 5));

@@ -88,6 +88,14 @@ JobTable::Awaitable<std::vector<ClaimedJob>> JobTable::claim_rescued(std::vector
   co_return claimed;
 }
 
+JobTable::Awaitable<std::optional<std::string>> JobTable::payload(const Job& job) {
+  Params params;
+  params.add(job.id).add(job.claim_token);
+  const Rows rows = co_await db_.query(statements_.render(sql::payload), std::move(params));
+  if (rows.size() == 0) co_return std::nullopt;
+  co_return rows.is_null(0, 0) ? std::string() : std::string(rows.text(0, 0));
+}
+
 JobTable::Awaitable<JobTable::Due> JobTable::has_suspect(Ids queues) {
   Params params;
   params.add_array(queues);

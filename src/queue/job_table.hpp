@@ -57,6 +57,9 @@ class JobTable {
   Awaitable<std::vector<std::string>> first_survivors(std::vector<std::string> queues, std::string_view reason, std::size_t most);
   /// A job that cannot be claimed: out of the way of claims for `delay`. `message` says why, to whoever asks.
   Awaitable<void> park_unclaimable(std::string id, std::vector<std::string> queues, std::chrono::milliseconds delay, std::string message);
+  /// What a claim did not carry, of a job that runs here: read by itself, so that a claim of many large ones neither
+  /// takes long nor fills the memory. Nullopt: the claim was lost. Empty: there is none.
+  Awaitable<std::optional<std::string>> payload(const Job& job);
   /// Which jobs that a node's death has met are due.
   struct Due {
     bool rescued = false;

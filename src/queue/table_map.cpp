@@ -29,6 +29,7 @@ TableMap table_map(std::string_view name) {
   if (name == "job_queue") {
     map.values["job_type"] = "q.job_type";
     map.values["payload"] = "q.payload";
+    map.values["carried"] = "CASE WHEN pg_column_size(q.payload) <= 32768 THEN q.payload END";
     map.values["limit_columns"] = "q.job_type, q.tenant, NULL, q.payload";
     map.values["result"] = "result";
     map.values["took"] = "";
@@ -37,6 +38,8 @@ TableMap table_map(std::string_view name) {
     map.values["payload"] =
         "jsonb_build_object('type', q.type, 'provider', q.provider, 'external_id', q.external_id,"
         " 'prompt', q.prompt, 'inputs', q.inputs)";
+    map.values["carried"] =
+        "CASE WHEN pg_column_size(q.inputs) + coalesce(pg_column_size(q.prompt), 0) <= 32768 THEN " + map.values["payload"] + " END";
     map.values["limit_columns"] = "q.type, q.tenant, q.provider, q.inputs";
     map.values["result"] = "outputs";
     map.values["took"] =

@@ -56,6 +56,7 @@ void Executor::start(std::size_t table, ClaimedJob claimed) {
   auto running = std::make_shared<RunningJob>(std::move(claimed.job), table, watch_);
   running->started = state_.clock.mono();
   running->age = claimed.age;
+  running->payload_left = claimed.payload_left;
   state_.running.add(running);
   const std::string& table_name = state_.tables[table]->table.name();
   state_.statistics.add(state_.minute(), table_name, running->job.job_type, Statistics::Count::started);
@@ -101,9 +102,12 @@ asio::awaitable<std::optional<Outcome>> Executor::run_handler(RunningJob& runnin
   std::exception_ptr error;
   try {
     ROWCREW_FAULT_POINT("handler.running");
-    Outcome outcome = co_await handler->run(context);
-    if (running.deadline) running.deadline->cancel();
-    co_return outcome;
+    if (running.payload_left) co_await read_payload(running);
+    if (running.reason == StopReason::none) {
+      Outcome outcome = co_await handler->run(context);
+      if (running.deadline) running.deadline->cancel();
+      co_return outcome;
+    }
   } catch (...) {
     error = std::current_exception();
   }
@@ -116,6 +120,15 @@ asio::awaitable<std::optional<Outcome>> Executor::run_handler(RunningJob& runnin
     co_return Outcome(Retry("timeout", fmt::format("execution took longer than {}", format_duration(policy.timeout))));
   }
   co_return std::nullopt;
+}
+
+asio::awaitable<void> Executor::read_payload(RunningJob& running) {
+  std::optional<std::string> payload = co_await state_.tables[running.table]->table.payload(running.job);
+  if (payload) {
+    running.job.payload = std::move(*payload);
+  } else if (running.reason == StopReason::none) {
+    running.reason = StopReason::claim_lost;
+  }
 }
 
 Outcome Executor::judged(RunningJob& running, Log& log, std::exception_ptr error) const {

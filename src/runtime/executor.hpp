@@ -28,6 +28,7 @@ class Executor {
  private:
   boost::asio::awaitable<void> run(RunningJobs::Ref running, JobTypePolicy policy);
   boost::asio::awaitable<std::optional<Outcome>> run_handler(RunningJob& running, Log& log, JobTypePolicy policy);
+  boost::asio::awaitable<void> read_payload(RunningJob& running);
   void arm_deadline(const RunningJobs::Ref& running, std::chrono::milliseconds timeout);
   void end(RunningJob& running, const std::optional<Outcome>& outcome, const JobTypePolicy& policy);
   Outcome judged(RunningJob& running, Log& log, std::exception_ptr error) const;

@@ -21,7 +21,7 @@ WITH w AS MATERIALIZED (
   FROM t LEFT JOIN {job} x ON x.id = ANY (ARRAY[t.id])
   WHERE q.{key} = ANY (ARRAY[t.id]) AND {is_waiting} AND {queue} = t.queue
     AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 1
-  RETURNING q.{key} AS id, {job_type} AS job_type, t.queue, {payload} AS payload, {attempts} AS attempts, {max_attempts} AS max_attempts,
+  RETURNING q.{key} AS id, {job_type} AS job_type, t.queue, {carried} AS payload, {attempts} AS attempts, {max_attempts} AS max_attempts,
             1 AS crashes, (extract(epoch FROM t.run_at) * 1000000)::bigint AS run_at_us, t.priority, {app} AS app, t.token
 ), f AS (
   INSERT INTO {job} (id, token, status) SELECT u.id, u.token, 'processing' FROM u

@@ -18,7 +18,7 @@ WITH w AS MATERIALIZED (
   SET {status} = {processing}{set_claimed}
   FROM c LEFT JOIN {job} x ON x.id = ANY (ARRAY[c.id])
   WHERE q.{key} = ANY (ARRAY[c.id]) AND {is_waiting}
-  RETURNING q.{key} AS id, {job_type} AS job_type, c.queue, {payload} AS payload, {attempts} AS attempts, {max_attempts} AS max_attempts,
+  RETURNING q.{key} AS id, {job_type} AS job_type, c.queue, {carried} AS payload, {attempts} AS attempts, {max_attempts} AS max_attempts,
             coalesce(x.crashes, 0) AS crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app} AS app
 ), f AS (
   INSERT INTO {job} (id, token, status) SELECT u.id, $1::bigint, 'processing' FROM u

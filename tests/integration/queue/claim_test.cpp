@@ -62,6 +62,34 @@ TEST_CASE("claim: a handler sees a payload object, whatever columns the table ha
         R"("external_id": "e"})");
 }
 
+TEST_CASE("claim: a large payload stays behind, and is read while the job is still its claim's") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    QueueBench b(table);
+    const std::string column = std::string(table) == "job_queue" ? "payload" : "inputs";
+    const std::string large = b.insert_one(
+        column, "jsonb_build_object('text', (SELECT string_agg(md5(random()::text || g), '') FROM generate_series(1, 2000) g))");
+    b.insert_one(column, R"('{"text": "short"}')");
+    const auto claimed = b.claim(b.node());
+    REQUIRE(claimed.size() == 2);
+    for (const ClaimedJob& c : claimed) {
+      const bool left = c.job.id == large;
+      CHECK(c.payload_left == left);
+      CHECK(c.job.payload.empty() == left);
+      const auto payload = b.await(b.jobs.payload(c.job));
+      REQUIRE(payload);
+      CHECK(payload->find("\"text\"") != std::string::npos);
+      CHECK((payload->size() > 64'000) == left);
+      if (!left) CHECK(*payload == c.job.payload);
+      Job other = c.job;
+      ++other.claim_token;
+      CHECK_FALSE(b.await(b.jobs.payload(other)));
+    }
+    b.complete(claimed);
+    CHECK_FALSE(b.await(b.jobs.payload(claimed[0].job)));
+  }
+}
+
 TEST_CASE("claim: the first priority first, within it the longest waiting first") {
   for (const char* table : kJobTables) {
     QueueBench b(table);
