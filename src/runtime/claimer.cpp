@@ -9,7 +9,6 @@ namespace rowcrew {
 namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
-constexpr std::size_t kMostPerClaim = 500;
 constexpr auto kRestingPoll = 10min;  // each beat asks whether anything is overdue
 }  // namespace
 
@@ -126,8 +125,8 @@ std::size_t Claimer::room_of(std::size_t table, const std::string& queue, const 
   // What is claimed ahead would take the slots that jobs with permits must find free. Where those are claimed ahead
   // themselves no slot is ever free, and it is enough to notice that there are others.
   if (permits_ahead(table, queue, state)) return 1 + state.slots / 16;
-  if (has_limits(table) && tables_[table].limited.waits(queue)) return std::min(kMostPerClaim, free_of(queue, state));
-  return std::min(kMostPerClaim, ask_ahead(queue, state));
+  if (has_limits(table) && tables_[table].limited.waits(queue)) return std::min(most_per_claim(table), free_of(queue, state));
+  return std::min(most_per_claim(table), ask_ahead(queue, state));
 }
 
 std::size_t Claimer::ask_ahead(const std::string& queue, const Queue& state) const {
@@ -204,6 +203,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
   const Mono now = state_.clock.mono();
   Table& table = tables_[plan->table];
   state_.worked("claims", state_.tables[plan->table]->table.name());
+  table.size.answered(now - plan->sent);
   if (!plan->limited.empty()) answered_limited(*plan, done);
   bool filled = std::any_of(plan->limited.begin(), plan->limited.end(), [&](const LimitedWant& want) {
     return std::any_of(done.answers.begin(), done.answers.end(), [&](const LimitedAnswer& a) { return a.queue == want.queue && a.jobs >= want.count; });
@@ -252,10 +252,15 @@ void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
   Table& table = tables_[plan->table];
   const Mono now = state_.clock.mono();
   for (const std::int64_t token : plan->limited_tokens) state_.tables[plan->table]->ledger.unknown(token);
+  std::size_t largest = 0;
+  for (const ClaimWant& want : plan->wants) largest = std::max(largest, want.count);
   for (const LimitedWant& want : plan->limited) {
+    largest = std::max(largest, want.count);
     queues_.find(want.queue)->second.asked -= want.count;
     table.limited.refused(want, now);
   }
+  const auto* db = dynamic_cast<const DbError*>(&error);
+  if (db != nullptr && tells_of_overdue(*db)) table.size.overdue(largest, now - plan->sent);
   table.found_nothing = false;
   if (!plan->wants.empty()) {
     state_.tables[plan->table]->ledger.unknown(plan->token);

@@ -16,6 +16,7 @@
 #include "queue/claim_pacer.hpp"
 #include "queue/limited_pacer.hpp"
 #include "queue/prefetch.hpp"
+#include "queue/statement_size.hpp"
 #include "queue/suspect_pacer.hpp"
 #include "queue/watermarks.hpp"
 #include "runtime/executor.hpp"
@@ -115,6 +116,7 @@ class Claimer final : public Service {
     ClaimPacer pacer;
     LimitedPacer limited;
     Watermarks marks;
+    StatementSize size;  ///< of its claims
     bool found_nothing = false;
     bool filled = false;  ///< the last claim was, in every queue
     std::size_t refusals = 0;  ///< of claims since the last that was not, each perhaps because of one job
@@ -167,7 +169,8 @@ class Claimer final : public Service {
   bool holding() const;
   bool may_claim(std::size_t table) const;
   bool closed(const std::string& queue) const;
-  static constexpr std::size_t kMostWithPermits = 500;  ///< in one claim
+  static constexpr std::size_t kMostPerClaim = 500;  ///< of one queue
+  std::size_t most_per_claim(std::size_t table) const { return std::min(kMostPerClaim, tables_[table].size.most()); }
   /// Rules are about our own tables only.
   bool has_limits(std::size_t table) const { return state_.limits && !state_.tables[table]->adopted; }
   template <class F>

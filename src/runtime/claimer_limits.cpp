@@ -14,8 +14,8 @@ std::size_t Claimer::free_of(const std::string& queue, const Queue& state) const
 
 /// What to ask for of jobs that rules are about.
 std::size_t Claimer::limited_room(std::size_t table, const std::string& queue, const Queue& state, std::size_t free) const {
-  if (permits_ahead(table, queue, state)) return std::min(kMostWithPermits, ask_ahead(queue, state));
-  return std::min(kMostWithPermits, tables_[table].limited.batch(queue, free, state.slots, state.prefetch.depth(state.slots)));
+  if (permits_ahead(table, queue, state)) return std::min(most_per_claim(table), ask_ahead(queue, state));
+  return std::min(most_per_claim(table), tables_[table].limited.batch(queue, free, state.slots, state.prefetch.depth(state.slots)));
 }
 
 bool Claimer::permits_ahead(std::size_t table, const std::string& queue, const Queue& state) const {

@@ -102,7 +102,7 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
   std::size_t room = 0;
   for (const ClaimWant& want : wants) room += want.count;
   if (room == 0) co_return;
-  room = std::min(room, kMostRescued);
+  room = std::min({room, kMostRescued, most_per_claim(table)});
   TableState& state = *state_.tables[table];
   const NodeIdentity node = state_.identity;
   std::vector<std::int64_t> tokens;
@@ -111,12 +111,15 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
   for (const ClaimWant& want : wants) queues_.find(want.queue)->second.asked += want.count;
   std::vector<ClaimedJob> claimed;
   bool failed = false;
+  const Mono sent = state_.clock.mono();
   try {
     claimed = co_await state.table.claim_rescued(tokens, node, wants);
     tables_[table].rescued_refusals = 0;
   } catch (const Error& e) {
     claim_failed("claims of rescued jobs", table, e);
     failed = true;
+    const auto* db = dynamic_cast<const DbError*>(&e);
+    if (db != nullptr && tells_of_overdue(*db)) tables_[table].size.overdue(room, state_.clock.mono() - sent);
     tables_[table].rescued_searching = suspects_one_job(tables_[table].rescued_refusals, e);
   }
   if (!failed) state_.worked("claims of rescued jobs", state.table.name());

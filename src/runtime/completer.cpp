@@ -106,15 +106,17 @@ std::unique_ptr<Completer::Batch> Completer::take(std::size_t table) {
   Buffer& buffer = buffers_[table];
   auto batch = std::make_unique<Batch>();
   batch->table = table;
-  if (state_.clock.mono() < not_before_) return batch;
+  batch->sent = state_.clock.mono();
+  if (batch->sent < not_before_) return batch;
   if (buffer.batch_limit == 1) {  // one in all: what is refused then is its own doing
     buffer.ended_first = !buffer.ended_first;
     if (buffer.ended_first) batch->ended = take_front(buffer.ended, 1);
     if (batch->ended.empty()) batch->completed = take_front(buffer.completed, 1);
     if (batch->size() == 0) batch->ended = take_front(buffer.ended, 1);
   } else {
-    batch->completed = take_front(buffer.completed, buffer.batch_limit);
-    batch->ended = take_front(buffer.ended, buffer.batch_limit);
+    const std::size_t most = std::min(buffer.batch_limit, buffer.size.most());
+    batch->completed = take_front(buffer.completed, most);
+    batch->ended = take_front(buffer.ended, most);
   }
   const ClaimLedger& ledger = state_.tables[table]->ledger;
   const auto dropped = [&](const std::vector<Item>& items) {
@@ -169,6 +171,7 @@ void Completer::written(std::unique_ptr<Batch> batch, const Exchanged& done) {
   failures_ = 0;
   not_before_ = Mono{};
   buffer.batch_limit = std::min(kMaxBatch, buffer.batch_limit * 2);
+  if (batch->size() > 0) buffer.size.answered(state_.clock.mono() - batch->sent);
   state_.tables[batch->table]->ledger.lowered(batch->lowered);
   settle(batch->table, std::move(batch->completed), done.completed, batch->completed_drop);
   settle(batch->table, std::move(batch->ended), done.ended, batch->ended_drop);
@@ -182,6 +185,9 @@ void Completer::refused(std::unique_ptr<Batch> batch, const DbError& error) {
   const bool broken = state_.tables[batch->table]->broken();
   const bool alone = batch->size() == 1 && !error.connection_lost() && error.error_class() != ErrorClass::transient;
   if (!broken) state_.failed("ends", state_.tables[batch->table]->table.name(), event::kClaimFailed, error);
+  if (tells_of_overdue(error)) {
+    buffers_[batch->table].size.overdue(std::max(batch->completed.size(), batch->ended.size()), state_.clock.mono() - batch->sent);
+  }
   put_back(batch->table, buffers_[batch->table].completed, std::move(batch->completed), error, false);
   put_back(batch->table, buffers_[batch->table].ended, std::move(batch->ended), error, false);
   if (broken || alone) return;  // no reason to make other tables wait, or other ends
@@ -242,12 +248,10 @@ void Completer::put_back(std::size_t table, WideDeque<Item>& queue, std::vector<
   }
   ++failures_;
   // A row that somebody holds locked, or one that is refused, must not hold up its neighbours.
-  if (refused) {
-    if (&queue == &buffer.reported) {
-      buffer.report_batch.refused();
-    } else {
-      buffer.batch_limit = 1;
-    }
+  if (refused && &queue == &buffer.reported) {
+    buffer.report_batch.refused();
+  } else if (refused && !tells_of_overdue(error)) {  // else there were only too many
+    buffer.batch_limit = 1;
   }
   for (auto item = batch.rbegin(); item != batch.rend(); ++item) {
     if (error.outcome_unknown()) item->maybe_written = true;

@@ -17,6 +17,7 @@
 #include "base/wide_deque.hpp"
 #include "queue/job_table.hpp"
 #include "queue/report_batch.hpp"
+#include "queue/statement_size.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
 
@@ -34,6 +35,7 @@ class Completer final : public Service {
   /// Ends that travel together. Lives with the exchanger until written() or refused().
   struct Batch {
     std::size_t table = 0;
+    Mono sent{};
     std::vector<Item> completed;
     std::vector<Item> ended;
     std::vector<std::int64_t> completed_drop;
@@ -97,6 +99,7 @@ class Completer final : public Service {
     ReportBatch report_batch;
     std::size_t on_the_way = 0;           ///< in batches that were taken
     Mono tidied{};                        ///< claim rows were, last
+    StatementSize size;                   ///< of batches
     std::size_t batch_limit = kMaxBatch;  ///< 1 while a batch is taken apart after a refusal
     bool ended_first = false;             ///< while it is: of both kinds in turn
     std::vector<std::pair<Mono, Item>> aside;  ///< refused by their rows; tried again then

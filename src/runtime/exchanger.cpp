@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/event.hpp"
+#include "queue/statement_size.hpp"
 #include <rowcrew/fault.hpp>
 
 namespace rowcrew {
@@ -202,9 +203,13 @@ asio::awaitable<void> Exchanger::Lane::carry() {
   if (error->sqlstate() == kLocked) exchanger_.around_until_ = exchanger_.state_.clock.mono() + kAround;
   // One part was refused and took the others along: each by itself.
   if (fused && !error->connection_lost()) {
-    error.reset();
+    const DbError first = *std::exchange(error, std::nullopt);
     if (ends) co_await send_ends(error);
-    if (claims) co_await claim_around();
+    if (claims && tells_of_overdue(first)) {  // the same claim would be too long once more
+      exchanger_.claimer_.refused(std::move(load_.plan), first);
+    } else if (claims) {
+      co_await claim_around();
+    }
   } else if (claims && error->sqlstate() == kLocked) {
     co_await claim_around();
   }

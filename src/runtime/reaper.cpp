@@ -1,5 +1,6 @@
 #include "runtime/reaper.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -13,6 +14,13 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto kLeftOut = 10min;
 constexpr std::size_t kMostAtOnce = 1'000;
+
+/// Whether less at once may be rescued although this was refused.
+bool goes_in_pieces(const Error& error) {
+  const auto* db = dynamic_cast<const DbError*>(&error);
+  return db != nullptr && (tells_of_a_row(*db) || tells_of_overdue(*db));
+}
+
 }  // namespace
 
 Reaper::Reaper(NodeState& state, std::function<void()> rescued)
@@ -51,12 +59,11 @@ asio::awaitable<void> Reaper::reap_table(JobTable& table) {
     } catch (const Error& e) {
       state_.failed("rescue", table.name(), event::kClaimFailed, e);
       failed = true;
-      search = tells_of_a_row(e);
+      search = goes_in_pieces(e);
     }
     if (search) {
-      const std::size_t known = left_out(table).size();
-      co_await reap_one_by_one(table, last);
-      if (left_out(table).size() > known) continue;  // the page without them
+      const bool further = co_await reap_in_pieces(table, last);
+      if (further) continue;  // the page without them
     }
     if (refusal) {
       state_.log.error(event::kPortFailed, {{"table", table.name()}, {"code", refusal->code()}}, refusal->what());
@@ -74,16 +81,21 @@ asio::awaitable<void> Reaper::reap_table(JobTable& table) {
   }
 }
 
-/// Of the page after this claim: as many at once as the database lets through. A port that refuses is not told.
-asio::awaitable<void> Reaper::reap_one_by_one(JobTable& table, std::int64_t after) {
+/// Of the page after this claim: as many at once as the database lets through, in its time. A port that refuses is not
+/// told. What is too long even alone is left out as what is refused. Whether anything was rescued, or left out.
+asio::awaitable<bool> Reaper::reap_in_pieces(JobTable& table, std::int64_t after) {
+  bool further = false;
   try {
     std::vector<std::string> ids = co_await table.dead_claims(after);
     RefusalSearch search(std::move(ids));
     std::shared_ptr<const EndedPorts> ports = state_.ports.ended();
+    StatementSize& size = sizes_[table.name()];
     while (!search.done() && state_.holds_lease() && !state_.stopping) {
       JobTable::Rescued which;
       which.but = left_out(table);
-      which.only = search.next(kMostAtOnce);
+      which.only = search.next(std::min(kMostAtOnce, size.most()));
+      const std::size_t jobs = which.only->size();
+      const Mono sent = state_.clock.mono();
       std::optional<DbError> error;
       ReapedPage page;
       try {
@@ -93,14 +105,18 @@ asio::awaitable<void> Reaper::reap_one_by_one(JobTable& table, std::int64_t afte
         ports = nullptr;
         continue;
       } catch (const DbError& e) {
-        if (!tells_of_a_row(e)) throw;
+        if (!goes_in_pieces(e)) throw;
         error = e;
       }
+      if (error && tells_of_overdue(*error)) size.overdue(jobs, state_.clock.mono() - sent);
       if (!error) {
+        size.answered(state_.clock.mono() - sent);
         search.passed();
         report(table, page);
         if (!page.jobs.empty()) rescued_();
+        further = further || !page.jobs.empty();
       } else if (const auto id = search.refused()) {
+        further = true;
         left_out_[table.name()][*id] = state_.clock.mono() + kLeftOut;
         state_.log.error(event::kJobUnwritable, {{"table", table.name()}, {"job", *id}, {"code", error->code()},
                                                  {"again_s", std::chrono::seconds(kLeftOut).count()}}, error->what());
@@ -109,6 +125,7 @@ asio::awaitable<void> Reaper::reap_one_by_one(JobTable& table, std::int64_t afte
   } catch (const Error& e) {
     state_.failed("rescue", table.name(), event::kClaimFailed, e);
   }
+  co_return further;
 }
 
 std::vector<std::string> Reaper::left_out(const JobTable& table) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/service.hpp"
+#include "queue/statement_size.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
 
@@ -23,12 +24,13 @@ class Reaper final : public Service {
  private:
   boost::asio::awaitable<void> reap_table(JobTable& table);
   void report(const JobTable& table, const ReapedPage& page);
-  boost::asio::awaitable<void> reap_one_by_one(JobTable& table, std::int64_t after);
+  boost::asio::awaitable<bool> reap_in_pieces(JobTable& table, std::int64_t after);
   std::vector<std::string> left_out(const JobTable& table);
 
   NodeState& state_;
   std::function<void()> rescued_;
   Wake wake_;
+  std::map<std::string, StatementSize, std::less<>> sizes_;  ///< by table: of what is rescued in pieces
   std::map<std::string, std::map<std::string, Mono>, std::less<>> left_out_;  ///< by table, then job: until when
 };
 
