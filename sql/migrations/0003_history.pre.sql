@@ -50,15 +50,16 @@ BEGIN
   PERFORM set_config('lock_timeout', '200ms', true);
   FOREACH v_parent IN ARRAY ARRAY['job_attempt', 'job_event'] LOOP
     IF to_regclass(format('rowcrew.%I', v_parent || '_default')) IS NULL THEN
-      EXECUTE format('CREATE TABLE rowcrew.%I PARTITION OF rowcrew.%I DEFAULT', v_parent || '_default', v_parent);
+      EXECUTE format('CREATE TABLE rowcrew.%1$I PARTITION OF rowcrew.%2$I DEFAULT; ALTER TABLE rowcrew.%1$I REPLICA IDENTITY FULL',
+                     v_parent || '_default', v_parent);
     END IF;
     FOR i IN 0..p_ahead LOOP
       v_week := date_trunc('week', rowcrew.clock(), 'UTC') + i * interval '7 days';
       v_name := v_parent || '_' || to_char(v_week AT TIME ZONE 'UTC', 'IYYY"w"IW');
       IF to_regclass(format('rowcrew.%I', v_name)) IS NULL THEN
         BEGIN
-          EXECUTE format('CREATE TABLE rowcrew.%I PARTITION OF rowcrew.%I FOR VALUES FROM (%L) TO (%L)',
-                         v_name, v_parent, v_week, v_week + interval '7 days');
+          EXECUTE format('CREATE TABLE rowcrew.%1$I PARTITION OF rowcrew.%2$I FOR VALUES FROM (%3$L) TO (%4$L);'
+                         ' ALTER TABLE rowcrew.%1$I REPLICA IDENTITY FULL', v_name, v_parent, v_week, v_week + interval '7 days');
           v_made := v_made + 1;
         EXCEPTION
           WHEN check_violation THEN NULL;  -- rows of that week are in the default already, and stay there

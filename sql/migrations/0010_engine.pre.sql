@@ -270,8 +270,9 @@ BEGIN
   EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_wake ON %s', v_parked);
   EXECUTE format('CREATE TRIGGER rowcrew_wake AFTER INSERT ON %s REFERENCING NEW TABLE AS fresh'
                  ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake_soon()', v_parked);
-  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_wake', v_ready);
-  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_wake', v_parked);
+  -- Without a key, and without a replica identity no DELETE where a publication is FOR ALL TABLES. It costs nothing until wal_level is logical.
+  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_wake, REPLICA IDENTITY FULL', v_ready);
+  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_wake, REPLICA IDENTITY FULL', v_parked);
 END $keep$;
 
 -- Why a waiting job is not in the ready table, told from its row.

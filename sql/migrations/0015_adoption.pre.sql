@@ -297,8 +297,8 @@ BEGIN
     ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake({table_name})', t);
   EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_wake AFTER INSERT ON {parked} REFERENCING NEW TABLE AS fresh'
     ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake_soon()', t);
-  EXECUTE rowcrew.adopted_fill('ALTER TABLE {ready} ENABLE ALWAYS TRIGGER rowcrew_wake', t);
-  EXECUTE rowcrew.adopted_fill('ALTER TABLE {parked} ENABLE ALWAYS TRIGGER rowcrew_wake', t);
+  EXECUTE rowcrew.adopted_fill('ALTER TABLE {ready} ENABLE ALWAYS TRIGGER rowcrew_wake, REPLICA IDENTITY FULL', t);
+  EXECUTE rowcrew.adopted_fill('ALTER TABLE {parked} ENABLE ALWAYS TRIGGER rowcrew_wake, REPLICA IDENTITY FULL', t);
   FOREACH v_companion IN ARRAY ARRAY['ready', 'parked', 'claim', 'job'] LOOP
     IF to_regrole('rowcrew_worker') IS NOT NULL THEN
       EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO rowcrew_worker', t ->> v_companion);

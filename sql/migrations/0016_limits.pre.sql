@@ -45,6 +45,7 @@ CREATE TABLE rowcrew.limit_freed (
   n   integer NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX ON rowcrew.limit_freed (key);
+ALTER TABLE rowcrew.limit_freed REPLICA IDENTITY FULL;
 COMMENT ON TABLE rowcrew.limit_freed IS
   'Permits that came back. Rows of their own, so that whoever ends a job waits for no key and no two ends for each other.';
 
@@ -54,6 +55,7 @@ CREATE TABLE rowcrew.limit_start (
   units integer     NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX ON rowcrew.limit_start (key, at);
+ALTER TABLE rowcrew.limit_start REPLICA IDENTITY FULL;
 COMMENT ON TABLE rowcrew.limit_start IS 'What started when, of sliding windows; removed when no window reaches so far back.';
 
 -- The keys of a job in order, what it takes of each, and the group of jobs with the same ones.
@@ -187,7 +189,7 @@ BEGIN
     EXECUTE format('CREATE INDEX ON rowcrew.%I (queue, grp, priority, run_at)', v_table || '_limited');
     EXECUTE format('COMMENT ON TABLE rowcrew.%I IS ''Hints: what is due and waits for permits. Nobody but rowcrew writes here.''', v_table || '_limited');
     EXECUTE format('CREATE TRIGGER rowcrew_wake AFTER INSERT ON rowcrew.%I FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake(%L)', v_table || '_limited', v_table);
-    EXECUTE format('ALTER TABLE rowcrew.%I ENABLE ALWAYS TRIGGER rowcrew_wake', v_table || '_limited');
+    EXECUTE format('ALTER TABLE rowcrew.%I ENABLE ALWAYS TRIGGER rowcrew_wake, REPLICA IDENTITY FULL', v_table || '_limited');
     EXECUTE format('CREATE TRIGGER rowcrew_free AFTER DELETE ON rowcrew.%I FOR EACH ROW WHEN (OLD.keys IS NOT NULL)'
                    ' EXECUTE FUNCTION rowcrew.free_permits()', v_table || '_claim');
     EXECUTE format('CREATE TRIGGER rowcrew_free_some AFTER UPDATE OF held ON rowcrew.%I FOR EACH ROW WHEN (OLD.keys IS NOT NULL AND NEW.held < OLD.held)'
