@@ -75,6 +75,7 @@ BEGIN
          taken_over_at = rowcrew.clock(), taken_over_by = p_by
   FROM rowcrew.here() h;
   UPDATE rowcrew.node SET dead = true WHERE NOT dead;
+  PERFORM rowcrew.adopted_refind();
   RETURN v_id;
 END $$;
 

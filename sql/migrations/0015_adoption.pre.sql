@@ -311,14 +311,14 @@ BEGIN
 END $create$;
 
 -- A column of whatever type as what it was when its table was adopted; nothing, if it can be that no more.
-CREATE FUNCTION rowcrew.as_uuid(uuid) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
+CREATE FUNCTION rowcrew.as_uuid(p_value uuid) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN p_value;
 CREATE FUNCTION rowcrew.as_uuid(anyelement) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT NULL::pg_catalog.uuid';
-CREATE FUNCTION rowcrew.as_whole(smallint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
-CREATE FUNCTION rowcrew.as_whole(integer) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
-CREATE FUNCTION rowcrew.as_whole(bigint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
+CREATE FUNCTION rowcrew.as_whole(p_value smallint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN p_value;
+CREATE FUNCTION rowcrew.as_whole(p_value integer) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN p_value;
+CREATE FUNCTION rowcrew.as_whole(p_value bigint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN p_value;
 CREATE FUNCTION rowcrew.as_whole(anyelement) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT NULL::pg_catalog.int8';
-CREATE FUNCTION rowcrew.as_instant(timestamptz, p_zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1;
-CREATE FUNCTION rowcrew.as_instant(timestamp, p_zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN $1 AT TIME ZONE $2;
+CREATE FUNCTION rowcrew.as_instant(p_value timestamptz, p_zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN p_value;
+CREATE FUNCTION rowcrew.as_instant(p_value timestamp, p_zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN p_value AT TIME ZONE p_zone;
 CREATE FUNCTION rowcrew.as_instant(anyelement, p_zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT NULL::pg_catalog.timestamptz';
 
 -- The new rows of an insert as the trigger reads them: what hints are made of. A column that is called otherwise

@@ -119,6 +119,17 @@ GRANT SELECT ON rowcrew.adopted_table TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.hold_adopted(text, bigint, text), rowcrew.adopted_fault(text), rowcrew.adopted_column(oid, text),
       rowcrew.adopted_fill(text, jsonb), rowcrew.adopted_file_again(text, text[], text[], smallint[], text[]), rowcrew.adopted_overdue(text[]),
       rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_worker;
+-- Their companions got these rights when they were created; those of a restore that brought no rights get them here.
+DO $$
+DECLARE
+  v_companion text;
+BEGIN
+  FOR v_companion IN SELECT format('rowcrew.%I', z.name || w) FROM rowcrew.adopted_table z, unnest(ARRAY['_ready', '_parked', '_claim', '_job']) w LOOP
+    CONTINUE WHEN to_regclass(v_companion) IS NULL;
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO rowcrew_worker', v_companion);
+    EXECUTE format('GRANT SELECT ON %s TO rowcrew_operator, rowcrew_viewer', v_companion);
+  END LOOP;
+END $$;
 
 -- Ingest: two calls, nothing else.
 GRANT EXECUTE ON FUNCTION rowcrew.ingest_key(text),

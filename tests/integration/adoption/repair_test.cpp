@@ -156,3 +156,34 @@ TEST_CASE("repair: a table that is called otherwise by now goes on under the nam
   REQUIRE(answer.code == 0);
   CHECK(b.value("SELECT name || table_name FROM rowcrew.adopted_table") == "public_jobstasks");
 }
+
+TEST_CASE("repair: a table that was dropped and made anew is served by its name again, without the jobs that are gone") {
+  AdoptionBench b("jobs");
+  b.serve();
+  const Ids old = b.insert(3);
+  REQUIRE(b.claim(b.node(), 1).size() == 1);
+  b.db.exec("CREATE TABLE public.kept AS SELECT * FROM public.jobs; ALTER TABLE public.jobs RENAME TO old_jobs;"
+            "CREATE TABLE public.jobs (LIKE public.old_jobs INCLUDING ALL); DROP TABLE public.old_jobs;"
+            "INSERT INTO public.jobs SELECT * FROM public.kept WHERE status = 'queued'");
+  const CommandAnswer answer = b.adopt(b.map_text(), {"--repair"});
+  CHECK(answer.code == 0);
+  CHECK(b.value("SELECT string_agg(name, ',') FROM rowcrew.adopted_table") == b.fixture.name);
+  CHECK(b.value("SELECT mode FROM rowcrew.adopted_table") == "serve");
+  CHECK(b.value("SELECT coalesce(rowcrew.adopted_fault(name), 'none') FROM rowcrew.adopted_table") == "none");
+  b.reopen();
+  CHECK(b.number("SELECT count(*) FROM {claim}") == 0);
+  const auto claimed = b.claim(b.node());
+  CHECK(claimed.size() == 2);
+  CHECK(b.complete(claimed).size() == 2);
+}
+
+TEST_CASE("faults: a companion that is gone or may not be read is no reason for a heartbeat to fail") {
+  AdoptionBench b("jobs");
+  b.serve();
+  b.insert(1);
+  const char* overdue = "SELECT rowcrew.adopted_overdue(ARRAY['default'])";
+  b.exec("UPDATE {ready} SET run_at = run_at - interval '5 s'");
+  CHECK(b.value(overdue) == "t");
+  b.db.exec("DROP TABLE rowcrew.public_jobs_ready");
+  CHECK(b.value(overdue) == "f");
+}
