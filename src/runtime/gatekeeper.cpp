@@ -146,6 +146,7 @@ asio::awaitable<void> Gatekeeper::lead() {
   claimer_.rest(true);
   claimer_.look_everywhere();
   pulse_due_ = true;
+  events_.joined();  // one that came since our last heartbeat was announced to no leader
 }
 
 /// Nobody notifies: look often, less often each time in vain, then sleep.
