@@ -70,12 +70,19 @@ $$;
 CREATE FUNCTION rowcrew.takeover(p_by text DEFAULT session_user) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
   v_id uuid := gen_random_uuid();
+  v record;
 BEGIN
   UPDATE rowcrew.meta m SET installation_id = v_id, home_system = h.system, home_database = h.database,
          taken_over_at = rowcrew.clock(), taken_over_by = p_by
   FROM rowcrew.here() h;
   UPDATE rowcrew.node SET dead = true WHERE NOT dead;
   PERFORM rowcrew.adopted_refind();
+  -- A copy that was made by logical replication has the rows and not the sequences.
+  FOR v IN SELECT a.attrelid::regclass AS name, a.attname, pg_get_serial_sequence(a.attrelid::regclass::text, a.attname) AS sequence
+           FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+           WHERE c.relnamespace = 'rowcrew'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attidentity <> '' LOOP
+    EXECUTE format('SELECT setval(%L, greatest((SELECT max(%I) FROM %s), nextval(%L)))', v.sequence, v.attname, v.name, v.sequence);
+  END LOOP;
   RETURN v_id;
 END $$;
 

@@ -162,6 +162,11 @@ TEST_CASE("installation: a copy of a database is not home until it is taken over
   CHECK(found.text(0, 0) != id);
   CHECK_FALSE(written(beat(b, node)));  // the original's nodes are dead here
 
+  // A copy by logical replication has the rows, and sequences that begin anew.
+  b.ddl("ALTER SEQUENCE rowcrew.node_node_id_seq RESTART WITH 1");
+  b.exec("SELECT rowcrew.takeover()");
+  CHECK(b.node(12).node_id > node.node_id);
+
   // Where the server does not tell its identifier, the database alone decides.
   b.exec("UPDATE rowcrew.meta SET home_system = NULL");
   CHECK(b.run(sql::node_installation).boolean(0, 3));
