@@ -238,14 +238,15 @@ BEGIN
     v_category := (SELECT t.typcategory FROM pg_type t JOIN pg_attribute a ON a.atttypid = t.oid
                    WHERE a.attrelid = v_rel.oid AND a.attnum = v_col.number);
     IF NOT (CASE
-      WHEN v.role = 'status' THEN v_category IN ('S', 'E')
+      WHEN v.role = 'status' THEN v_category IN ('S', 'E') OR v_col.base IN ('smallint', 'integer', 'bigint')
       WHEN v.role IN ('job_type', 'queue', 'worker', 'locked_by') THEN v_category IN ('S', 'E')
       WHEN v.role IN ('error_code', 'error_message') THEN v_category = 'S' OR v_col.base IN ('json', 'jsonb')
       WHEN v.role = 'result' THEN v_category = 'S' OR v_col.base IN ('json', 'jsonb')
       WHEN v.role IN ('touch', 'scheduled_at', 'started_at', 'completed_at', 'locked_at', 'created_at') THEN v_col.base LIKE 'timestamp%'
       ELSE v_col.base IN ('smallint', 'integer', 'bigint') END) THEN
       RETURN QUERY SELECT 'refuse', format('%s: column %I is of type %s, expected %s', v.role, v.col, v_col.type, CASE
-        WHEN v.role IN ('status', 'job_type', 'queue', 'worker', 'locked_by', 'error_code', 'error_message') THEN 'text'
+        WHEN v.role = 'status' THEN 'text, an enum or a whole number'
+        WHEN v.role IN ('job_type', 'queue', 'worker', 'locked_by', 'error_code', 'error_message') THEN 'text'
         WHEN v.role = 'result' THEN 'jsonb or text'
         WHEN v.role IN ('touch', 'scheduled_at', 'started_at', 'completed_at', 'locked_at', 'created_at') THEN 'a timestamp' ELSE 'a whole number' END), NULL;
     END IF;
@@ -271,6 +272,11 @@ BEGIN
     RETURN QUERY SELECT 'refuse', format('states.%s: type %s of column %I has no word %L, only %s', s.key, v_type::regtype, p_map -> 'columns' ->> 'status', s.value,
       (SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = v_type)), NULL
     FROM jsonb_each_text(p_map -> 'states') s WHERE NOT EXISTS (SELECT FROM pg_enum WHERE enumtypid = v_type AND enumlabel = s.value);
+  END IF;
+
+  IF (rowcrew.adopted_column(v_rel.oid, p_map -> 'columns' ->> 'status')).base IN ('smallint', 'integer', 'bigint') THEN
+    RETURN QUERY SELECT 'refuse', format('states.%s: %L is no whole number, as column %I holds them', s.key, s.value, p_map -> 'columns' ->> 'status'), NULL
+    FROM jsonb_each_text(p_map -> 'states') s WHERE s.value !~ '^(0|-?[1-9][0-9]{0,8})$';
   END IF;
 
   -- What the one who adopts may do, and what nodes have to.

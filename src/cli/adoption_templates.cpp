@@ -51,7 +51,7 @@ key: id
 zone: UTC
 max_attempts: 5
 counts: failures                # the counter grows when an execution fails, not when it completes
-states:
+states:                         # of an enum that is stored as a number: the numbers
   pending: queued
   processing: running
   completed: done
