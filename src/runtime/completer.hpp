@@ -59,7 +59,7 @@ class Completer final : public Service {
   std::size_t pending() const;
   /// Ports are told of this queue's ends so slowly that what was run would pile up here: no reason to claim more of it.
   bool behind(std::string_view queue) const;
-  /// So many ends of this table are refused, or wait behind such, that it is not about some of them: no reason to run more.
+  /// So many ends of this table are refused, take too long, or wait behind such, that it is not about some of them: no reason to run more.
   bool refused_much(std::size_t table) const;
   /// Whether the end of a job of this claim is still to be written.
   bool holds(std::size_t table, std::int64_t token) const;

@@ -147,7 +147,7 @@ void Completer::row_refused(std::size_t table, Item item, const DbError& error) 
 
 bool Completer::refused_much(std::size_t table) const {
   const Buffer& buffer = buffers_[table];
-  const bool lately = buffer.batch_limit < kMaxBatch;
+  const bool lately = buffer.batch_limit < kMaxBatch || buffer.size.most() < kMaxBatch;
   return buffer.aside.size() + (lately ? waiting(table) : 0) >= kMostRefused;
 }
 

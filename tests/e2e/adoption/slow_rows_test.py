@@ -40,6 +40,17 @@ class SlowRows(FleetTest):
     def test_ends_that_take_too_long_become_smaller_until_they_are_in_time(self):
         self.run_all("NEW.status = 'completed'")
 
+    def test_where_ends_are_slow_no_more_jobs_run_than_a_few_hundred_ahead_of_them(self):
+        adopt(self.db, "jobs")
+        self.db.execute(SLOW % "NEW.status = 'completed'")
+        self.insert(1, 5000)
+        node = self.node("node", queues={"default": 200}, database=WITHIN).ready()
+        wait_for("ends to be written in smaller batches", lambda: words(self.db, "jobs").get("completed", 0) >= 600, 60)
+        self.assertLess(words(self.db, "jobs")["processing"], 1200)
+        self.db.execute("DROP TRIGGER slow ON jobs")
+        wait_for("all to end", lambda: words(self.db, "jobs") == {"completed": 5000}, 60)
+        self.assertEqual(node.stop()[0], 0, node.tail())
+
     def test_a_dead_nodes_jobs_are_rescued_in_pieces_where_all_would_take_too_long(self):
         adopt(self.db, "jobs", text=map_text("jobs").replace("job_type: noop", "job_type: sleep").replace(
             PAYLOAD, "payload: jsonb_build_object('ms', drive_file_name::int)"))
