@@ -9,6 +9,8 @@
 
 namespace rowcrew {
 
+// "carried": the payload, unless what is stored of it is larger than what 500 of one claim may weigh each; see
+// JobTable::payload(). Adopted tables and claims by a function say the same in 0015 and 0017.
 TableMap table_map(std::string_view name) {
   constexpr std::string_view kSchema = "rowcrew";
   const std::string own(name);

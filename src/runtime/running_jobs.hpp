@@ -38,7 +38,7 @@ struct RunningJob {
   std::string stop_note;                 ///< of cancelled: who, and why
   boost::asio::cancellation_signal signal;
   std::optional<boost::asio::steady_timer> deadline;  ///< once it has not ended at once
-  bool payload_left = false;  ///< still to be read
+  bool payload_left = false;  ///< did not come with the claim: to be read before the handler runs
   std::size_t at = 0;  ///< its place among the running
   bool ended = false;
 };
