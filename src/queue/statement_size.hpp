@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <limits>
 
 #include <rowcrew/clock.hpp>
 #include <rowcrew/db_error.hpp>
