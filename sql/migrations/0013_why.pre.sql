@@ -149,15 +149,51 @@ BEGIN
 END $$;
 
 -- Of a job that every claim has stumbled over: what its row holds, or a rule about it, does not let it be claimed.
-CREATE FUNCTION rowcrew.why_unclaimable(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.why_unclaimable(j rowcrew.any_job, p_key text) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
 DECLARE
   v_until timestamptz;
   v_error text;
 BEGIN
-  EXECUTE format('SELECT p.run_at, p.key FROM rowcrew.%I p WHERE p.reason = ''unclaimable'' AND p.id = $1 ORDER BY p.run_at DESC LIMIT 1',
-                 j.job_table || '_parked') INTO v_until, v_error USING j.id;
+  EXECUTE format('SELECT p.run_at, p.key FROM rowcrew.%I p WHERE p.reason = ''unclaimable'' AND p.id = $1::%s ORDER BY p.run_at DESC LIMIT 1', j.job_table || '_parked',
+                 CASE WHEN j.job_table IN ('job_queue', 'processing_jobs') THEN 'uuid' ELSE rowcrew.adopted_key_type(j.job_table) END) INTO v_until, v_error USING p_key;
   RETURN CASE WHEN v_until IS NOT NULL THEN rowcrew.because(j, 'unclaimable',
     format('cannot be claimed, tried again at %s: %s', rowcrew.say_time(v_until), v_error), v_until, jsonb_build_object('error', v_error)) END;
+END $$;
+
+-- Of a job that there is. p_key: its own id, which for a job of an adopted table is not j.id.
+CREATE FUNCTION rowcrew.why_of(j rowcrew.any_job, p_key text) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+  r rowcrew.cancel_request;
+  v_answer jsonb;
+  v_before bigint;
+BEGIN
+  IF j.status = 'processing' THEN
+    RETURN rowcrew.why_claimed(j);
+  ELSIF j.status NOT IN ('pending', 'retrying') THEN
+    RETURN rowcrew.why_ended(j);
+  END IF;
+  SELECT * INTO r FROM rowcrew.cancel_request x WHERE x.job_table = j.job_table AND x.job_id = j.id;
+  IF r.job_id IS NOT NULL THEN
+    RETURN rowcrew.because(j, 'cancel_requested', rowcrew.cancel_text(r.requested_by, r.reason) || ', ends in a moment', NULL,
+      jsonb_build_object('requested_by', r.requested_by, 'requested_at', r.requested_at, 'reason', r.reason));
+  ELSIF j.scheduled_at > rowcrew.clock() THEN
+    -- A node that has no handler hands the job back for half a minute: that is not the reason.
+    IF j.scheduled_at - rowcrew.clock() < interval '1 minute' THEN
+      v_answer := rowcrew.why_kept(j);
+    END IF;
+    RETURN CASE WHEN v_answer ->> 'reason' = 'type_unserved' THEN v_answer ELSE rowcrew.why_later(j) END;
+  END IF;
+  v_answer := coalesce(rowcrew.why_kept(j), rowcrew.why_unclaimable(j, p_key));
+  IF v_answer IS NOT NULL THEN
+    RETURN v_answer;
+  ELSIF j.crashes > 1 THEN
+    RETURN rowcrew.because(j, 'suspect', format('met the death of its node %s times: waits for a node that runs nothing else', j.crashes));
+  END IF;
+  v_before := rowcrew.about_before(j);
+  RETURN rowcrew.because(j, 'no_slot', CASE v_before WHEN 0 THEN 'next in line, waits for a free slot'
+    ELSE format('waits for a free slot, with about %s due jobs of queue %s before it', v_before, j.queue) END, NULL,
+    jsonb_build_object('before', v_before));
 END $$;
 
 -- Why is this job not running? One line for people and one object for programs: {"job", "reason",
@@ -169,47 +205,12 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET enable_seqsca
 SET jit = off AS $$
 DECLARE
   j rowcrew.any_job;
-  r rowcrew.cancel_request;
-  v_due boolean;
-  v_before bigint;
 BEGIN
   SELECT * INTO j FROM rowcrew.any_job x WHERE x.id = p_job;
-  v_due := j.scheduled_at <= rowcrew.clock();
-  IF j.id IS NULL THEN
-    answer := jsonb_build_object('job', p_job, 'reason', 'unknown', 'text', 'no job has this id: never enqueued, or removed since it ended',
-                                 'until', NULL, 'details', '{}'::jsonb);
-  ELSIF j.status = 'processing' THEN
-    answer := rowcrew.why_claimed(j);
-  ELSIF j.status NOT IN ('pending', 'retrying') THEN
-    answer := rowcrew.why_ended(j);
-  ELSE
-    SELECT * INTO r FROM rowcrew.cancel_request x WHERE x.job_table = j.job_table AND x.job_id = j.id;
-    IF r.job_id IS NOT NULL THEN
-      answer := rowcrew.because(j, 'cancel_requested', rowcrew.cancel_text(r.requested_by, r.reason) || ', ends in a moment', NULL,
-        jsonb_build_object('requested_by', r.requested_by, 'requested_at', r.requested_at, 'reason', r.reason));
-    ELSIF NOT v_due THEN
-      -- A node that has no handler hands the job back for half a minute: that is not the reason.
-      IF j.scheduled_at - rowcrew.clock() < interval '1 minute' THEN
-        answer := rowcrew.why_kept(j);
-      END IF;
-      IF answer ->> 'reason' IS DISTINCT FROM 'type_unserved' THEN
-        answer := rowcrew.why_later(j);
-      END IF;
-    ELSE
-      answer := rowcrew.why_kept(j);
-    END IF;
-    IF answer IS NULL THEN
-      answer := rowcrew.why_unclaimable(j);
-    END IF;
-    IF answer IS NULL AND j.crashes > 1 THEN
-      answer := rowcrew.because(j, 'suspect', format('met the death of its node %s times: waits for a node that runs nothing else', j.crashes));
-    ELSIF answer IS NULL THEN
-      v_before := rowcrew.about_before(j);
-      answer := rowcrew.because(j, 'no_slot', CASE v_before WHEN 0 THEN 'next in line, waits for a free slot'
-        ELSE format('waits for a free slot, with about %s due jobs of queue %s before it', v_before, j.queue) END, NULL,
-        jsonb_build_object('before', v_before));
-    END IF;
-  END IF;
+  answer := CASE WHEN j.id IS NOT NULL THEN rowcrew.why_of(j, p_job::text)
+    ELSE jsonb_build_object('job', p_job, 'reason', 'unknown', 'text', 'no job has this id: never enqueued, or removed since it ended'
+      || CASE WHEN EXISTS (SELECT FROM rowcrew.adopted_table) THEN '; one of an adopted table is named <table>:<id>' ELSE '' END,
+      'until', NULL, 'details', '{}'::jsonb) END;
   line := answer ->> 'text';
 END $$;
 COMMENT ON FUNCTION rowcrew.why(uuid) IS 'Why is this job not running? One line for people, one object for programs; costs a few pages.';

@@ -106,6 +106,7 @@ DECLARE
   v_state text;
   v_due text := 'x.scheduled_at';
   v_created text := 'NULL::timestamptz';
+  v_ended_at text := 'NULL::timestamptz';
   v_attempts text := 'coalesce(x.attempts, 0)';
   v_max text := coalesce(p_map ->> 'max_attempts', '5');
   v_priority text := format('%s::smallint', coalesce(p_map ->> 'priority', '5'));
@@ -151,6 +152,7 @@ BEGIN
     WHEN 'started_at' THEN
       v_claimed := v_claimed || format(', %s = %s', v_q, rowcrew.adopted_time_in(v_col.base, v_zone, 'rowcrew.clock()'));
     WHEN 'completed_at' THEN
+      v_ended_at := rowcrew.adopted_time_out(v_col.base, v_zone, 'q.' || v_q);
       v_completed := v_completed || format(', %s = %s', v_q, rowcrew.adopted_time_in(v_col.base, v_zone, 'rowcrew.clock_now()'));
       v_ended := v_ended || format(', %1$s = CASE WHEN f.status IN (''failed'', ''cancelled'') THEN %2$s ELSE q.%1$s END',
                                    v_q, rowcrew.adopted_time_in(v_col.base, v_zone, 'rowcrew.clock_now()'));
@@ -211,7 +213,7 @@ BEGIN
                               FROM jsonb_array_elements_text(coalesce(p_map -> 'requeue', '[]')) w), 'NULL'),
     'word', format('CASE f.status WHEN ''pending'' THEN %s WHEN ''retrying'' THEN %s WHEN ''failed'' THEN %s ELSE %s END',
                    v_words ->> 'pending', v_words ->> 'retrying', v_words ->> 'failed', v_words ->> 'cancelled'),
-    'due', v_due, 'created', v_created, 'attempts', v_attempts, 'max_attempts', v_max, 'priority', v_priority, 'queue', v_queue, 'job_type', v_type,
+    'due', v_due, 'created', v_created, 'ended_at', v_ended_at, 'attempts', v_attempts, 'max_attempts', v_max, 'priority', v_priority, 'queue', v_queue, 'job_type', v_type,
     'payload', format('(SELECT (%s)::jsonb FROM (SELECT q.*) AS q)', coalesce(p_map ->> 'payload', 'to_jsonb(q)')),
     'carried', format('(SELECT CASE WHEN pg_column_size(p.v) <= 32768 THEN p.v END FROM (SELECT (%s)::jsonb AS v FROM (SELECT q.*) AS q OFFSET 0) p)', coalesce(p_map ->> 'payload', 'to_jsonb(q)')),
     'app', format('%L::text', p_map ->> 'app'),
@@ -261,22 +263,20 @@ BEGIN
     RAISE EXCEPTION 'adopt: the key was % and is % now: unadopt it first', v_key, t ->> 'key_type' USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   IF v_key IS NOT NULL THEN RETURN; END IF;  -- there already
-  EXECUTE rowcrew.adopted_fill($t$
-    CREATE TABLE {ready} (
-      run_at timestamptz NOT NULL, id {key_column} NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL)$t$, t) || v_options;
+  EXECUTE rowcrew.adopted_fill($t$CREATE TABLE {ready} (
+    run_at timestamptz NOT NULL, id {key_column} NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL)$t$, t) || v_options;
   EXECUTE rowcrew.adopted_fill('CREATE INDEX ON {ready} (queue, priority, run_at)', t);
+  EXECUTE rowcrew.adopted_fill($t$CREATE TABLE {parked} (
+    run_at timestamptz NOT NULL, id {key_column} NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL,
+    reason text NOT NULL CHECK (reason IN ('scheduled', 'backoff', 'rescued', 'suspect', 'paused', 'unclaimable')), key text)$t$, t) || v_options;
   EXECUTE rowcrew.adopted_fill($t$
-    CREATE TABLE {parked} (
-      run_at timestamptz NOT NULL, id {key_column} NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL,
-      reason text NOT NULL CHECK (reason IN ('scheduled', 'backoff', 'rescued', 'suspect', 'paused', 'unclaimable')), key text)$t$, t) || v_options;
-  EXECUTE rowcrew.adopted_fill($t$CREATE INDEX ON {parked} (run_at) WHERE reason NOT IN ('rescued', 'suspect')$t$, t);
-  EXECUTE rowcrew.adopted_fill($t$CREATE INDEX ON {parked} (reason, queue, run_at) WHERE reason IN ('rescued', 'suspect')$t$, t);
-  EXECUTE rowcrew.adopted_fill($t$CREATE INDEX ON {parked} (key) WHERE reason = 'paused'$t$, t);
-  EXECUTE rowcrew.adopted_fill($t$
-    CREATE TABLE {claim} (
-      token bigint PRIMARY KEY, node_id bigint NOT NULL, epoch bigint NOT NULL,
-      alone boolean NOT NULL DEFAULT false, claimed_at timestamptz NOT NULL DEFAULT rowcrew.clock(),
-      ids {key_type}[] NOT NULL)$t$, t) || v_options;
+    CREATE INDEX ON {parked} (run_at) WHERE reason NOT IN ('rescued', 'suspect');
+    CREATE INDEX ON {parked} (reason, queue, run_at) WHERE reason IN ('rescued', 'suspect');
+    CREATE INDEX ON {parked} (key) WHERE reason = 'paused'; CREATE INDEX ON {parked} (id) WHERE reason = 'unclaimable'$t$, t);
+  EXECUTE rowcrew.adopted_fill($t$CREATE TABLE {claim} (
+    token bigint PRIMARY KEY, node_id bigint NOT NULL, epoch bigint NOT NULL,
+    alone boolean NOT NULL DEFAULT false, claimed_at timestamptz NOT NULL DEFAULT rowcrew.clock(),
+    ids {key_type}[] NOT NULL)$t$, t) || v_options;
   EXECUTE rowcrew.adopted_fill('ALTER TABLE {claim} ALTER ids SET STORAGE EXTERNAL', t);
   EXECUTE rowcrew.adopted_fill($t$
     CREATE TABLE {job} (

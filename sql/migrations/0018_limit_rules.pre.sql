@@ -123,7 +123,7 @@ DECLARE
   v_jobs uuid[];
   v_level double precision;
 BEGIN
-  IF NOT EXISTS (SELECT FROM rowcrew.job_limit) THEN
+  IF j.job_table NOT IN ('job_queue', 'processing_jobs') OR NOT EXISTS (SELECT FROM rowcrew.job_limit) THEN
     RETURN NULL;
   END IF;
   FOR k IN EXECUTE format('SELECT u.key, u.units FROM (SELECT (rowcrew.keys_of(q.queue, %s)).* FROM rowcrew.%I q WHERE q.id = $1) x, unnest(x.keys, x.units) AS u (key, units)',

@@ -152,6 +152,10 @@ GRANT INSERT, UPDATE, DELETE ON rowcrew.retention_policy TO rowcrew_operator;
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text),
       rowcrew.enqueue_many(jsonb), rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7() TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule TO rowcrew_operator;
+-- Of adopted tables they ask with their own rights on those.
+GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(text, text), rowcrew.adopted_fill(text, jsonb),
+      rowcrew.because(rowcrew.any_job, text, text, timestamptz, jsonb), rowcrew.why_of(rowcrew.any_job, text),
+      rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_operator, rowcrew_viewer;
 -- What these change they do by themselves, each act one row of audit_logs.
 GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowcrew.pause(text, text, text, interval), rowcrew.resume(text, text),
       rowcrew.limit_set(text, text, text, text, integer, integer, interval, integer, text), rowcrew.limit_remove(text),

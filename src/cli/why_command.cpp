@@ -16,14 +16,20 @@ namespace {
 int run_why(Invocation& call) {
   Arguments args("why JOB [--json]",
                  "Tells in one line why a job is not running, and until when; or where it runs, or\n"
-                 "how it ended. Costs a few pages however many jobs there are.");
+                 "how it ended. Costs a few pages however many jobs there are. JOB is an id, or\n"
+                 "TABLE:KEY of an adopted table, which it reads with your own rights.");
   args.word("JOB").flag("json", "one object: reason, text, until, details");
   if (!args.parse(call.args, call.out)) return kExitOk;
   const std::string id = args.get("JOB", "");
-  if (adopted_job(id)) throw UsageError("JOB: " + id + " is a job of an adopted table, whose own status tells; why knows rowcrew's own tables");
-  const Params params = Params{}.add(checked_job_id(id));
+  const auto adopted = adopted_job(id);
+  Params params;
+  if (adopted) {
+    params.add(adopted->table).add(adopted->key);
+  } else {
+    params.add(checked_job_id(id));
+  }
   Rows rows;
-  run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_why, params); });
+  run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(adopted ? sql::cli_why_adopted : sql::cli_why, params); });
   call.out << rows.text(0, args.has("json") ? 1 : 0) << "\n";
   return kExitOk;
 }
