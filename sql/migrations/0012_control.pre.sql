@@ -306,7 +306,11 @@ END $$;
 CREATE FUNCTION rowcrew.act_begin(p_act text, p_filter jsonb, p_reason text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-  PERFORM rowcrew.act_condition(p_act, 'job_queue', p_filter, rowcrew.clock());
+  IF p_filter ? 'table' THEN
+    PERFORM rowcrew.adopted_condition(p_act, p_filter);  -- 0022
+  ELSE
+    PERFORM rowcrew.act_condition(p_act, 'job_queue', p_filter, rowcrew.clock());
+  END IF;
   IF length(p_reason) > 500 THEN
     PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '...', 'at most 500 characters');
   END IF;

@@ -379,15 +379,15 @@ BEGIN
     END $f$ $t$, jsonb_build_object('fresh', v_fresh, 'run_at', v_due, 'is_due', format('%s OPERATOR(pg_catalog.<=) ours.v_now', v_due),
       'waits', 'coalesce(q.{key} IS NOT NULL AND q.{status} OPERATOR(pg_catalog.=) ANY (ARRAY[{waiting_text}]::pg_catalog.text[]), false)')), t);
 
-  -- A write that would make a running or finished job wait, or run, again: by the engine itself, by
-  -- an old worker of its own job, allowed by the map, or else a conflict.
+  -- A write that would make a job run again: allowed by the map or its writer, the engine's, an old worker's, or else a conflict.
   EXECUTE rowcrew.adopted_fill($t$
     CREATE OR REPLACE FUNCTION {hold}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
     DECLARE
       v_status text;
       v_moved xid8;
     BEGIN
-      IF OLD.{status}::text IN ({requeue_text}) AND NEW.{status}::text IN ({waiting_text}) THEN RETURN NEW; END IF;
+      IF NEW.{status}::text IN ({waiting_text}) AND (OLD.{status}::text IN ({requeue_text})
+         OR (OLD.{status}::text IN ({ended_text}) AND current_setting('rowcrew.requeue', true) = 'on')) THEN RETURN NEW; END IF;
       SELECT x.status, x.moved INTO v_status, v_moved FROM {job} x WHERE x.id = OLD.{key};
       IF v_status IN ('pending', 'retrying') AND v_moved = pg_current_xact_id() THEN RETURN NEW; END IF;
       IF {theirs} AND OLD.{status}::text = {processing_text} AND v_status IS DISTINCT FROM 'processing' THEN RETURN NEW; END IF;

@@ -6,6 +6,11 @@ CREATE FUNCTION rowcrew.adopted_key_type(p_name text) RETURNS text LANGUAGE sql 
   SELECT z.template ->> 'key_type' FROM rowcrew.adopted_table z WHERE z.name = p_name
 $$;
 
+-- Whether an ended job was cancelled, as SQL text: without a word of its own it stands as failed.
+CREATE FUNCTION rowcrew.adopted_is_cancelled(p_map jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_map -> 'states' ? 'cancelled' THEN 'q.{status} = {cancelled}' ELSE 'coalesce(x.status = ''cancelled'', false)' END
+$$;
+
 -- A job of an adopted table as any_job tells one of ours. Its own word counts; where several of our states
 -- have one word, what led there tells which. {word}: one that the map does not name is itself.
 -- started_at: null, if it runs and not by a claim of the fleet.
@@ -26,7 +31,7 @@ BEGIN
     FROM {table} q LEFT JOIN {job} x ON x.id = ANY (ARRAY[q.{key}]) LEFT JOIN LATERAL (
       SELECT x.claimed_at, k.node_id FROM (SELECT) one LEFT JOIN {claim} k ON k.token = x.token WHERE x.status = 'processing') c ON true
     WHERE q.{key} = $1::{key_type}$t$,
-    CASE WHEN z.map -> 'states' ? 'cancelled' THEN 'q.{status} = {cancelled}' ELSE 'coalesce(x.status = ''cancelled'', false)' END), z.template) INTO j USING p_key;
+    rowcrew.adopted_is_cancelled(z.map)), z.template) INTO j USING p_key;
   RETURN j;
 EXCEPTION WHEN data_exception THEN RETURN NULL;  -- no such key can be
 END $$;

@@ -97,6 +97,8 @@ int report(Invocation& call, const Arguments& args, std::string_view act, std::i
   if (args.has("json")) {
     call.out << nlohmann::ordered_json{{"act", number}, {"changed", totals.changed}, {"requested", totals.requested},
                                        {"skipped", totals.skipped}, {"done", done}}.dump() << "\n";
+  } else if (args.has("table") && act == "cancel") {
+    call.out << fmt::format("asked for the end of {}: nodes end them\n", totals.requested);
   } else {
     call.out << fmt::format("{} {}{}{}\n", act == "cancel" ? "cancelled" : "redriven", totals.changed,
                             totals.requested > 0 ? fmt::format(", {} running: their nodes are told", totals.requested) : "",
@@ -117,7 +119,7 @@ int act_on_many(Invocation& call, const Arguments& args, const char* act, std::o
   const PoolOptions connection = args.connection();
   if (args.has("preview")) {
     if (!filter) throw UsageError("--preview: expected a condition");
-    const std::int64_t count = ask(connection, sql::cli_preview, Params{}.add(act).add(*filter)).integer(0, 0);
+    const std::int64_t count = ask(connection, args.has("table") ? sql::cli_preview_adopted : sql::cli_preview, Params{}.add(act).add(*filter)).integer(0, 0);
     call.out << (args.has("json") ? nlohmann::ordered_json{{"would_change", count}}.dump() : fmt::format("would {} {}", act, count)) << "\n";
     return kExitOk;
   }
@@ -164,7 +166,8 @@ int run_cancel(Invocation& call) {
   Arguments args("cancel [JOB] [options]",
                  "Cancels one job, or those that meet every condition, waiting or running. A running\n"
                  "one is stopped on its node and ends as cancelled, also if it succeeds meanwhile. JOB is\n"
-                 "an id, or TABLE:KEY of an adopted table; conditions are about rowcrew's own tables.");
+                 "an id, or TABLE:KEY of an adopted table; conditions are about rowcrew's own tables, or\n"
+                 "with --table about that adopted one, whose jobs are ended by nodes.");
   args.optional_word("JOB");
   add_common(args);
   if (!args.parse(call.args, call.out)) return kExitOk;
@@ -174,7 +177,8 @@ int run_cancel(Invocation& call) {
 int run_redrive(Invocation& call) {
   Arguments args("redrive [options]",
                  "Lets failed jobs run again from their first attempt: those that meet every condition\n"
-                 "and had failed when it began, so that none is redriven twice.");
+                 "and had failed when it began, so that none is redriven twice. Those of an adopted table\n"
+                 "(--table) are written with your own rights on it.");
   args.value("rate", "N", "at most so many jobs a second");
   add_common(args);
   if (!args.parse(call.args, call.out)) return kExitOk;

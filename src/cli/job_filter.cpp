@@ -12,7 +12,8 @@ struct Option {
   const char* placeholder;
   const char* text;
 };
-constexpr std::array<Option, 8> kOptions = {{
+constexpr std::array<Option, 9> kOptions = {{
+    {"table", "table", "NAME", "of this adopted table, not of rowcrew's own"},
     {"type", "type", "NAME", "of this job type"},
     {"queue", "queue", "NAME", "of this queue"},
     {"tenant", "tenant", "NAME", "of this tenant"},

@@ -8,7 +8,7 @@
 
 namespace rowcrew::cli {
 
-/// Adds --type, --queue, --tenant, --error-code, --created-after, …, --all.
+/// Adds --table, --type, --queue, --tenant, --error-code, --created-after, …, --all.
 void add_filter_options(Arguments& args);
 
 /// JSON; nullopt when no option of the filter was given.
