@@ -73,7 +73,8 @@ BEGIN
     WHEN undefined_column OR undefined_table OR undefined_object OR datatype_mismatch OR invalid_text_representation THEN
       answer := rowcrew.because(j, 'held', format('%s has changed, its map does not fit it, rowcrew adopt --repair may mend it: %s', v_table, SQLERRM));
     WHEN insufficient_privilege THEN
-      answer := rowcrew.because(j, 'unreadable', format('role %I may not read %s: GRANT SELECT ON %s TO %I', current_user, v_table, v_table, current_user));
+      answer := rowcrew.because(j, 'unreadable', CASE WHEN has_table_privilege(z.rel, 'SELECT') THEN format('role %I: %s', current_user, SQLERRM)
+        ELSE format('role %I may not read %s: GRANT SELECT ON %s TO %I', current_user, v_table, v_table, current_user) END);
   END;
   -- Whoever asks why a job does not run again is told of the write that should have made it.
   SELECT count(*) AS n, max(x.at) AS at, (array_agg(coalesce(nullif(x.by_program, ''), x.by_role) ORDER BY x.at DESC))[1] AS by_whom INTO c

@@ -18,6 +18,10 @@ SELECT to_regclass('rowcrew.schema_migration') IS NULL AS rowcrew_missing \gset
 {table};
 \endif
 DO $rowcrew$ BEGIN
+  IF NOT EXISTS (SELECT FROM rowcrew.schema_migration)
+     AND EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = to_regnamespace('rowcrew') AND c.relkind = 'r' AND c.relname <> 'schema_migration') THEN
+    RAISE EXCEPTION '%', $text${no_record}$text$;
+  END IF;
   IF (SELECT max(version) FROM rowcrew.schema_migration) > {known} THEN
     RAISE EXCEPTION 'schema is newer than this script, which knows up to version {known}';
   END IF;

@@ -153,7 +153,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestampt
       rowcrew.enqueue_many(jsonb), rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7() TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule TO rowcrew_operator;
 -- Of adopted tables they ask with their own rights on those.
-GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(text, text), rowcrew.adopted_fill(text, jsonb),
+GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(text, text), rowcrew.adopted_is_cancelled(jsonb), rowcrew.adopted_fill(text, jsonb),
       rowcrew.because(rowcrew.any_job, text, text, timestamptz, jsonb), rowcrew.why_of(rowcrew.any_job, text),
       rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_operator, rowcrew_viewer;
 -- What these change they do by themselves, each act one row of audit_logs.
@@ -162,7 +162,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowc
       rowcrew.cancel(uuid, text), rowcrew.adopted_cancel(text, text, text), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer),
       rowcrew.adopted_act_preview(text, jsonb), rowcrew.act_step(bigint, integer), rowcrew.adopted_act_page(bigint, integer), rowcrew.act_turn(bigint),
       rowcrew.act_note(bigint, boolean, text, bigint, bigint, bigint, text, text), rowcrew.adopted_request_cancel(text, text[], text), rowcrew.refuse(text, text, text),
-      rowcrew.adopted_condition(text, jsonb), rowcrew.job_condition(text, jsonb), rowcrew.adopted_is_cancelled(jsonb), rowcrew.adopted_require(text, text[]),
+      rowcrew.adopted_condition(text, jsonb), rowcrew.job_condition(text, jsonb), rowcrew.adopted_require(text, text[]),
       rowcrew.adopted_set_anew(rowcrew.adopted_table), rowcrew.adopted_column(oid, text), rowcrew.adopted_time_in(text, text, text)
       TO rowcrew_operator;
 

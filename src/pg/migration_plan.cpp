@@ -9,6 +9,10 @@
 namespace rowcrew {
 namespace {
 
+constexpr std::string_view kNoRecord =
+    "schema rowcrew: has tables and no record of a migration, as a copy without data has (pg_dump --schema-only, structure.sql), "
+    "expected both or neither: DROP SCHEMA rowcrew CASCADE, then rowcrew migrate";
+
 void check_ascending(std::span<const Migration> migrations) {
   int last = 0;
   for (const Migration& migration : migrations) {
@@ -94,6 +98,10 @@ void check_schema_version(int found, std::span<const Migration> migrations) {
       "schema is at version {}, this binary knows up to {}: install a newer binary", found, known));
 }
 
+void check_recorded(bool has_tables, const AppliedScripts& applied) {
+  if (has_tables && applied.empty()) throw ConfigError(std::string(kNoRecord));
+}
+
 void check_unchanged(const AppliedScripts& applied, std::span<const Migration> migrations) {
   for (const MigrationScript& script : plan_migration(migrations, {})) {
     const auto found = applied.find(std::pair(script.version, std::string(script.step)));
@@ -119,6 +127,7 @@ std::string migration_script(std::span<const Migration> migrations, std::string_
                            {{"oldest_server", std::to_string(kOldestServer)},
                             {"schema", std::string(sql_pg::migration_schema.text)},
                             {"table", std::string(sql_pg::migration_table.text)},
+                            {"no_record", std::string(kNoRecord)},
                             {"known", std::to_string(newest_version(migrations))}});
   for (const MigrationScript& script : plan_migration(migrations, options)) {
     out += render(sql_pg::migration_script_step, {{"label", script.label()},

@@ -42,6 +42,8 @@ inline constexpr int kOldestServer = 150'000;
 void check_server_version(int number);
 /// Throws ConfigError when the schema is newer than every migration known here.
 void check_schema_version(int found, std::span<const Migration> migrations);
+/// Throws ConfigError when the schema has tables and no record of a script: a copy without data.
+void check_recorded(bool has_tables, const AppliedScripts& applied);
 /// Throws ConfigError when a script was applied in another form than it has here. Releases never change
 /// one; between two versions of a branch under development they do.
 void check_unchanged(const AppliedScripts& applied, std::span<const Migration> migrations);

@@ -26,10 +26,12 @@ Rows ask(Tx& tx, const Statement& statement) {
   return tx.exec(statement, Params{});
 }
 
-void make_ground(Tx& tx) {
+/// Whether there are other tables.
+bool make_ground(Tx& tx) {
   const Rows found = ask(tx, sql_pg::migration_ground_found);
   if (!found.boolean(0, 0)) ask(tx, sql_pg::migration_schema);
   if (!found.boolean(0, 1)) ask(tx, sql_pg::migration_table);
+  return found.boolean(0, 2);
 }
 
 AppliedScripts applied_scripts(Tx& tx) { return applied_from(ask(tx, sql_pg::migration_applied)); }
@@ -49,8 +51,9 @@ class Migrator {
     AppliedScripts applied;
     session_.run(TxMode::transaction, [&](Tx& tx) {
       ask(tx, sql_pg::migration_lock);
-      make_ground(tx);
+      const bool has_tables = make_ground(tx);
       applied = applied_scripts(tx);
+      check_recorded(has_tables, applied);
     });
     const int found = newest_version(applied);
     check_schema_version(found, migrations_);

@@ -163,12 +163,13 @@ TEST_CASE("adopted: an application runs an ended job again where it says that it
     const std::string id = b.insert(1)[0];
     const NodeIdentity node = b.node();
     const auto claimed = b.claim(node);
-    b.exec("SET rowcrew.requeue = 'on'; UPDATE {t} SET {s} = {pending}");  // it runs: a conflict all the same
+    const char* meant = "BEGIN; SET LOCAL rowcrew.requeue = 'on'; UPDATE {t} SET {s} = {pending}; COMMIT";
+    b.exec(meant);  // it runs: a conflict all the same
     CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_conflict") == 1);
     CHECK(b.complete(claimed).size() == 1);
     b.exec("UPDATE {t} SET {s} = {pending}");
     CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_conflict") == 2);
-    b.exec("BEGIN; SET LOCAL rowcrew.requeue = 'on'; UPDATE {t} SET {s} = {pending}; COMMIT");
+    b.exec(meant);
     CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_conflict") == 2);
     CHECK(b.status(id) == fixture.words[0]);
     CHECK(b.complete(b.claim(node)).size() == 1);

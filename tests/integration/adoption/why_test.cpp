@@ -183,7 +183,7 @@ TEST_CASE("why of adopted tables: a write that was held is told to whoever wonde
     b.serve();
     const std::string id = b.insert(1)[0];
     b.complete(b.claim(b.node()));
-    b.exec("SET application_name = 'orm'; UPDATE {t} SET {s} = {pending}");
+    b.exec("UPDATE {t} SET {s} = {pending}");
     CAPTURE(fixture.map);
     const auto answer = why(b, id);
     CHECK(answer.at("reason") == "completed");

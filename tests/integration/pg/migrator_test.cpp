@@ -132,6 +132,16 @@ TEST_CASE("migrator: a schema that another form of a script made is refused, by 
   CHECK(run_migrate(database).applied.empty());
 }
 
+TEST_CASE("migrator: a copy of the schema without its data is told what it is, by the script for psql too") {
+  TempDatabase database(Content::empty);
+  run_migrate(database);
+  database.exec("DELETE FROM rowcrew.schema_migration");
+  CHECK_THROWS_WITH_AS(run_migrate(database), doctest::Contains("schema rowcrew: has tables and no record of a migration"), ConfigError);
+  CHECK(run_psql(database, migration_script(kMigrations, "SELECT 1;", {})) == 3);
+  database.exec("DROP SCHEMA rowcrew CASCADE");
+  CHECK(run_migrate(database).applied.size() == 3);
+}
+
 TEST_CASE("migrator: roles come last, in every run, and not at all where they are managed") {
   TempDatabase database(Content::empty);
   constexpr std::string_view kRoles =
