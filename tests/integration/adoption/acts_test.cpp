@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "adoption_bench.hpp"
+#include "support/db/login_role.hpp"
 
 using namespace std::chrono_literals;
 using namespace rowcrew;
@@ -136,7 +137,7 @@ TEST_CASE("adopted acts: what cannot be meant is refused, with the name of the f
   CHECK(act(b, {"redrive", "--error-code", "{key} '; DROP TABLE jobs; --", "--preview"}).at("would_change") == 0);
 }
 
-TEST_CASE("adopted acts: an operator acts with their own rights on the table, and is told which are missing") {
+TEST_CASE("adopted acts: an operator acts with their own rights on the table, and is told which are missing" * with_roles()) {
   AdoptionBench b("jobs");
   b.serve();
   failed_with(b, b.node(), "x", b.insert(1));

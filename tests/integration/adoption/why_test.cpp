@@ -4,6 +4,7 @@
 #include <regex>
 
 #include "adoption_bench.hpp"
+#include "support/db/login_role.hpp"
 
 using namespace std::chrono_literals;
 using namespace rowcrew;
@@ -192,7 +193,7 @@ TEST_CASE("why of adopted tables: a write that was held is told to whoever wonde
   }
 }
 
-TEST_CASE("why of adopted tables: whoever may not read the table is told what to ask for") {
+TEST_CASE("why of adopted tables: whoever may not read the table is told what to ask for" * with_roles()) {
   AdoptionBench b("jobs");
   b.serve();
   const std::string id = b.insert(1)[0];
