@@ -198,16 +198,12 @@ TEST_CASE("why of adopted tables: whoever may not read the table is told what to
   b.serve();
   const std::string id = b.insert(1)[0];
   b.node();
-  const auto as_viewer = [&](const char* column) {
-    std::string text;
-    run_once(b.db.options(), TxMode::transaction, [&](Tx& tx) {
-      tx.exec(Statement{"role", "SET LOCAL ROLE rowcrew_viewer"});
-      text = tx.exec(Statement{"why", std::string("SELECT answer ->> '") + column + "' FROM rowcrew.adopted_why('public_jobs', '" + id + "')"}).text(0, 0);
-    });
-    return text;
+  const LoginRole login(b.db, "rowcrew_viewer");
+  const auto as_viewer = [&](const std::string& column) {
+    return login.value("SELECT answer ->> '" + column + "' FROM rowcrew.adopted_why('public_jobs', '" + id + "')");
   };
   CHECK(as_viewer("reason") == "unreadable");
-  CHECK(as_viewer("text") == "role rowcrew_viewer may not read public.jobs: GRANT SELECT ON public.jobs TO rowcrew_viewer");
+  CHECK(as_viewer("text") == "role " + login.name() + " may not read public.jobs: GRANT SELECT ON public.jobs TO " + login.name());
   b.exec("GRANT SELECT ON {t} TO rowcrew_viewer");
   CHECK(as_viewer("reason") == "no_slot");
 }
