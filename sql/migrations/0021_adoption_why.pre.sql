@@ -11,9 +11,9 @@ CREATE FUNCTION rowcrew.adopted_is_cancelled(p_map jsonb) RETURNS text LANGUAGE 
   SELECT CASE WHEN p_map -> 'states' ? 'cancelled' THEN 'q.{status} = {cancelled}' ELSE 'coalesce(x.status = ''cancelled'', false)' END
 $$;
 
--- A job of an adopted table as any_job tells one of ours. Its own word counts; where several of our states
--- have one word, what led there tells which. {word}: one that the map does not name is itself.
--- started_at: null, if it runs and not by a claim of the fleet.
+-- A job of an adopted table as any_job tells one of ours, or null. The table's own word counts; where several
+-- of our states have one word, the companion tells which; a word that the map does not name is told as it is.
+-- started_at is null if it runs, but not by a claim of the fleet. Fails if the table has changed.
 CREATE FUNCTION rowcrew.adopted_job(p_name text, p_key text) RETURNS rowcrew.any_job
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
@@ -21,6 +21,10 @@ DECLARE
   j rowcrew.any_job;
 BEGIN
   SELECT * INTO z FROM rowcrew.adopted_table x WHERE x.name = p_name;
+  BEGIN
+    EXECUTE rowcrew.adopted_fill('SELECT $1::{key_type}', z.template) USING p_key;
+  EXCEPTION WHEN data_exception THEN RETURN NULL;  -- no such key can be
+  END;
   EXECUTE rowcrew.adopted_fill(format($t$
     SELECT {table_name}, rowcrew.job_uuid({table_name}, q.{key}), {job_type},
            CASE WHEN {is_waiting} THEN CASE x.status WHEN 'retrying' THEN 'retrying' ELSE 'pending' END
@@ -33,7 +37,6 @@ BEGIN
     WHERE q.{key} = $1::{key_type}$t$,
     rowcrew.adopted_is_cancelled(z.map)), z.template) INTO j USING p_key;
   RETURN j;
-EXCEPTION WHEN data_exception THEN RETURN NULL;  -- no such key can be
 END $$;
 
 -- As why, for a job of an adopted table. Its own reasons: shadow, held, foreign, unmapped, unreadable. Reads the

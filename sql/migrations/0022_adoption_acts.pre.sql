@@ -143,11 +143,12 @@ BEGIN
       ' WHERE q.{key} = ANY ($1::{key_type}[]) AND ', z.template) || v_means || rowcrew.adopted_fill(' ORDER BY q.{key} FOR NO KEY UPDATE OF q SKIP LOCKED) l', z.template)
       INTO v_taken USING v_ids;
     PERFORM set_config('rowcrew.requeue', 'on', true);  -- 0015: such a write is meant
-    EXECUTE rowcrew.adopted_fill('UPDATE {table} q SET ', z.template) || rowcrew.adopted_set_anew(z)
-      || rowcrew.adopted_fill(' WHERE q.{key} = ANY ($1::{key_type}[])', z.template) USING v_taken;
+    -- What a trigger of the application kept as it was has not changed.
+    EXECUTE rowcrew.adopted_fill('WITH u AS (UPDATE {table} q SET ', z.template) || rowcrew.adopted_set_anew(z)
+      || rowcrew.adopted_fill(' WHERE q.{key} = ANY ($1::{key_type}[]) RETURNING {is_waiting} AS waits) SELECT count(*) FILTER (WHERE u.waits) FROM u', z.template)
+      INTO changed USING v_taken;
     PERFORM set_config('rowcrew.requeue', '', true);
-    changed := cardinality(v_taken);
-    skipped := cardinality(v_ids) - cardinality(v_taken);
+    skipped := cardinality(v_ids) - changed;
   END IF;
   done := v_last IS NULL;
   PERFORM rowcrew.act_note(p_audit, done, v_last, changed, requested, skipped, v_ids[1], v_ids[cardinality(v_ids)]);

@@ -102,7 +102,8 @@ int report(Invocation& call, const Arguments& args, std::string_view act, std::i
   } else {
     call.out << fmt::format("{} {}{}{}\n", act == "cancel" ? "cancelled" : "redriven", totals.changed,
                             totals.requested > 0 ? fmt::format(", {} running: their nodes are told", totals.requested) : "",
-                            totals.skipped > 0 ? fmt::format(", {} skipped: somebody holds them", totals.skipped) : "");
+                            totals.skipped > 0 ? fmt::format(", {} skipped: somebody holds them{}", totals.skipped,
+                                                                 args.has("table") ? ", or a trigger keeps them as they are" : "") : "");
   }
   if (done) return kExitOk;
   call.err << fmt::format("interrupted: go on with rowcrew {} --continue {}\n", act, number);

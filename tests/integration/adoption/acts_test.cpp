@@ -106,6 +106,17 @@ TEST_CASE("adopted redrive: a job whose row somebody holds is skipped and counte
   });
 }
 
+TEST_CASE("adopted redrive: a job that a trigger of the application keeps as it is counts as skipped") {
+  AdoptionBench b("jobs");
+  b.serve();
+  failed_with(b, b.node(), "x", b.insert(2));
+  b.exec("CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;"
+         "CREATE TRIGGER a_no BEFORE UPDATE ON {t} FOR EACH ROW EXECUTE FUNCTION public.no()");
+  const auto answer = act(b, {"redrive", "--all"});
+  CHECK(answer.at("changed") == 0);
+  CHECK(answer.at("skipped") == 2);
+}
+
 TEST_CASE("adopted cancel: all that meet the conditions end as cancelled, waiting or running") {
   for (const AdoptedFixture& fixture : kAdoptedFixtures) {
     CAPTURE(fixture.map);

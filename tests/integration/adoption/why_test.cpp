@@ -173,6 +173,12 @@ TEST_CASE("why of adopted tables: a word that is no state of the map, and a tabl
   b.exec("UPDATE rowcrew.adopted_table SET mode = 'held', hold_reason = 'column status is gone'");
   CHECK(why(b, id).at("text") == "public.jobs is held, nothing of it is claimed until rowcrew adopt --repair: column status is gone");
 
+  AdoptionBench prisma("prisma");
+  prisma.serve();
+  const std::string there = prisma.insert(1)[0];
+  prisma.exec("ALTER TYPE realign.\"JobStatus\" RENAME VALUE 'FAILED' TO 'BROKEN'");
+  CHECK(why(prisma, there).at("reason") == "held");  // not: no such job
+
   AdoptionBench shadow("jobs");
   REQUIRE(shadow.adopt(shadow.map_text(), {"--shadow"}).code == 0);
   CHECK(why(shadow, shadow.insert(1)[0]).at("reason") == "shadow");
