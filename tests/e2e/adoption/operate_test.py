@@ -46,6 +46,7 @@ class Operate(FleetTest):
 
     def test_what_waits_says_why_and_is_cancelled_by_its_type(self):
         self.rowcrew("pause", "type", "noop", "--reason", "not today")
+        self.fleet_node.wait_event("pause.changed")
         self.insert("noop", 50)
         answer = json.loads(self.rowcrew("why", "public_tickets:7", "--json"))
         self.assertEqual((answer["job"], answer["reason"]), ("public_tickets:7", "paused"))
