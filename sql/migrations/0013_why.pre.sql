@@ -115,7 +115,7 @@ BEGIN
 END $$;
 
 -- Of a job that waits although it is due (or that nobody could run if it were): null when nothing but
--- a slot is missing.
+-- a permit or a slot is missing.
 CREATE FUNCTION rowcrew.why_kept(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
 DECLARE
   p record;
@@ -145,7 +145,7 @@ BEGIN
     RETURN rowcrew.because(j, 'type_unserved', format('no running node of queue %s has a handler for job type %s', j.queue, j.job_type), NULL,
                            jsonb_build_object('nodes', n.live));
   END IF;
-  RETURN CASE WHEN j.scheduled_at <= rowcrew.clock() THEN rowcrew.why_limited(j) END;  -- 0018
+  RETURN NULL;
 END $$;
 
 -- Of a job that every claim has stumbled over: what its row holds, or a rule about it, does not let it be claimed.
@@ -161,7 +161,7 @@ BEGIN
 END $$;
 
 -- Of a job that there is. p_key: its own id, which for a job of an adopted table is not j.id.
-CREATE FUNCTION rowcrew.why_of(j rowcrew.any_job, p_key text) RETURNS jsonb
+CREATE FUNCTION rowcrew.why_of(j rowcrew.any_job, p_key text, p_keys jsonb DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
   r rowcrew.cancel_request;
@@ -184,7 +184,7 @@ BEGIN
     END IF;
     RETURN CASE WHEN v_answer ->> 'reason' = 'type_unserved' THEN v_answer ELSE rowcrew.why_later(j) END;
   END IF;
-  v_answer := coalesce(rowcrew.why_kept(j), rowcrew.why_unclaimable(j, p_key));
+  v_answer := coalesce(rowcrew.why_kept(j), rowcrew.why_unclaimable(j, p_key), rowcrew.why_limited(j, p_keys));
   IF v_answer IS NOT NULL THEN
     RETURN v_answer;
   ELSIF j.crashes > 1 THEN

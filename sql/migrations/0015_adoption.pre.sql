@@ -112,6 +112,10 @@ DECLARE
   v_priority text := format('%s::smallint', coalesce(p_map ->> 'priority', '5'));
   v_queue text := format('%L::pg_catalog.text', coalesce(p_map ->> 'queue', 'default'));
   v_type text := format('%L::text', p_map ->> 'job_type');
+  v_tenant text := 'NULL::text';
+  v_provider text := 'NULL::text';
+  v_payload text;
+  v_keys text;
 BEGIN
   SELECT * INTO v_key FROM rowcrew.adopted_column(p_rel, p_map ->> 'key');
   SELECT * INTO v_status FROM rowcrew.adopted_column(p_rel, v_columns ->> 'status');
@@ -128,6 +132,12 @@ BEGIN
     CASE v_role
     WHEN 'job_type' THEN
       v_type := format('q.%s::text', v_q);
+      CONTINUE;
+    WHEN 'tenant' THEN
+      v_tenant := format('q.%s::text', v_q);
+      CONTINUE;
+    WHEN 'provider' THEN
+      v_provider := format('q.%s::text', v_q);
       CONTINUE;
     WHEN 'queue' THEN
       v_queue := format('coalesce(q.%s::pg_catalog.text, %s)', v_q, v_queue);
@@ -190,9 +200,13 @@ BEGIN
     v_ended := v_ended || v_q;
   END LOOP;
 
+  v_payload := format('(SELECT (%s)::jsonb FROM (SELECT q.*) AS q)', coalesce(p_map ->> 'payload', 'to_jsonb(q)'));
+  v_keys := format('rowcrew.keys_of(%s, %s, %s, %s, %s)', v_queue, v_type, v_tenant, v_provider, v_payload);
+
   RETURN jsonb_build_object(
     'table', p_rel::regclass::text, 'table_regclass', p_rel::text, 'table_name', quote_literal(p_name),
     'ready', format('rowcrew.%I', p_name || '_ready'), 'parked', format('rowcrew.%I', p_name || '_parked'),
+    'limited', format('rowcrew.%I', p_name || '_limited'), 'take', format('rowcrew.%I', p_name || '_take'),
     'claim', format('rowcrew.%I', p_name || '_claim'), 'job', format('rowcrew.%I', p_name || '_job'),
     'key', quote_ident(p_map ->> 'key'), 'key_type', v_key.base,
     'key_column', v_key.base || coalesce(' COLLATE ' || v_key."collation", ''),
@@ -214,7 +228,10 @@ BEGIN
     'word', format('CASE f.status WHEN ''pending'' THEN %s WHEN ''retrying'' THEN %s WHEN ''failed'' THEN %s ELSE %s END',
                    v_words ->> 'pending', v_words ->> 'retrying', v_words ->> 'failed', v_words ->> 'cancelled'),
     'due', v_due, 'created', v_created, 'ended_at', v_ended_at, 'attempts', v_attempts, 'max_attempts', v_max, 'priority', v_priority, 'queue', v_queue, 'job_type', v_type,
-    'payload', format('(SELECT (%s)::jsonb FROM (SELECT q.*) AS q)', coalesce(p_map ->> 'payload', 'to_jsonb(q)')),
+    'tenant', v_tenant, 'payload', v_payload,
+    -- The keys by which rules limit a job (0016), and whether none does; of a fleet without rules nothing is computed.
+    'keys', format('CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.job_limit)) THEN %s END', v_keys),
+    'unlimited', format('CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.job_limit)) THEN (%s).grp IS NULL ELSE true END', v_keys),
     'carried', format('(SELECT CASE WHEN pg_column_size(p.v) <= 32768 THEN p.v END FROM (SELECT (%s)::jsonb AS v FROM (SELECT q.*) AS q OFFSET 0) p)', coalesce(p_map ->> 'payload', 'to_jsonb(q)')),
     'app', format('%L::text', p_map ->> 'app'),
     'set_claimed', v_claimed, 'set_completed', v_completed, 'set_ended', v_ended, 'keep', v_kept);
@@ -248,67 +265,6 @@ CREATE FUNCTION rowcrew.adopted_names(p_name text) RETURNS jsonb LANGUAGE sql ST
     'empty', format('rowcrew.%I', p_name || '_empty'))
   FROM rowcrew.adopted_table z WHERE z.name = p_name
 $$;
-
--- The companions of an adopted table: hints and claims as our own tables have them, and one row per
--- job that was claimed and has not completed. That row is the fence: it holds the claim's token.
-CREATE FUNCTION rowcrew.adopted_create_companions(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $create$
-DECLARE
-  t jsonb := rowcrew.adopted_names(p_name);
-  v_options text := ' WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,'
-                    ' autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off)';
-  v_companion text;
-  v_key text := (rowcrew.adopted_column(to_regclass(t ->> 'job'), 'id')).base;
-BEGIN
-  IF v_key <> t ->> 'key_type' THEN
-    RAISE EXCEPTION 'adopt: the key was % and is % now: unadopt it first', v_key, t ->> 'key_type' USING ERRCODE = 'object_not_in_prerequisite_state';
-  END IF;
-  IF v_key IS NOT NULL THEN RETURN; END IF;  -- there already
-  EXECUTE rowcrew.adopted_fill($t$CREATE TABLE {ready} (
-    run_at timestamptz NOT NULL, id {key_column} NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL)$t$, t) || v_options;
-  EXECUTE rowcrew.adopted_fill('CREATE INDEX ON {ready} (queue, priority, run_at)', t);
-  EXECUTE rowcrew.adopted_fill($t$CREATE TABLE {parked} (
-    run_at timestamptz NOT NULL, id {key_column} NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL,
-    reason text NOT NULL CHECK (reason IN ('scheduled', 'backoff', 'rescued', 'suspect', 'paused', 'unclaimable')), key text)$t$, t) || v_options;
-  EXECUTE rowcrew.adopted_fill($t$
-    CREATE INDEX ON {parked} (run_at) WHERE reason NOT IN ('rescued', 'suspect');
-    CREATE INDEX ON {parked} (reason, queue, run_at) WHERE reason IN ('rescued', 'suspect');
-    CREATE INDEX ON {parked} (key) WHERE reason = 'paused'; CREATE INDEX ON {parked} (id) WHERE reason = 'unclaimable'$t$, t);
-  EXECUTE rowcrew.adopted_fill($t$CREATE TABLE {claim} (
-    token bigint PRIMARY KEY, node_id bigint NOT NULL, epoch bigint NOT NULL,
-    alone boolean NOT NULL DEFAULT false, claimed_at timestamptz NOT NULL DEFAULT rowcrew.clock(),
-    ids {key_type}[] NOT NULL)$t$, t) || v_options;
-  EXECUTE rowcrew.adopted_fill('ALTER TABLE {claim} ALTER ids SET STORAGE EXTERNAL', t);
-  EXECUTE rowcrew.adopted_fill($t$
-    CREATE TABLE {job} (
-      id {key_column} PRIMARY KEY, token bigint NOT NULL,
-      status text NOT NULL CHECK (status IN ('pending', 'processing', 'failed', 'retrying', 'cancelled')),
-      attempts smallint NOT NULL DEFAULT 0, crashes smallint NOT NULL DEFAULT 0, lonely_crashes smallint NOT NULL DEFAULT 0,
-      claimed_at timestamptz NOT NULL DEFAULT rowcrew.clock(), scheduled_at timestamptz,
-      error_code text, error_message text, moved xid8
-    )$t$, t) || v_options;
-  EXECUTE rowcrew.adopted_fill($t$COMMENT ON TABLE {job} IS
-    'What the adopted table cannot hold of a job: the claim''s token and what led here. No row: never claimed, or completed.'$t$, t);
-  EXECUTE rowcrew.adopted_fill($t$COMMENT ON COLUMN {job}.status IS
-    'The state in our words, where those of the table are too few. While the table''s own word says otherwise, that one counts.'$t$, t);
-  EXECUTE rowcrew.adopted_fill($t$COMMENT ON COLUMN {job}.scheduled_at IS 'Backing off until then, where the table has no column for it.'$t$, t);
-  EXECUTE rowcrew.adopted_fill($t$COMMENT ON COLUMN {job}.moved IS
-    'The transaction in which the engine itself made the job wait again: no stale write.'$t$, t);
-  EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_wake AFTER INSERT ON {ready}'
-    ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake({table_name})', t);
-  EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_wake AFTER INSERT ON {parked} REFERENCING NEW TABLE AS fresh'
-    ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake_soon()', t);
-  EXECUTE rowcrew.adopted_fill('ALTER TABLE {ready} ENABLE ALWAYS TRIGGER rowcrew_wake, REPLICA IDENTITY FULL', t);
-  EXECUTE rowcrew.adopted_fill('ALTER TABLE {parked} ENABLE ALWAYS TRIGGER rowcrew_wake, REPLICA IDENTITY FULL', t);
-  FOREACH v_companion IN ARRAY ARRAY['ready', 'parked', 'claim', 'job'] LOOP
-    IF to_regrole('rowcrew_worker') IS NOT NULL THEN
-      EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO rowcrew_worker', t ->> v_companion);
-      EXECUTE format('GRANT SELECT ON %s TO rowcrew_operator, rowcrew_viewer', t ->> v_companion);
-    END IF;
-    IF rowcrew.may_become_owner() THEN
-      EXECUTE format('ALTER TABLE %s OWNER TO rowcrew_owner', t ->> v_companion);
-    END IF;
-  END LOOP;
-END $create$;
 
 -- A column of whatever type as what it was when its table was adopted; nothing, if it can be that no more.
 CREATE FUNCTION rowcrew.as_uuid(p_value uuid) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN p_value;
@@ -435,7 +391,8 @@ BEGIN
   EXECUTE rowcrew.adopted_fill($t$
     CREATE OR REPLACE FUNCTION {empty}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
     BEGIN
-      TRUNCATE {ready}, {parked}, {claim}, {job};
+      DELETE FROM {claim} WHERE keys IS NOT NULL;  -- gives the permits back
+      TRUNCATE {ready}, {parked}, {limited}, {claim}, {job};
       RETURN NULL;
     END $f$ $t$, t);
 

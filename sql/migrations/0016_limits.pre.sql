@@ -317,16 +317,19 @@ END $$;
 CREATE FUNCTION rowcrew.forget_keys() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
   v_wrong bigint;
+  v_claims text := 'SELECT f.key, f.n FROM rowcrew.limit_freed f';
+  v_claim regclass;
 BEGIN
-  UPDATE rowcrew.limit_key k SET held = k.held - d.surplus
-  FROM (
-    SELECT x.key, x.held - coalesce(o.out, 0) AS surplus
-    FROM rowcrew.limit_key x
-    LEFT JOIN (SELECT u.key, sum(u.n) AS out FROM (
-                 SELECT unnest(c.keys) AS key, c.held AS n FROM rowcrew.job_queue_claim c WHERE c.keys IS NOT NULL
-                 UNION ALL SELECT unnest(c.keys), c.held FROM rowcrew.processing_jobs_claim c WHERE c.keys IS NOT NULL
-                 UNION ALL SELECT f.key, f.n FROM rowcrew.limit_freed f) u GROUP BY u.key) o ON o.key = x.key) d
-  WHERE k.key = d.key AND d.surplus <> 0;
+  FOR v_claim IN SELECT to_regclass(format('rowcrew.%I', x.name || '_claim'))
+                 FROM (SELECT unnest(ARRAY['job_queue', 'processing_jobs']) AS name UNION ALL SELECT z.name FROM rowcrew.adopted_table z) x LOOP
+    CONTINUE WHEN v_claim IS NULL;
+    v_claims := v_claims || format(' UNION ALL SELECT unnest(c.keys), c.held FROM %s c WHERE c.keys IS NOT NULL', v_claim);
+  END LOOP;
+  EXECUTE format($q$
+    UPDATE rowcrew.limit_key k SET held = k.held - d.surplus
+    FROM (SELECT x.key, x.held - coalesce(o.out, 0) AS surplus FROM rowcrew.limit_key x
+          LEFT JOIN (SELECT u.key, sum(u.n) AS out FROM (%s) u GROUP BY u.key) o ON o.key = x.key) d
+    WHERE k.key = d.key AND d.surplus <> 0$q$, v_claims);
   GET DIAGNOSTICS v_wrong = ROW_COUNT;
   DELETE FROM rowcrew.limit_start s WHERE s.ctid = ANY (ARRAY(
     SELECT x.ctid FROM rowcrew.limit_start x LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)

@@ -10,20 +10,17 @@
 -- permits while they wait for one, so they are claimed only of keys of which plenty is left, and where no rule is a rate.
 -- p_around: steps around jobs whose rows somebody holds, their hints stay; without it such a row makes the claim wait, and fail.
 -- Returns the jobs; then a row per queue with a null id: in job_type where the next walk begins, in
--- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs.
-CREATE FUNCTION rowcrew.make_take(p_table text) RETURNS void LANGUAGE plpgsql AS $make$
-DECLARE
-  -- As table_map.cpp says it for other claims.
-  v_payload text := CASE p_table WHEN 'job_queue' THEN 'CASE WHEN pg_column_size(q.payload) <= 32768 THEN q.payload END'
-    ELSE 'CASE WHEN pg_column_size(q.inputs) + coalesce(pg_column_size(q.prompt), 0) <= 32768 THEN '
-         'jsonb_build_object(''type'', q.type, ''provider'', q.provider, ''external_id'', q.external_id, ''prompt'', q.prompt, ''inputs'', q.inputs) END' END;
+-- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs. Of an adopted
+-- table also a row without id per job that was laid aside (0023): in job_type its key, in payload what the database said.
+-- p_names: what the table's own statements say, by name.
+CREATE FUNCTION rowcrew.make_take(p_names jsonb) RETURNS void LANGUAGE plpgsql AS $make$
 BEGIN
-  EXECUTE format($t$
-CREATE OR REPLACE FUNCTION rowcrew.%2$I(p_tokens bigint[], p_node bigint, p_epoch bigint, p_queues text[], p_counts integer[], p_slots integer[], p_cursors text[],
+  EXECUTE rowcrew.adopted_fill($t$
+CREATE OR REPLACE FUNCTION {take}(p_tokens bigint[], p_node bigint, p_epoch bigint, p_queues text[], p_counts integer[], p_slots integer[], p_cursors text[],
                                         p_groups integer[], p_first boolean[], p_ended bigint[], p_parts bigint[], p_left integer[], p_around boolean)
-RETURNS TABLE (id uuid, job_type text, queue text, payload jsonb, attempts smallint, max_attempts smallint, crashes smallint,
+RETURNS TABLE (id {id_type}, job_type text, queue text, payload jsonb, attempts smallint, max_attempts smallint, crashes smallint,
                run_at_us bigint, priority smallint, app text, token bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET jit = off SET enable_hashjoin = on AS $f$
+LANGUAGE plpgsql {rights}SET plan_cache_mode = force_generic_plan SET jit = off SET enable_hashjoin = on AS $f$
 #variable_conflict use_column
 DECLARE
   c_groups constant integer := 128;  -- looked at per queue
@@ -36,7 +33,7 @@ DECLARE
   v_slots integer[] := p_slots;
   v_token integer := 0;              -- so many are used
   v_place integer;
-  v_ids uuid[];
+  v_ids {key_type}[];
   v_runs timestamptz[];
   v_prios smallint[];
   v_sweep boolean;
@@ -83,7 +80,7 @@ DECLARE
   v_full bigint;      -- the last group that gave a job
   v_wait bigint;
 BEGIN
-  FOR e IN SELECT c.token, c.queue, c.grp, c.keys, c.held, c.mark_priority, c.mark_run_at, c.sweep_at FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended) AND c.keys IS NOT NULL LIMIT c_handed LOOP
+  FOR e IN SELECT c.token, c.queue, c.grp, c.keys, c.held, c.mark_priority, c.mark_run_at, c.sweep_at FROM {claim} c WHERE c.token = ANY (p_ended) AND c.keys IS NOT NULL LIMIT c_handed LOOP
     v_place := array_position(p_queues, e.queue);
     CONTINUE WHEN v_place IS NULL OR NOT p_first[v_place] OR v_slots[v_place] <= 0 OR v_token >= cardinality(p_tokens);
     -- Not of keys of which more is out than their rules allow now, what came back counts as out here; nor while any is paused.
@@ -93,12 +90,12 @@ BEGIN
     v_now := rowcrew.clock_now();
     v_sweep := coalesce(e.sweep_at <= v_now, true);
     WITH d AS (
-      DELETE FROM rowcrew.%4$I WHERE ctid = ANY (ARRAY(
+      DELETE FROM {limited} WHERE ctid = ANY (ARRAY(
         SELECT y.hint FROM (
           -- Jobs that come before, and those from the mark on. Under an old snapshot all that were handed on before would be read again.
           VALUES (0::smallint, '-infinity'::timestamptz, CASE WHEN v_sweep THEN 10::smallint ELSE e.mark_priority END),
                  (e.mark_priority, e.mark_run_at, CASE WHEN v_sweep THEN 0::smallint ELSE 10::smallint END)) AS s (priority, run_at, below), LATERAL (
-          SELECT x.ctid AS hint FROM rowcrew.%4$I x
+          SELECT x.ctid AS hint FROM {limited} x
           WHERE x.queue = e.queue AND x.grp = e.grp AND (x.priority, x.run_at) >= (s.priority, s.run_at) AND x.priority < s.below AND x.keys = e.keys
           ORDER BY x.priority, x.run_at LIMIT least(e.held, v_slots[v_place]) FOR UPDATE SKIP LOCKED) y
         LIMIT least(e.held, v_slots[v_place])))
@@ -116,29 +113,25 @@ BEGIN
     END IF;
     v_token := v_token + 1;
     RETURN QUERY
-    UPDATE rowcrew.%1$I q
-    SET status = 'processing', started_at = rowcrew.clock(), claim_token = p_tokens[v_token], worker_id = p_node
-    FROM unnest(v_ids, v_runs, v_prios) AS x (id, run_at, priority)
-    WHERE q.id = ANY (ARRAY[x.id]) AND q.status IN ('pending', 'retrying') AND q.queue = e.queue AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes < 2
-    RETURNING q.id, q.%5$I, q.queue, %6$s, q.attempts, q.max_attempts, q.crashes, (date_part('epoch', x.run_at) * 1000000)::bigint, x.priority, q.app, q.claim_token;
+    {claim_handed};
     GET DIAGNOSTICS v_count = ROW_COUNT;
     v_rooms[v_place] := v_rooms[v_place] - v_count;
     v_slots[v_place] := v_slots[v_place] - v_count;
     IF v_count > 0 THEN  -- with fewer jobs than before its trigger frees the rest
-      UPDATE rowcrew.%3$I c SET token = p_tokens[v_token], ids = v_ids, held = v_count, claimed_at = rowcrew.clock(),
+      UPDATE {claim} c SET token = p_tokens[v_token], ids = v_ids, held = v_count, claimed_at = rowcrew.clock(),
         mark_priority = e.mark_priority, mark_run_at = e.mark_run_at, sweep_at = e.sweep_at WHERE c.token = e.token;
     END IF;
     IF v_count < cardinality(v_ids) THEN
-      PERFORM rowcrew.file_truth(%1$L, ARRAY(SELECT x.id FROM unnest(v_ids) AS x (id) WHERE NOT EXISTS (
-        SELECT FROM rowcrew.%1$I q WHERE q.id = ANY (ARRAY[x.id]) AND q.claim_token = p_tokens[v_token] OFFSET 0)));
+      PERFORM {file_truth}({table_name}, ARRAY(SELECT x.id{as_text} FROM unnest(v_ids) AS x (id) WHERE NOT EXISTS (
+        SELECT FROM {fence} q WHERE q.id = ANY (ARRAY[x.id]) AND q.{fence_token} = p_tokens[v_token] OFFSET 0)));
     END IF;
   END LOOP;
   IF cardinality(p_ended) > 0 THEN  -- what went to nobody its trigger frees
-    DELETE FROM rowcrew.%3$I c WHERE c.token = ANY (p_ended);
+    DELETE FROM {claim} c WHERE c.token = ANY (p_ended);
   END IF;
   IF cardinality(p_parts) > 0 THEN
     WITH u AS (
-      UPDATE rowcrew.%3$I c SET held = x.remaining FROM unnest(p_parts, p_left) AS x (token, remaining)
+      UPDATE {claim} c SET held = x.remaining FROM unnest(p_parts, p_left) AS x (token, remaining)
       WHERE c.token = ANY (ARRAY[x.token]) AND c.held > x.remaining RETURNING c.queue, c.grp
     )
     SELECT array_agg(y.queue), array_agg(y.grp) INTO v_given_queues, v_given_groups FROM (SELECT DISTINCT u.queue, u.grp FROM u) y WHERE y.grp IS NOT NULL;
@@ -168,14 +161,14 @@ BEGIN
       END IF;
       IF v_room <= 0 OR (v_free <= 0 AND v_got = 0) OR v_looked >= c_groups OR v_token >= cardinality(p_tokens) THEN
         -- First from here on: what was taken before may not be removed while there is an old snapshot, and would be read through.
-        IF EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = v_queue AND x.grp >= v_at) OR EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = v_queue) THEN
+        IF EXISTS (SELECT FROM {limited} x WHERE x.queue = v_queue AND x.grp >= v_at) OR EXISTS (SELECT FROM {limited} x WHERE x.queue = v_queue) THEN
           v_look := 0;
         END IF;
         EXIT;
       END IF;
       IF v_last THEN
         IF v_round THEN
-          IF v_free <= 0 AND EXISTS (SELECT FROM rowcrew.%4$I x WHERE x.queue = v_queue) THEN  -- they might have had a slot
+          IF v_free <= 0 AND EXISTS (SELECT FROM {limited} x WHERE x.queue = v_queue) THEN  -- they might have had a slot
             v_look := 0;
           END IF;
           EXIT;
@@ -186,17 +179,17 @@ BEGIN
       v_step := least(v_step, c_groups - v_looked, cardinality(p_tokens) - v_token);
       WITH RECURSIVE walk AS (
         SELECT x.* FROM (
-          SELECT y.grp, y.keys, y.units, 1 AS no FROM rowcrew.%4$I y
+          SELECT y.grp, y.keys, y.units, 1 AS no FROM {limited} y
           WHERE cardinality(v_given) = 0 AND y.queue = v_queue AND y.grp > v_at ORDER BY y.grp, y.priority, y.run_at LIMIT 1) x
         UNION ALL
         SELECT x.* FROM walk w, LATERAL (
-          SELECT y.grp, y.keys, y.units, w.no + 1 FROM rowcrew.%4$I y
+          SELECT y.grp, y.keys, y.units, w.no + 1 FROM {limited} y
           WHERE w.no < v_step AND y.queue = v_queue AND y.grp > w.grp ORDER BY y.grp, y.priority, y.run_at LIMIT 1) x
       ), g AS MATERIALIZED (
         SELECT w.grp, w.keys, w.units, w.no FROM walk w WHERE NOT v_round OR v_from = '' OR w.grp <= v_from
         UNION ALL
         SELECT x.grp, y.keys, y.units, x.no::integer FROM unnest(v_given[1:v_step]) WITH ORDINALITY AS x (grp, no), LATERAL (
-          SELECT z.keys, z.units FROM rowcrew.%4$I z WHERE z.queue = v_queue AND z.grp = x.grp ORDER BY z.priority, z.run_at LIMIT 1) y
+          SELECT z.keys, z.units FROM {limited} z WHERE z.queue = v_queue AND z.grp = x.grp ORDER BY z.priority, z.run_at LIMIT 1) y
       ), n AS MATERIALIZED (
         SELECT x.key, min(x.need) AS need, count(*) AS groups FROM g, unnest(g.keys, g.units) AS x (key, need) GROUP BY x.key
       )
@@ -238,7 +231,7 @@ BEGIN
           SELECT r.no, CASE WHEN sum(r.free) OVER (ORDER BY r.no) - r.free < v_free THEN r.free ELSE greatest(0, least(r.free / 2, r.free - c_left)) END AS free FROM r
         ), h AS MATERIALIZED (
           SELECT a.no, x.hint FROM a, LATERAL (
-            SELECT y.ctid AS hint FROM rowcrew.%4$I y
+            SELECT y.ctid AS hint FROM {limited} y
             WHERE a.free > 0 AND y.queue = v_queue AND y.grp = v_grps[a.no] ORDER BY y.priority, y.run_at LIMIT least(a.free, v_room) FOR UPDATE SKIP LOCKED) x
           LIMIT v_room
         ), d AS MATERIALIZED (
@@ -256,9 +249,9 @@ BEGIN
             FROM unnest(x.keys::text[]) AS y (key) JOIN k ON k.key = y.key) r
         ), h AS MATERIALIZED (
           SELECT g.no, x.hint, x.units, row_number() OVER () AS seq FROM g, LATERAL (
-            SELECT y.ctid AS hint, y.units FROM rowcrew.%4$I y
+            SELECT y.ctid AS hint, y.units FROM {limited} y
             WHERE g.free > 0 AND y.queue = v_queue AND y.grp = g.grp
-              AND (NOT p_around OR EXISTS (SELECT FROM rowcrew.%1$I q WHERE q.id = ANY (ARRAY[y.id]) FOR NO KEY UPDATE SKIP LOCKED))
+              AND (NOT p_around OR {may_be_taken})
             ORDER BY y.priority, y.run_at LIMIT greatest(0, least(g.free, v_room)) FOR UPDATE SKIP LOCKED) x
           LIMIT CASE WHEN v_plain THEN v_room ELSE v_room + 500 END
         ), f AS MATERIALIZED (  -- from the first on as many as fit into every key
@@ -303,20 +296,13 @@ BEGIN
         WITH w AS MATERIALIZED (
           SELECT x.grp, x.keys::text[] AS keys, p_tokens[v_token + x.no] AS token FROM unnest(t_grp, t_keys) WITH ORDINALITY AS x (grp, keys, no)
         ), c AS MATERIALIZED (
-          DELETE FROM rowcrew.%4$I WHERE ctid = ANY (t_hints) RETURNING id, run_at, priority, grp
+          DELETE FROM {limited} WHERE ctid = ANY (t_hints) RETURNING id, run_at, priority, grp
         ), t AS MATERIALIZED (
           SELECT c.*, w.token FROM c JOIN w ON w.grp = c.grp
-        ), u AS (
-          UPDATE rowcrew.%1$I q
-          SET status = 'processing', started_at = v_now, claim_token = t.token, worker_id = p_node
-          FROM t
-          WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = v_queue AND q.scheduled_at <= v_now AND q.crashes < 2
-          RETURNING q.id, q.%5$I AS job_type, q.queue, %6$s AS payload, q.attempts, q.max_attempts, q.crashes,
-                    (date_part('epoch', t.run_at) * 1000000)::bigint AS run_at_us, t.priority, q.app, t.token
-        ), g AS MATERIALIZED (
+        ), {claim_t}, g AS MATERIALIZED (
           SELECT u.token, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.token
         ), claim AS (
-          INSERT INTO rowcrew.%3$I (token, node_id, epoch, ids, queue, grp, keys, held)
+          INSERT INTO {claim} (token, node_id, epoch, ids, queue, grp, keys, held)
           SELECT w.token, p_node, p_epoch, g.ids, v_queue, w.grp, w.keys, g.n FROM g JOIN w ON w.token = g.token
         ), charged AS (
           UPDATE rowcrew.limit_key l SET held = l.held - k.folded + coalesce(used.n, 0)
@@ -324,9 +310,9 @@ BEGIN
           LEFT JOIN (SELECT x.key, sum(g.n) AS n FROM g JOIN w ON w.token = g.token, unnest(w.keys) AS x (key) GROUP BY x.key) used ON used.key = k.key
           WHERE l.key = ANY (ARRAY[k.key]) AND (k.folded > 0 OR used.n > 0)
         ), anew AS MATERIALIZED (  -- what was not to be had is filed by what it is now
-          SELECT rowcrew.file_truth(%1$L, ARRAY(SELECT c.id FROM c EXCEPT SELECT u.id FROM u)) WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
+          SELECT {file_truth}({table_name}, ARRAY(SELECT c.id{as_text} FROM c EXCEPT SELECT u.id{as_text} FROM u)) WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
         )
-        SELECT u.id, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, u.run_at_us, u.priority, u.app, u.token
+        SELECT u.id{as_text}, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, u.run_at_us, u.priority, u.app, u.token
         FROM u WHERE (SELECT count(*) FROM anew) >= 0;
         END IF;
       ELSE
@@ -336,22 +322,16 @@ BEGIN
         ), w AS MATERIALIZED (
           SELECT x.grp, x.keys::text[] AS keys, p_tokens[v_token + x.no] AS token FROM unnest(t_grp, t_keys) WITH ORDINALITY AS x (grp, keys, no)
         ), c AS MATERIALIZED (
-          DELETE FROM rowcrew.%4$I WHERE ctid = ANY (t_hints) RETURNING id, run_at, priority, grp, units
+          DELETE FROM {limited} WHERE ctid = ANY (t_hints) RETURNING id, run_at, priority, grp, units
         ), t AS MATERIALIZED (
           SELECT c.*, w.token FROM c JOIN w ON w.grp = c.grp
-        ), u AS (
-          UPDATE rowcrew.%1$I q
-          SET status = 'processing', started_at = v_now, claim_token = t.token, worker_id = p_node
-          FROM t
-          WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = v_queue AND q.scheduled_at <= v_now AND q.crashes < 2
-          RETURNING q.id, q.%5$I AS job_type, q.queue, %6$s AS payload, q.attempts, q.max_attempts, q.crashes, t.run_at, t.priority, q.app, t.token, t.grp, t.units
-        ), g AS MATERIALIZED (
-          SELECT u.token, min(u.grp) AS grp, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.token
+        ), {claim_t}, g AS MATERIALIZED (
+          SELECT u.token, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.token
         ), used AS MATERIALIZED (
-          SELECT x.key, sum(CASE WHEN v_plain THEN g.n ELSE (SELECT sum(u.units[x.place]) FROM u WHERE u.token = g.token) END) AS units
+          SELECT x.key, sum(CASE WHEN v_plain THEN g.n ELSE (SELECT sum(t.units[x.place]) FROM u JOIN t ON t.id = u.id WHERE u.token = g.token) END) AS units
           FROM g JOIN w ON w.token = g.token, unnest(w.keys) WITH ORDINALITY AS x (key, place) GROUP BY x.key
         ), claim AS (
-          INSERT INTO rowcrew.%3$I (token, node_id, epoch, ids, queue, grp, keys, held)
+          INSERT INTO {claim} (token, node_id, epoch, ids, queue, grp, keys, held)
           SELECT w.token, p_node, p_epoch, g.ids, v_queue, w.grp, nullif(ARRAY(
             SELECT x.key FROM unnest(w.keys) WITH ORDINALITY AS x (key, place) JOIN k ON k.key = x.key AND k.kind = 'running' ORDER BY x.place), '{}'), g.n
           FROM g JOIN w ON w.token = g.token
@@ -365,9 +345,9 @@ BEGIN
         ), started AS (
           INSERT INTO rowcrew.limit_start (key, at, units) SELECT k.key, v_now, used.units FROM k JOIN used ON used.key = k.key WHERE k.kind = 'window'
         ), anew AS MATERIALIZED (  -- what was not to be had is filed by what it is now
-          SELECT rowcrew.file_truth(%1$L, ARRAY(SELECT c.id FROM c EXCEPT SELECT u.id FROM u)) WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
+          SELECT {file_truth}({table_name}, ARRAY(SELECT c.id{as_text} FROM c EXCEPT SELECT u.id{as_text} FROM u)) WHERE (SELECT count(*) FROM c) > (SELECT count(*) FROM u)
         )
-        SELECT u.id, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, (date_part('epoch', u.run_at) * 1000000)::bigint, u.priority, u.app, u.token
+        SELECT u.id{as_text}, u.job_type, u.queue, u.payload, u.attempts, u.max_attempts, u.crashes, u.run_at_us, u.priority, u.app, u.token
         FROM u WHERE (SELECT count(*) FROM anew) >= 0;
       END IF;
       v_token := v_token + coalesce(cardinality(t_grp), 0);
@@ -378,7 +358,7 @@ BEGIN
         v_room := v_room + v_got - v_count;
         v_free := v_free + v_got - v_count;
         v_look := 0;
-        PERFORM rowcrew.drop_stale_limited(%1$L, v_queue, t_grp);
+        PERFORM {drop_stale}({table_name}, v_queue, t_grp);
       END IF;
     END LOOP;
     v_cursors[i] := v_at;
@@ -386,11 +366,39 @@ BEGIN
     v_feds[i] := v_fed;
   END LOOP;
 
-  RETURN QUERY SELECT NULL::uuid, x.cursor, x.name, NULL::jsonb, x.fed::smallint, NULL::smallint, NULL::smallint, x.look, NULL::smallint, NULL::text, NULL::bigint
+  RETURN QUERY SELECT NULL::{id_type}, x.cursor, x.name, NULL::jsonb, x.fed::smallint, NULL::smallint, NULL::smallint, x.look, NULL::smallint, NULL::text, NULL::bigint
   FROM unnest(p_queues, v_cursors, v_looks, v_feds) AS x (name, cursor, look, fed);
-END $f$ $t$, p_table, p_table || '_take', p_table || '_claim', p_table || '_limited', CASE p_table WHEN 'job_queue' THEN 'job_type' ELSE 'type' END, v_payload);
+{refused}END $f$ $t$, p_names);
 END $make$;
 
-SELECT rowcrew.make_take('job_queue'), rowcrew.make_take('processing_jobs');
+-- Of our own tables. "carried" says what table_map.cpp says for other claims.
+DO $$
+DECLARE
+  v record;
+BEGIN
+  FOR v IN VALUES ('job_queue', 'job_type', 'CASE WHEN pg_column_size(q.payload) <= 32768 THEN q.payload END'),
+                  ('processing_jobs', 'type', 'CASE WHEN pg_column_size(q.inputs) + coalesce(pg_column_size(q.prompt), 0) <= 32768 THEN '
+                   'jsonb_build_object(''type'', q.type, ''provider'', q.provider, ''external_id'', q.external_id, ''prompt'', q.prompt, ''inputs'', q.inputs) END') LOOP
+    PERFORM rowcrew.make_take(jsonb_build_object(
+      'take', format('rowcrew.%I', v.column1 || '_take'), 'claim', format('rowcrew.%I', v.column1 || '_claim'), 'limited', format('rowcrew.%I', v.column1 || '_limited'),
+      'table_name', quote_literal(v.column1), 'id_type', 'uuid', 'key_type', 'uuid', 'as_text', '', 'rights', 'SECURITY DEFINER SET search_path = pg_catalog ',
+      'file_truth', 'rowcrew.file_truth', 'drop_stale', 'rowcrew.drop_stale_limited', 'fence', format('rowcrew.%I', v.column1), 'fence_token', 'claim_token', 'refused', '',
+      'may_be_taken', format('EXISTS (SELECT FROM rowcrew.%I q WHERE q.id = ANY (ARRAY[y.id]) FOR NO KEY UPDATE SKIP LOCKED)', v.column1),
+      'claim_handed', format($t$UPDATE rowcrew.%1$I q
+    SET status = 'processing', started_at = rowcrew.clock(), claim_token = p_tokens[v_token], worker_id = p_node
+    FROM unnest(v_ids, v_runs, v_prios) AS x (id, run_at, priority)
+    WHERE q.id = ANY (ARRAY[x.id]) AND q.status IN ('pending', 'retrying') AND q.queue = e.queue AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes < 2
+    RETURNING q.id, q.%2$I, q.queue, %3$s, q.attempts, q.max_attempts, q.crashes, (date_part('epoch', x.run_at) * 1000000)::bigint, x.priority, q.app, q.claim_token$t$,
+        v.column1, v.column2, v.column3),
+      'claim_t', format($t$u AS (
+          UPDATE rowcrew.%1$I q
+          SET status = 'processing', started_at = v_now, claim_token = t.token, worker_id = p_node
+          FROM t
+          WHERE q.id = ANY (ARRAY[t.id]) AND q.status IN ('pending', 'retrying') AND q.queue = v_queue AND q.scheduled_at <= v_now AND q.crashes < 2
+          RETURNING q.id, q.%2$I AS job_type, q.queue, %3$s AS payload, q.attempts, q.max_attempts, q.crashes,
+                    (date_part('epoch', t.run_at) * 1000000)::bigint AS run_at_us, t.priority, q.app, t.token
+        )$t$, v.column1, v.column2, v.column3)));
+  END LOOP;
+END $$;
 
 UPDATE rowcrew.meta SET schema_version = 17;

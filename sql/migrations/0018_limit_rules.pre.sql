@@ -23,14 +23,35 @@ BEGIN
   RETURN cardinality(v_moved);
 END $$;
 
--- Whether a path leads anywhere: among the last jobs that the rule would be about. Nothing is said of a kind that never had a job.
+-- Of adopted tables what waits for permits is ready again: the claim that meets it files it by the rules as they are then.
+CREATE FUNCTION rowcrew.refile_adopted(p_queue text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+  v record;
+  v_count bigint;
+  v_moved bigint := 0;
+BEGIN
+  FOR v IN SELECT z.template AS t FROM rowcrew.adopted_table z WHERE to_regclass(format('rowcrew.%I', z.name || '_limited')) IS NOT NULL LOOP
+    EXECUTE rowcrew.adopted_fill('WITH l AS (DELETE FROM {limited} WHERE $1 IS NULL OR queue = $1 RETURNING run_at, id, priority, queue)'
+      ' INSERT INTO {ready} (run_at, id, priority, queue) SELECT rowcrew.clock_now(), id, priority, queue FROM l ORDER BY run_at', v.t) USING p_queue;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_moved := v_moved + v_count;
+  END LOOP;
+  RETURN v_moved;
+END $$;
+
+-- Whether a path leads anywhere: among the last jobs that the rule would be about, or in an adopted table, of which the columns
+-- tell, since its rows may not be ours to read. Nothing is said of a kind that never had a job.
 CREATE FUNCTION rowcrew.limit_path_known(p_path text, p_queue text, p_type text) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
   SELECT coalesce(bool_or(x.known), true) FROM (
     (SELECT rowcrew.limit_value(p_path, q.tenant, NULL, q.payload) IS NOT NULL AS known FROM rowcrew.job_queue q
      WHERE (p_queue IS NULL OR q.queue = p_queue) AND (p_type IS NULL OR q.job_type = p_type) ORDER BY q.id DESC LIMIT 1000)
     UNION ALL
     (SELECT rowcrew.limit_value(p_path, q.tenant, q.provider, q.inputs) IS NOT NULL FROM rowcrew.processing_jobs q
-     WHERE (p_queue IS NULL OR q.queue = p_queue) AND (p_type IS NULL OR q.type = p_type) ORDER BY q.id DESC LIMIT 1000)) x
+     WHERE (p_queue IS NULL OR q.queue = p_queue) AND (p_type IS NULL OR q.type = p_type) ORDER BY q.id DESC LIMIT 1000)
+    UNION ALL
+    SELECT CASE WHEN p_path IN ('tenant', 'provider') THEN z.map -> 'columns' ? p_path WHEN z.map ? 'payload' THEN true
+           ELSE EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = z.rel AND a.attname = split_part(p_path, '.', 2) AND a.attnum > 0 AND NOT a.attisdropped) END
+    FROM rowcrew.adopted_table z WHERE z.mode = 'serve') x
 $$;
 
 -- Sets a rule anew or changes it. A change of its numbers holds from the next claim on; when it becomes
@@ -86,9 +107,10 @@ BEGIN
      -- A job weighs at most what its rule allows at once, and what it weighs is written in its hint.
      OR (p_weight IS NOT NULL AND coalesce(p_burst, p_units) IS DISTINCT FROM coalesce(v_before.burst, v_before.units)) THEN
     IF v_before.name IS NOT NULL AND (v_before.queue, v_before.job_type) IS DISTINCT FROM (p_queue, p_type) THEN
-      v_moved := rowcrew.refile_limited('job_queue', v_before.queue, v_before.job_type) + rowcrew.refile_limited('processing_jobs', v_before.queue, v_before.job_type);
+      v_moved := rowcrew.refile_limited('job_queue', v_before.queue, v_before.job_type) + rowcrew.refile_limited('processing_jobs', v_before.queue, v_before.job_type)
+                 + rowcrew.refile_adopted(v_before.queue);
     END IF;
-    v_moved := v_moved + rowcrew.refile_limited('job_queue', p_queue, p_type) + rowcrew.refile_limited('processing_jobs', p_queue, p_type);
+    v_moved := v_moved + rowcrew.refile_limited('job_queue', p_queue, p_type) + rowcrew.refile_limited('processing_jobs', p_queue, p_type) + rowcrew.refile_adopted(p_queue);
   END IF;
   PERFORM rowcrew.write_audit('limit.set', 'limit ' || p_name, jsonb_build_object('before', to_jsonb(v_before), 'after', to_jsonb(v_after), 'moved', v_moved));
   RETURN v_moved;
@@ -106,13 +128,15 @@ BEGIN
   IF v_before.name IS NULL THEN
     RETURN false;
   END IF;
-  PERFORM rowcrew.refile_limited('job_queue', v_before.queue, v_before.job_type), rowcrew.refile_limited('processing_jobs', v_before.queue, v_before.job_type);
+  PERFORM rowcrew.refile_limited('job_queue', v_before.queue, v_before.job_type), rowcrew.refile_limited('processing_jobs', v_before.queue, v_before.job_type),
+    rowcrew.refile_adopted(v_before.queue);
   PERFORM rowcrew.write_audit('limit.remove', 'limit ' || p_name, jsonb_build_object('before', to_jsonb(v_before), 'after', NULL));
   RETURN true;
 END $$;
 
 -- Of a due job: which of its keys has no room. Null: none, or no rule is about it.
-CREATE FUNCTION rowcrew.why_limited(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+-- p_keys: those of a job of an adopted table, which whoever asks has read.
+CREATE FUNCTION rowcrew.why_limited(j rowcrew.any_job, p_keys jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
 DECLARE
   k record;
   r rowcrew.job_limit;
@@ -120,14 +144,18 @@ DECLARE
   p record;
   v_used bigint;
   v_until timestamptz;
-  v_jobs uuid[];
+  v_jobs text[];
+  v_own boolean := j.job_table IN ('job_queue', 'processing_jobs');
   v_level double precision;
 BEGIN
-  IF j.job_table NOT IN ('job_queue', 'processing_jobs') OR NOT EXISTS (SELECT FROM rowcrew.job_limit) THEN
+  IF NOT EXISTS (SELECT FROM rowcrew.job_limit) THEN
     RETURN NULL;
   END IF;
-  FOR k IN EXECUTE format('SELECT u.key, u.units FROM (SELECT (rowcrew.keys_of(q.queue, %s)).* FROM rowcrew.%I q WHERE q.id = $1) x, unnest(x.keys, x.units) AS u (key, units)',
-                          rowcrew.key_columns(j.job_table, 'q'), j.job_table) USING j.id LOOP
+  IF v_own THEN
+    EXECUTE format('SELECT to_jsonb(rowcrew.keys_of(q.queue, %s)) FROM rowcrew.%I q WHERE q.id = $1', rowcrew.key_columns(j.job_table, 'q'), j.job_table) USING j.id INTO p_keys;
+  END IF;
+  FOR k IN SELECT x.key, (p_keys -> 'units' ->> (x.place - 1)::integer)::integer AS units
+           FROM jsonb_array_elements_text(nullif(p_keys -> 'keys', 'null')) WITH ORDINALITY AS x (key, place) LOOP
     SELECT * INTO r FROM rowcrew.job_limit x WHERE x.name = split_part(k.key, ':', 1);
     SELECT x.reason, x.paused_by, x.since, x.until INTO p FROM rowcrew.pause x
     WHERE x.scope = 'key' AND x.name IN (k.key, r.name) AND (x.until IS NULL OR x.until > rowcrew.clock()) ORDER BY x.until DESC NULLS FIRST LIMIT 1;
@@ -141,9 +169,9 @@ BEGIN
       v_used := coalesce(s.held, 0) - (SELECT coalesce(sum(x.n), 0) FROM (SELECT f.n FROM rowcrew.limit_freed f WHERE f.key = k.key LIMIT 1000) x);
       CONTINUE WHEN v_used < r.max_running;
       -- Some of those that hold it; no index leads there, so only the first pages are looked at.
-      EXECUTE format('SELECT array_agg(x.id) FROM (SELECT i.id FROM (SELECT c.token, c.ids FROM rowcrew.%1$I c WHERE c.ctid < ''(8,0)'' AND c.keys @> ARRAY[$1] LIMIT 5) c,'
-                     ' unnest(c.ids[:5]) AS i (id), LATERAL (SELECT FROM rowcrew.%2$I q WHERE q.id = i.id AND q.claim_token = c.token AND q.status = ''processing'' OFFSET 0) q LIMIT 5) x',
-                     j.job_table || '_claim', j.job_table) USING k.key INTO v_jobs;
+      EXECUTE format('SELECT array_agg(x.id::text) FROM (SELECT i.id FROM (SELECT c.token, c.ids FROM rowcrew.%1$I c WHERE c.ctid < ''(8,0)'' AND c.keys @> ARRAY[$1] LIMIT 5) c,'
+                     ' unnest(c.ids[:5]) AS i (id), LATERAL (SELECT FROM rowcrew.%2$I q WHERE q.id = i.id AND q.%3$I = c.token AND q.status = ''processing'' OFFSET 0) q LIMIT 5) x',
+                     j.job_table || '_claim', j.job_table || CASE WHEN v_own THEN '' ELSE '_job' END, CASE WHEN v_own THEN 'claim_token' ELSE 'token' END) USING k.key INTO v_jobs;
       RETURN rowcrew.because(j, 'limit', format('limit %s is full: %s of %s run%s', k.key, v_used, r.max_running,
         coalesce(', among them ' || array_to_string(v_jobs, ', '), '')), NULL,
         jsonb_build_object('key', k.key, 'running', v_used, 'max_running', r.max_running, 'jobs', to_jsonb(coalesce(v_jobs, '{}'))));

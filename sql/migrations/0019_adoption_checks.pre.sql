@@ -66,6 +66,7 @@ BEGIN
       FROM {table} q LEFT JOIN {job} x ON x.id = q.{key}
       WHERE q.ctid >= format('(%s,0)', $1)::tid AND q.ctid < format('(%s,0)', $1 + $2)::tid AND {is_waiting}
         AND NOT EXISTS (SELECT FROM {ready} r WHERE r.id = q.{key}) AND NOT EXISTS (SELECT FROM {parked} p WHERE p.id = q.{key})
+        AND NOT EXISTS (SELECT FROM {limited} l WHERE l.id = q.{key})
     ), r AS (
       INSERT INTO {ready} (run_at, id, priority, queue) SELECT run_at, id, priority, queue FROM j WHERE NOT later AND crashes = 0
     ), p AS (
@@ -108,11 +109,14 @@ CREATE FUNCTION rowcrew.adopted_drop_companions(p_name text) RETURNS void LANGUA
 DECLARE
   v text;
 BEGIN
-  FOREACH v IN ARRAY ARRAY['ready', 'parked', 'claim', 'job'] LOOP
+  IF to_regclass(format('rowcrew.%I', p_name || '_claim')) IS NOT NULL THEN
+    EXECUTE format('DELETE FROM rowcrew.%I WHERE keys IS NOT NULL', p_name || '_claim');  -- gives the permits back
+  END IF;
+  FOREACH v IN ARRAY ARRAY['ready', 'parked', 'limited', 'claim', 'job'] LOOP
     EXECUTE format('DROP TABLE IF EXISTS rowcrew.%I', p_name || '_' || v);
   END LOOP;
-  FOREACH v IN ARRAY ARRAY['file_new', 'refile', 'hold', 'gone', 'empty'] LOOP
-    EXECUTE format('DROP FUNCTION IF EXISTS rowcrew.%I()', p_name || '_' || v);
+  FOREACH v IN ARRAY ARRAY['file_new', 'refile', 'hold', 'gone', 'empty', 'take'] LOOP
+    EXECUTE format('DROP FUNCTION IF EXISTS rowcrew.%I', p_name || '_' || v);
   END LOOP;
 END $$;
 
@@ -240,6 +244,7 @@ BEGIN
     IF NOT (CASE
       WHEN v.role = 'status' THEN v_category IN ('S', 'E') OR v_col.base IN ('smallint', 'integer', 'bigint')
       WHEN v.role IN ('job_type', 'queue', 'worker', 'locked_by') THEN v_category IN ('S', 'E')
+      WHEN v.role IN ('tenant', 'provider') THEN v_category IN ('S', 'E') OR v_col.base IN ('uuid', 'smallint', 'integer', 'bigint')
       WHEN v.role IN ('error_code', 'error_message') THEN v_category = 'S' OR v_col.base IN ('json', 'jsonb')
       WHEN v.role = 'result' THEN v_category = 'S' OR v_col.base IN ('json', 'jsonb')
       WHEN v.role IN ('touch', 'scheduled_at', 'started_at', 'completed_at', 'locked_at', 'created_at') THEN v_col.base LIKE 'timestamp%'
@@ -247,7 +252,7 @@ BEGIN
       RETURN QUERY SELECT 'refuse', format('%s: column %I is of type %s, expected %s', v.role, v.col, v_col.type, CASE
         WHEN v.role = 'status' THEN 'text, an enum or a whole number'
         WHEN v.role IN ('job_type', 'queue', 'worker', 'locked_by', 'error_code', 'error_message') THEN 'text'
-        WHEN v.role = 'result' THEN 'jsonb or text'
+        WHEN v.role IN ('tenant', 'provider') THEN 'text, a uuid or a whole number' WHEN v.role = 'result' THEN 'jsonb or text'
         WHEN v.role IN ('touch', 'scheduled_at', 'started_at', 'completed_at', 'locked_at', 'created_at') THEN 'a timestamp' ELSE 'a whole number' END), NULL;
     END IF;
     IF v.role IN ('locked_at') AND v_col.needed THEN
@@ -327,25 +332,6 @@ END $$;
 
 -- What the statements of nodes do in rare cases only, as the functions of 0010 and 0012 do it for our own
 -- tables.
-
--- Hints that were taken and gave no job. Returns how many hints were taken per queue. Where nothing tells why it gave
--- none, a trigger of the application may have kept the row from being changed: it is not tried again at once, for ever.
-CREATE FUNCTION rowcrew.adopted_file_again(p_name text, p_taken text[], p_queues text[], p_priorities smallint[], p_claimed text[])
-RETURNS TABLE (queue text, taken bigint) LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-BEGIN
-  EXECUTE rowcrew.adopted_fill($t$
-    INSERT INTO {parked} (run_at, id, priority, queue, reason)
-    SELECT greatest({due}, rowcrew.clock_now() + CASE
-             WHEN coalesce(x.crashes, 0) = 0 AND coalesce({due} <= rowcrew.clock_now(), true)
-               AND EXISTS (SELECT FROM unnest($1::{key_type}[], $3, $4) AS h (id, queue, priority)
-                           WHERE h.id = stale.id AND h.queue = {queue} AND h.priority = {priority})
-             THEN interval '10 s' ELSE interval '0' END),
-           q.{key}, {priority}, {queue}, rowcrew.parked_reason(coalesce(x.status, 'pending'), coalesce(x.crashes, 0))
-    FROM (SELECT unnest($1::{key_type}[]) EXCEPT SELECT unnest($2::{key_type}[])) AS stale (id)
-    JOIN {table} q ON q.{key} = ANY (ARRAY[stale.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[stale.id])
-    WHERE {is_waiting}$t$, (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name)) USING p_taken, p_claimed, p_queues, p_priorities;
-  RETURN QUERY SELECT t.name, count(*) FROM unnest(p_queues) AS t (name) GROUP BY t.name;
-END $$;
 
 -- One job of an adopted table: 'requested' of the node that runs it (of any, when it waits), 'ended' before, or 'unknown'.
 CREATE FUNCTION rowcrew.adopted_cancel(p_name text, p_key text, p_reason text DEFAULT NULL) RETURNS text

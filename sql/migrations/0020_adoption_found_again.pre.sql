@@ -46,7 +46,7 @@ BEGIN
     WHERE z.schema_name = p_map ->> 'schema' AND z.table_name = p_map ->> 'table'
       AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = z.rel AND t.tgfoid = to_regprocedure(format('rowcrew.%I()', z.name || '_file_new')));
     IF FOUND THEN
-      EXECUTE (SELECT 'DROP TABLE IF EXISTS ' || string_agg(format('rowcrew.%I', v_name || w), ', ') FROM unnest(ARRAY['_ready', '_parked', '_claim', '_job']) w);
+      PERFORM rowcrew.adopted_drop_companions(v_name);
     END IF;
   END IF;
   IF v_name IS NULL THEN
@@ -55,7 +55,7 @@ BEGIN
     FOR i IN 2..1000 LOOP
       EXIT WHEN NOT EXISTS (SELECT FROM rowcrew.adopted_table z WHERE z.name = v_name)
         AND NOT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'rowcrew'::regnamespace
-                        AND c.relname IN (v_name, v_name || '_ready', v_name || '_parked', v_name || '_claim', v_name || '_job'));
+                        AND c.relname IN (v_name, v_name || '_ready', v_name || '_parked', v_name || '_limited', v_name || '_claim', v_name || '_job'));
       v_name := v_wanted || '_' || i;
     END LOOP;
   END IF;

@@ -30,13 +30,24 @@ BEGIN
            CASE WHEN {is_waiting} THEN CASE x.status WHEN 'retrying' THEN 'retrying' ELSE 'pending' END
                 WHEN {is_processing} THEN 'processing' WHEN q.{status} = {completed} THEN 'completed'
                 WHEN q.{status} IN ({ended}) THEN CASE WHEN %s THEN 'cancelled' ELSE 'failed' END ELSE q.{status}::text END,
-           {attempts}, {max_attempts}, coalesce(x.crashes, 0), {priority}, {queue}, NULL, x.error_code, x.error_message,
+           {attempts}, {max_attempts}, coalesce(x.crashes, 0), {priority}, {queue}, {tenant}, x.error_code, x.error_message,
            coalesce({due}, {created}, rowcrew.clock()), {created}, c.claimed_at, {ended_at}, c.node_id
     FROM {table} q LEFT JOIN {job} x ON x.id = ANY (ARRAY[q.{key}]) LEFT JOIN LATERAL (
       SELECT x.claimed_at, k.node_id FROM (SELECT) one LEFT JOIN {claim} k ON k.token = x.token WHERE x.status = 'processing') c ON true
     WHERE q.{key} = $1::{key_type}$t$,
     rowcrew.adopted_is_cancelled(z.map)), z.template) INTO j USING p_key;
   RETURN j;
+END $$;
+
+-- By which keys rules limit a job of an adopted table, as job_keys.
+CREATE FUNCTION rowcrew.adopted_keys(p_name text, p_key text) RETURNS jsonb LANGUAGE plpgsql STABLE SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+  v_keys jsonb;
+BEGIN
+  EXECUTE rowcrew.adopted_fill('SELECT to_jsonb({keys}) FROM {table} q WHERE q.{key} = $1::{key_type}',
+    (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name)) USING p_key INTO v_keys;
+  RETURN v_keys;
+EXCEPTION WHEN data_exception OR plpgsql_error THEN RETURN NULL;  -- its payload cannot be read: no claim gets that far
 END $$;
 
 -- As why, for a job of an adopted table. Its own reasons: shadow, held, foreign, unmapped, unreadable. Reads the
@@ -70,7 +81,7 @@ BEGIN
       answer := rowcrew.because(j, 'foreign', format('%s is %s, but not by a claim of the fleet: the application or a worker of its own has it',
         z.map -> 'columns' ->> 'status', quote_literal(z.map -> 'states' ->> 'processing')));
     ELSE
-      answer := rowcrew.why_of(j, p_key);
+      answer := rowcrew.why_of(j, p_key, CASE WHEN j.status IN ('pending', 'retrying') THEN rowcrew.adopted_keys(p_name, p_key) END);
     END IF;
   EXCEPTION
     WHEN undefined_column OR undefined_table OR undefined_object OR datatype_mismatch OR invalid_text_representation THEN

@@ -97,6 +97,10 @@ GRANT EXECUTE ON FUNCTION rowcrew.job_queue_take(bigint[], bigint, bigint, text[
       rowcrew.keys_of(text, text, text, text, jsonb), rowcrew.limit_value(text, text, text, jsonb), rowcrew.take_keys(rowcrew.job_keys),
       rowcrew.file_due(text, uuid[]), rowcrew.file_truth(text, uuid[]), rowcrew.forget_keys() TO rowcrew_worker;
 GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited TO rowcrew_worker;
+-- Of adopted tables nodes do it themselves, with their own rights on them.
+GRANT SELECT, INSERT, UPDATE, DELETE ON rowcrew.limit_key, rowcrew.limit_freed, rowcrew.limit_start TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.make_keys(text[]), rowcrew.lock_keys(text[], integer[]), rowcrew.adopted_file_truth(text, text[]),
+      rowcrew.adopted_move_limited(text, text[]), rowcrew.adopted_drop_stale(text, text, text[]), rowcrew.adopted_may_be_taken(text, bigint, tid, text) TO rowcrew_worker;
 
 -- The defaults of the ports, and what apps call from theirs.
 GRANT EXECUTE ON FUNCTION rowcrew.drive_folder(text), rowcrew.drive_files_found(text, jsonb), rowcrew.email_allowed(text, text),
@@ -124,10 +128,13 @@ DO $$
 DECLARE
   v_companion text;
 BEGIN
-  FOR v_companion IN SELECT format('rowcrew.%I', z.name || w) FROM rowcrew.adopted_table z, unnest(ARRAY['_ready', '_parked', '_claim', '_job']) w LOOP
+  FOR v_companion IN SELECT format('rowcrew.%I', z.name || w) FROM rowcrew.adopted_table z, unnest(ARRAY['_ready', '_parked', '_limited', '_claim', '_job']) w LOOP
     CONTINUE WHEN to_regclass(v_companion) IS NULL;
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO rowcrew_worker', v_companion);
     EXECUTE format('GRANT SELECT ON %s TO rowcrew_operator, rowcrew_viewer', v_companion);
+  END LOOP;
+  FOR v_companion IN SELECT p.oid::regproc::text FROM rowcrew.adopted_table z JOIN pg_proc p ON p.proname = z.name || '_take' AND p.pronamespace = 'rowcrew'::regnamespace LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO rowcrew_worker', v_companion);
   END LOOP;
 END $$;
 
@@ -154,7 +161,8 @@ GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestampt
 GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule TO rowcrew_operator;
 -- Of adopted tables they ask with their own rights on those.
 GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(text, text), rowcrew.adopted_is_cancelled(jsonb), rowcrew.adopted_fill(text, jsonb),
-      rowcrew.because(rowcrew.any_job, text, text, timestamptz, jsonb), rowcrew.why_of(rowcrew.any_job, text),
+      rowcrew.because(rowcrew.any_job, text, text, timestamptz, jsonb), rowcrew.why_of(rowcrew.any_job, text, jsonb),
+      rowcrew.adopted_keys(text, text), rowcrew.keys_of(text, text, text, text, jsonb), rowcrew.limit_value(text, text, text, jsonb),
       rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_operator, rowcrew_viewer;
 -- What these change they do by themselves, each act one row of audit_logs.
 GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowcrew.pause(text, text, text, interval), rowcrew.resume(text, text),

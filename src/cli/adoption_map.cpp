@@ -17,9 +17,10 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kNeeded = {"pending", "processing", "completed", "failed"};
 constexpr std::array<std::string_view, 2> kOptional = {"retrying", "cancelled"};
-constexpr std::array<std::string_view, 16> kColumns = {
+constexpr std::array<std::string_view, 18> kColumns = {
     "job_type",      "queue",  "priority",    "attempts", "max_attempts", "scheduled_at", "started_at", "completed_at", "error_code",
-    "error_message", "result", "duration_ms", "worker",   "locked_at",    "locked_by",    "created_at"};
+    "error_message", "result", "duration_ms", "worker",   "locked_at",    "locked_by",    "created_at",
+    "tenant",        "provider"};
 
 /// Names and words are filled into templates of ours, where braces mean something.
 const std::string& without_braces(const Settings& section, std::string_view key, const std::string& text) {

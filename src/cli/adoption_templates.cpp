@@ -18,6 +18,7 @@ states:                         # the table's own words; retrying and cancelled 
 columns:
   status: status
   completed_at: completed_at
+  tenant: user_id               # whose job it is, for limits and pauses by tenant; may be left out
 payload: jsonb_build_object('provider', provider, 'prompt', prompt)   # SQL over the columns; left out: the whole row
 requeue: [failed]               # a write of the waiting word runs these again; any other is held as a conflict
 old_worker: none                # or the statement by which it claims, if it goes on beside us

@@ -143,13 +143,21 @@ struct Exchange {
   bool fused() const { return parts() > 1; }
 };
 
+/// A job whose row the database refuses to have claimed: laid aside for ten minutes.
+struct Unclaimable {
+  std::string id;
+  std::string queue;
+  std::string error;
+};
+
 struct Exchanged {
   std::vector<std::string> completed;  ///< ids that were still ours
   std::vector<std::string> ended;
   std::vector<ClaimedJob> claimed;
   TakenHints taken;
   std::vector<ClaimedJob> limited;
-  std::vector<LimitedAnswer> answers;  ///< of the queues that `limited` was asked for
+  std::vector<LimitedAnswer> answers;    ///< of the queues that `limited` was asked for
+  std::vector<Unclaimable> unclaimable;  ///< among those that `limited` came to
 };
 
 }  // namespace rowcrew

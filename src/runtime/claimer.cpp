@@ -27,7 +27,7 @@ void Claimer::wake(std::string_view table) {
   for (std::size_t i = 0; i < state_.tables.size(); ++i) {
     if (!table.empty() && state_.tables[i]->table.name() != table) continue;
     tables_[i].pacer.woken(state_.clock.mono());
-    tables_[i].limited.rules(has_limits(i), state_.clock.mono());
+    tables_[i].limited.rules(has_limits(), state_.clock.mono());
     tables_[i].limited.woken(state_.clock.mono());
     tables_[i].found_nothing = false;
   }
@@ -125,7 +125,7 @@ std::size_t Claimer::room_of(std::size_t table, const std::string& queue, const 
   // What is claimed ahead would take the slots that jobs with permits must find free. Where those are claimed ahead
   // themselves no slot is ever free, and it is enough to notice that there are others.
   if (permits_ahead(table, queue, state)) return 1 + state.slots / 16;
-  if (has_limits(table) && tables_[table].limited.waits(queue)) return std::min(most_per_claim(table), free_of(queue, state));
+  if (has_limits() && tables_[table].limited.waits(queue)) return std::min(most_per_claim(table), free_of(queue, state));
   return std::min(most_per_claim(table), ask_ahead(queue, state));
 }
 
@@ -169,7 +169,7 @@ bool Claimer::closed(const std::string& queue) const { return state_.paused.cont
 
 Mono Claimer::due(std::size_t table) const {
   if (!may_claim(table)) return Mono::max();
-  const Mono limited = has_limits(table) ? limited_due(table) : Mono::max();
+  const Mono limited = has_limits() ? limited_due(table) : Mono::max();
   return room(table) == 0 ? limited : std::min(limited, tables_[table].pacer.due());
 }
 
@@ -188,7 +188,7 @@ std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const Freed& freed) 
     plan->resets = of.marks.resets();
     plan->wants = wants(table, plan->wide);
   }
-  if (has_limits(table)) add_limited(*plan, others, freed);
+  if (has_limits()) add_limited(*plan, others, freed);
   if (!plan->wants.empty()) {
     plan->token = state_.new_token();
     plan->moment = of.pacer.started();
@@ -226,6 +226,8 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
       const auto hints = done.taken.find(want.queue);
       queue.others = hints != done.taken.end() && hints->second > 0;
       answers.push_back({want.queue, want.count, queue.others ? hints->second : 0});
+      // The claim of an adopted table moves what rules are about behind its keys, and that is not announced.
+      if (queue.others && has_limits() && done.claimed.size() < hints->second) table.limited.walk_now(want.queue, now);
     }
     const auto full = [](const ClaimPacer::Answer& a) { return a.got >= a.asked; };
     table.filled = std::all_of(answers.begin(), answers.end(), full);

@@ -171,8 +171,7 @@ class Claimer final : public Service {
   bool closed(const std::string& queue) const;
   static constexpr std::size_t kMostPerClaim = 500;  ///< of one queue
   std::size_t most_per_claim(std::size_t table) const { return std::min(kMostPerClaim, tables_[table].size.most()); }
-  /// Rules are about our own tables only.
-  bool has_limits(std::size_t table) const { return state_.limits && !state_.tables[table]->adopted; }
+  bool has_limits() const { return state_.limits; }
   template <class F>
   bool every_served(F&& is) const {
     for (std::size_t i = 0; i < state_.tables.size(); ++i) {

@@ -19,7 +19,7 @@ std::size_t Claimer::limited_room(std::size_t table, const std::string& queue, c
 }
 
 bool Claimer::permits_ahead(std::size_t table, const std::string& queue, const Queue& state) const {
-  return has_limits(table) && !state.others && state.prefetch.depth(state.slots) > 0 && tables_[table].limited.ahead(queue, state_.clock.mono());
+  return has_limits() && !state.others && state.prefetch.depth(state.slots) > 0 && tables_[table].limited.ahead(queue, state_.clock.mono());
 }
 
 Mono Claimer::limited_due(std::size_t table) const {
@@ -94,7 +94,7 @@ void Claimer::limits_changed() {
   state_.limits = true;  // the next beat knows
   ++state_.limits_told;
   for (std::size_t i = 0; i < state_.tables.size(); ++i) {
-    tables_[i].limited.rules(has_limits(i), state_.clock.mono());
+    tables_[i].limited.rules(has_limits(), state_.clock.mono());
     tables_[i].limited.woken(state_.clock.mono());
   }
   if (due_rung_) due_rung_();

@@ -8,6 +8,7 @@
 
 #include "base/event.hpp"
 #include "queue/statement_size.hpp"
+#include "runtime/table_door.hpp"
 #include <rowcrew/fault.hpp>
 
 namespace rowcrew {
@@ -210,7 +211,7 @@ asio::awaitable<void> Exchanger::Lane::carry() {
     } else if (claims) {
       co_await claim_around();
     }
-  } else if (claims && error->sqlstate() == kLocked) {
+  } else if (claims && (error->sqlstate() == kLocked || (!load_.plan->limited.empty() && tells_of_a_row(*error)))) {
     co_await claim_around();
   }
   if (load_.batch && error) exchanger_.completer_.refused(std::move(load_.batch), *error);
@@ -235,7 +236,7 @@ asio::awaitable<void> Exchanger::Lane::send_ends(std::optional<DbError>& error) 
   if (!error) exchanger_.completer_.written(std::move(load_.batch), done);
 }
 
-/// In the forms that step around rows which somebody holds locked (55P03).
+/// In the forms that step around rows which somebody holds locked (55P03), and those of limited jobs also around rows that are refused.
 asio::awaitable<void> Exchanger::Lane::claim_around() {
   TableState& table = *exchanger_.state_.tables[load_.table];
   ClaimPlan& plan = *load_.plan;
@@ -248,6 +249,9 @@ asio::awaitable<void> Exchanger::Lane::claim_around() {
     what.limited_tokens = plan.limited_tokens;
     what.around = true;
     done = co_await send(load_.table, std::move(what), error);
+    for (const Unclaimable& job : done.unclaimable) {
+      exchanger_.state_.log.error(event::kJobUnclaimable, {{"table", table.table.name()}, {"job", job.id}, {"queue", job.queue}}, job.error);
+    }
   }
   if (!error && !plan.wants.empty()) {
     table.ledger.unknown(plan.token);

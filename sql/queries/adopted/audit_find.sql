@@ -5,6 +5,7 @@ WHERE q.ctid >= format('(%s,0)', $1::bigint)::tid AND q.ctid < format('(%s,0)', 
   AND {is_waiting}
   AND NOT EXISTS (SELECT FROM {ready} r WHERE r.id = q.{key})
   AND NOT EXISTS (SELECT FROM {parked} p WHERE p.id = q.{key})
+  AND NOT EXISTS (SELECT FROM {limited} l WHERE l.id = q.{key})
 UNION ALL
 SELECT q.{key}::text FROM {table} q JOIN {job} x ON x.id = q.{key}
 WHERE q.ctid >= format('(%s,0)', $1::bigint)::tid AND q.ctid < format('(%s,0)', $1::bigint + $2::bigint)::tid

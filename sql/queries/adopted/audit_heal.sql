@@ -22,6 +22,7 @@ WITH o AS MATERIALIZED (
   WHERE q.{key} = ANY ($1::{key_type}[]) AND {is_waiting}
     AND NOT EXISTS (SELECT FROM {ready} r WHERE r.id = q.{key})
     AND NOT EXISTS (SELECT FROM {parked} p WHERE p.id = q.{key})
+    AND NOT EXISTS (SELECT FROM {limited} l WHERE l.id = q.{key})
   ORDER BY q.{key} FOR NO KEY UPDATE OF q SKIP LOCKED
 ), p AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason)

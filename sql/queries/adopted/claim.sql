@@ -23,6 +23,7 @@ WITH w AS MATERIALIZED (
   FROM c LEFT JOIN {job} x ON x.id = ANY (ARRAY[c.id])
   WHERE q.{key} = ANY (ARRAY[c.id]) AND {is_waiting} AND {queue} = c.queue AND {priority} = c.priority
     AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 0
+    AND {unlimited}  -- one that a rule is about is moved behind its keys
   RETURNING q.{key} AS id, {job_type} AS job_type, c.queue, {carried} AS payload, {attempts} AS attempts, {max_attempts} AS max_attempts,
             0 AS crashes, (date_part('epoch', c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app} AS app, x.id IS NULL AS fresh
 ), g AS (

@@ -20,7 +20,7 @@ WITH w AS MATERIALIZED (
   SET {status} = {processing}{set_claimed}
   FROM t LEFT JOIN {job} x ON x.id = ANY (ARRAY[t.id])
   WHERE q.{key} = ANY (ARRAY[t.id]) AND {is_waiting} AND {queue} = t.queue
-    AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 1
+    AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 1 AND {unlimited}
   RETURNING q.{key} AS id, {job_type} AS job_type, t.queue, {carried} AS payload, {attempts} AS attempts, {max_attempts} AS max_attempts,
             1 AS crashes, (extract(epoch FROM t.run_at) * 1000000)::bigint AS run_at_us, t.priority, {app} AS app, t.token
 ), f AS (
@@ -29,11 +29,11 @@ WITH w AS MATERIALIZED (
 ), k AS (
   INSERT INTO {claim} (token, node_id, epoch, ids)
   SELECT u.token, $2::bigint, $3::bigint, ARRAY[u.id] FROM u
-), m AS (
-  INSERT INTO {parked} (run_at, id, priority, queue, reason)
-  SELECT greatest({due}, rowcrew.clock_now()), q.{key}, {priority}, {queue}, rowcrew.parked_reason(coalesce(x.status, 'pending'), coalesce(x.crashes, 0))
-  FROM (SELECT id FROM t EXCEPT SELECT id FROM u) stale
-  JOIN {table} q ON q.{key} = ANY (ARRAY[stale.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[stale.id])
-  WHERE {is_waiting} AND (x.crashes > 0 OR {due} > rowcrew.clock_now())
+), m AS MATERIALIZED (
+  SELECT rowcrew.adopted_file_truth({table_name}, ARRAY(
+    SELECT stale.id::text FROM (SELECT id FROM t EXCEPT SELECT id FROM u) stale
+    JOIN {table} q ON q.{key} = ANY (ARRAY[stale.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[stale.id])
+    WHERE {is_waiting} AND (x.crashes > 0 OR {due} > rowcrew.clock_now())))
+  WHERE (SELECT count(*) FROM t) > (SELECT count(*) FROM u)  -- decided before the function is called
 )
-SELECT id::text, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app, token FROM u
+SELECT id::text, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app, token FROM u WHERE (SELECT count(*) FROM m) >= 0

@@ -8,7 +8,7 @@ WITH w AS MATERIALIZED (
     SELECT r.ctid AS hint, r.id, r.run_at, r.priority, r.queue
     FROM {ready} r JOIN {table} q ON q.{key} = ANY (ARRAY[r.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[r.id])
     WHERE r.queue = w.queue AND r.run_at <= rowcrew.clock() AND ($6::text[] IS NULL OR r.id::text = ANY ($6::text[])) AND {queue} = r.queue
-      AND {is_waiting} AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 0
+      AND {is_waiting} AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 0 AND {unlimited}
     ORDER BY r.priority, r.run_at LIMIT w.n
     FOR NO KEY UPDATE OF q SKIP LOCKED FOR UPDATE OF r SKIP LOCKED) y
 ), c AS MATERIALIZED (

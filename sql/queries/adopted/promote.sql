@@ -1,4 +1,4 @@
--- Moves jobs of an adopted table whose time has come from parked to ready; no limits are about them. Those that
+-- Moves jobs of an adopted table whose time has come from parked to ready. Those that
 -- a node's death has met stay: they are claimed from there.
 -- Parameters and result as in promote.
 WITH p AS (

@@ -13,3 +13,5 @@ SELECT (SELECT greatest(0, ceil(extract(epoch FROM p.run_at - rowcrew.clock()) *
   EXISTS (SELECT FROM unnest($1::text[]) WITH ORDINALITY AS w (queue, pos), generate_series(0, 9) AS g (priority), LATERAL (
     SELECT FROM {ready} r WHERE r.queue = w.queue AND r.priority = g.priority AND r.run_at <= rowcrew.clock()
       AND r.run_at >= coalesce(($2::timestamptz[])[(w.pos - 1) * 10 + g.priority + 1], '-infinity') LIMIT 1) x)
+  OR EXISTS (SELECT FROM unnest($1::text[]) AS w (queue), LATERAL (
+    SELECT FROM {limited} l WHERE l.queue = w.queue LIMIT 1) x)

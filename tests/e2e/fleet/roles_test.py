@@ -9,6 +9,7 @@ import unittest
 import psycopg2
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from support.adopted import adopt  # noqa: E402
 from support.fleet import SOURCE, URL, FleetTest, wait_for, with_user  # noqa: E402
 
 NAMES = {"table": "rowcrew.job_queue", "ready": "rowcrew.job_queue_ready", "parked": "rowcrew.job_queue_parked",
@@ -48,6 +49,39 @@ class Roles(FleetTest):
             self.db.execute(f"INSERT INTO rowcrew.{table} ({column}, scheduled_at, crashes) VALUES "
                             "('noop', now() + interval '1 s', 0), ('noop', now(), 1), ('noop', now(), 2)")
             self.wait_finished(table=table)
+        self.assertEqual(node.stop()[0], 0, node.tail())
+
+    def test_a_node_needs_no_more_than_rowcrew_worker_and_two_rights_to_serve_a_table_of_an_application(self):
+        self.db.execute("CREATE TABLE tickets (id bigserial PRIMARY KEY, kind text NOT NULL, customer text, state text NOT NULL DEFAULT 'new', due timestamptz)")
+        adopt(self.db, "tickets", text="""
+table: tickets
+old_worker: none
+max_attempts: 50
+states: {pending: new, processing: busy, completed: ok, failed: bad}
+columns: {status: state, job_type: kind, tenant: customer, scheduled_at: due}
+""")
+        self.db.execute("GRANT SELECT, UPDATE ON tickets TO rowcrew_worker")
+        node = self.node("worker", url=self.login("rowcrew_worker"), node={"reconcile_every": "200ms", "audit_every": "500ms"}).ready()
+        node.wait_event("table.served")
+
+        def all_end(count):
+            wait_for("all to end", lambda: self.db.value("SELECT count(*) FROM tickets WHERE state IN ('ok', 'bad')") == count)
+
+        self.db.execute("INSERT INTO tickets (kind) SELECT unnest(ARRAY['noop', 'flaky', 'fail']) FROM generate_series(1, 10)")
+        self.db.execute("INSERT INTO tickets (kind, due) SELECT 'noop', now() + interval '1 s' FROM generate_series(1, 10)")
+        all_end(40)
+        for name, arguments in (("customers", "p_by => 'tenant', p_running => 1"), ("rate", "p_type => 'noop', p_units => 1000, p_per => interval '1 s'")):
+            self.db.execute(f"SELECT rowcrew.limit_set('{name}', {arguments})")
+        self.db.execute("INSERT INTO tickets (kind, customer) SELECT 'noop', 'c' || n % 3 FROM generate_series(1, 30) n")
+        all_end(70)
+        # What has met the death of a node once, or twice, behind its keys.
+        self.db.execute("SELECT rowcrew.pause('queue', 'default')")
+        self.db.execute("INSERT INTO tickets (kind, customer) SELECT 'noop', 'c1' FROM generate_series(1, 3)")
+        self.db.execute("INSERT INTO rowcrew.public_tickets_job (id, token, status, crashes) SELECT id, 0, 'pending', 1 + id % 2 FROM tickets WHERE state = 'new'")
+        self.db.execute("WITH r AS (DELETE FROM rowcrew.public_tickets_ready RETURNING *) INSERT INTO rowcrew.public_tickets_parked (run_at, id, priority, queue, reason) "
+                        "SELECT run_at, id, priority, queue, CASE WHEN id % 2 = 0 THEN 'rescued' ELSE 'suspect' END FROM r")
+        self.db.execute("SELECT rowcrew.resume('queue', 'default')")
+        all_end(73)
         self.assertEqual(node.stop()[0], 0, node.tail())
 
     def test_every_statement_of_the_engine_is_granted_to_rowcrew_worker(self):

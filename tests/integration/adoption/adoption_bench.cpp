@@ -18,18 +18,6 @@ void replace_all(std::string& text, std::string_view from, const std::string& to
   for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
 }
 
-std::vector<EndedJob> ended_with(const std::vector<ClaimedJob>& claimed, const Outcome& outcome) {
-  std::vector<EndedJob> out;
-  for (const ClaimedJob& job : claimed) {
-    EndedJob one;
-    one.job = job.job;
-    one.ending = decide(job.job, outcome, RetryPolicy{}, 0.5);
-    one.duration_ms = 12;
-    out.push_back(std::move(one));
-  }
-  return out;
-}
-
 std::vector<std::int64_t> tokens_of(const std::vector<ClaimedJob>& jobs) {
   std::set<std::int64_t> tokens;
   for (const ClaimedJob& job : jobs) tokens.insert(job.job.claim_token);
@@ -112,7 +100,7 @@ std::string AdoptionBench::named(std::string_view sql) const {
   replace_all(text, "{t}", fixture.table);
   replace_all(text, "{id}", "id");
   replace_all(text, "{s}", fixture.status);
-  for (const char* companion : {"ready", "parked", "claim", "job"}) {
+  for (const char* companion : {"ready", "parked", "limited", "claim", "job"}) {
     replace_all(text, std::string("{") + companion + "}", std::string("rowcrew.") + fixture.name + "_" + companion);
   }
   const char* const states[] = {"{pending}", "{processing}", "{completed}", "{failed}"};
@@ -140,6 +128,7 @@ std::string AdoptionBench::hints(const std::string& id) {
   return value(
       "SELECT coalesce(string_agg(hint, '+' ORDER BY hint), 'none') FROM ("
       "SELECT 'ready' FROM {ready} WHERE id::text = $1::text UNION ALL "
+      "SELECT 'limited' FROM {limited} WHERE id::text = $1::text UNION ALL "
       "SELECT 'parked:' || reason FROM {parked} WHERE id::text = $1::text) h (hint)",
       Params{}.add(id));
 }
@@ -159,12 +148,24 @@ std::vector<ClaimedJob> AdoptionBench::claim(NodeIdentity by, std::size_t count)
   return await(jobs->claim(next_token++, by, {want}));
 }
 
+std::vector<EndedJob> AdoptionBench::ended(const std::vector<ClaimedJob>& claimed, const Outcome& outcome) {
+  std::vector<EndedJob> out;
+  for (const ClaimedJob& job : claimed) {
+    EndedJob one;
+    one.job = job.job;
+    one.ending = decide(job.job, outcome, RetryPolicy{}, 0.5);
+    one.duration_ms = 12;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
 Ids AdoptionBench::complete(const std::vector<ClaimedJob>& claimed) {
-  return await(jobs->finish_completed(ended_with(claimed, Outcome(Completed())), tokens_of(claimed)));
+  return await(jobs->finish_completed(ended(claimed, Outcome(Completed())), tokens_of(claimed)));
 }
 
 Ids AdoptionBench::end(const std::vector<ClaimedJob>& claimed, const Outcome& outcome) {
-  return await(jobs->finish_ended(ended_with(claimed, outcome), 1, tokens_of(claimed)));
+  return await(jobs->finish_ended(ended(claimed, outcome), 1, tokens_of(claimed)));
 }
 
 }  // namespace rowcrew::testing

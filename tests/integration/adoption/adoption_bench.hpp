@@ -56,7 +56,7 @@ class AdoptionBench {
   void exec(std::string_view sql) { db.exec(named(sql)); }
   std::string value(std::string_view sql, const Params& params = {});
   std::int64_t number(std::string_view sql) { return std::stoll(value(sql)); }
-  /// {t}, {id}, {s} for table, key and status column; {ready}, {parked}, {claim}, {job}; {pending} and
+  /// {t}, {id}, {s} for table, key and status column; {ready}, {parked}, {limited}, {claim}, {job}; {pending} and
   /// so on for words in quotes.
   std::string named(std::string_view sql) const;
 
@@ -66,6 +66,7 @@ class AdoptionBench {
 
   NodeIdentity node();
   std::vector<ClaimedJob> claim(NodeIdentity by, std::size_t count = 100);
+  static std::vector<EndedJob> ended(const std::vector<ClaimedJob>& jobs, const Outcome& outcome);
   Ids complete(const std::vector<ClaimedJob>& jobs);
   Ids end(const std::vector<ClaimedJob>& jobs, const Outcome& outcome);
 

@@ -2,19 +2,14 @@
 #pragma once
 
 #include "base/system_clock.hpp"
-#include "pg/lane.hpp"
-#include "queue/claim_ledger.hpp"
 #include "queue_bench.hpp"
+#include "support/permit_exchange.hpp"
 
 namespace rowcrew::testing {
 
-struct Took {
-  std::vector<ClaimedJob> jobs;
-  LimitedAnswer answer;
-};
-
 struct LimitsBench : QueueBench {
-  explicit LimitsBench(const std::string& of = "job_queue", unsigned threads = 2) : QueueBench(of, threads), wire(std::make_unique<PoolWire>(pool)) {}
+  explicit LimitsBench(const std::string& of = "job_queue", unsigned threads = 2)
+      : QueueBench(of, threads), permits(io, pool, [this] { return new_token(); }) {}
 
   /// `arguments` as in SQL: "p_queue => 'q', p_running => 2".
   std::int64_t set(const std::string& name, const std::string& arguments) {
@@ -23,54 +18,13 @@ struct LimitsBench : QueueBench {
   /// Claims from queue "q"; the jobs of `done` end in the same transaction as completed. `slots`: of `count`, null: all.
   Took take(NodeIdentity by, std::size_t count, const std::vector<ClaimedJob>& done = {}, bool walk = true, const std::string& cursor = "",
             std::optional<std::size_t> slots = std::nullopt) {
-    const std::vector<EndedJob> ends = ended(done, Completed());
-    Exchange what;
-    std::map<std::int64_t, std::size_t> ending;
-    for (const EndedJob& end : ends) {
-      what.completed.push_back(&end);
-      ++ending[end.job.claim_token];
-    }
-    what.node = by;
-    what.handed = ledger.ending_with(ending);
-    what.lowered = ledger.to_lower(ending);
-    what.around = around;
-    what.limited = {LimitedWant{"q", count, slots.value_or(count), cursor, walk ? 2u : 0u, true}};
-    for (std::size_t i = 0; i < count; ++i) what.limited_tokens.push_back(new_token());
-    const std::vector<StillRunning> lowered = what.lowered;
-    Exchanged got = await(jobs.exchange(*wire, std::move(what)));
-    ledger.lowered(lowered);
-    for (const auto& [token, jobs_of_it] : ending) ledger.ended(token, jobs_of_it, true);
-    Took took;
-    took.jobs = std::move(got.limited);
-    note(took.jobs);
-    if (!got.answers.empty()) took.answer = got.answers.front();
-    return took;
+    return permits.take(jobs, {by, "q", count, walk, cursor, slots}, ended(done, Completed()));
   }
-  /// As a node notes what it holds; all nodes share the ledger here.
-  void note(const std::vector<ClaimedJob>& claimed) {
-    std::map<std::int64_t, std::size_t> claims;
-    for (const ClaimedJob& job : claimed) ++claims[job.job.claim_token];
-    for (const auto& [token, of_it] : claims) ledger.claimed_with_permits(token, of_it);
-  }
+  void note(const std::vector<ClaimedJob>& claimed) { permits.note(claimed); }
   /// Ends them with nothing claimed in the same transaction.
   void end_alone(const std::vector<ClaimedJob>& done, const Outcome& outcome) {
-    const std::vector<EndedJob> ends = ended(done, outcome);
-    Exchange what;
-    std::map<std::int64_t, std::size_t> ending;
-    for (const EndedJob& end : ends) {
-      (end.ending.kind == Ending::Kind::completed ? what.completed : what.ended).push_back(&end);
-      ++ending[end.job.claim_token];
-    }
-    (what.completed.empty() ? what.ended_drop : what.completed_drop) = ledger.ending_with(ending);
-    what.lowered = ledger.to_lower(ending);
-    what.node = {owner(done.front()), 0};
-    const std::vector<StillRunning> lowered = what.lowered;
-    await(jobs.exchange(*wire, std::move(what)));
-    ledger.lowered(lowered);
-    for (const auto& [token, of_it] : ending) ledger.ended(token, of_it, true);
-  }
-  std::int64_t owner(const ClaimedJob& job) {
-    return number("SELECT coalesce((SELECT node_id FROM {claim} WHERE token = $1), 0)", Params{}.add(job.job.claim_token));
+    const std::int64_t node_id = number("SELECT coalesce((SELECT node_id FROM {claim} WHERE token = $1), 0)", Params{}.add(done.front().job.claim_token));
+    permits.end_alone(jobs, node_id, ended(done, outcome));
   }
   /// Permits out, as the keys say.
   std::int64_t out(const std::string& key) {
@@ -79,9 +33,7 @@ struct LimitsBench : QueueBench {
                   Params{}.add(key));
   }
 
-  std::unique_ptr<Wire> wire;
-  bool around = false;  ///< see Exchange
-  ClaimLedger ledger;
+  PermitExchange permits;
 };
 
 }  // namespace rowcrew::testing

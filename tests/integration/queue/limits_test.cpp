@@ -92,13 +92,13 @@ TEST_CASE("limits: a claim steps around a job whose row somebody holds, and take
     b.insert(1, "tenant", "'b'");
     HeldTransaction person(b.db, b.named("SELECT FROM {t} WHERE id = '" + ids[0] + "' FOR UPDATE"));
     CHECK_THROWS_AS(b.take(node, 10), DbError);
-    b.around = true;
+    b.permits.around = true;
     const Took took = b.take(node, 10);
     CHECK(took.jobs.size() == 3);
     CHECK(b.out("per-tenant:a") == 2);
     CHECK(b.status(ids[0]) == "pending");
     person.commit();
-    b.around = false;
+    b.permits.around = false;
     const Took rest = b.take(node, 10, took.jobs, false);
     CHECK(rest.jobs.size() == 2);
     CHECK(b.status(ids[0]) == "processing");

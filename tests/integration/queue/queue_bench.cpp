@@ -60,6 +60,7 @@ QueueBench::QueueBench(const std::string& table_name, unsigned threads, Database
       db(*owned_),
       pool(with_threads(db.options(), threads), log),
       table(table_name),
+      qualified("rowcrew." + table_name),
       jobs(pool, table_map(table)) {}
 
 QueueBench::~QueueBench() {
@@ -71,13 +72,32 @@ void QueueBench::ddl(const std::string& sql) {
   db.exec(sql);
 }
 
+void QueueBench::adopt_like_job_queue() {
+  ddl(R"(
+    CREATE TABLE public.theirs (
+      id uuid PRIMARY KEY, job_type text NOT NULL, queue text, tenant text, payload jsonb NOT NULL DEFAULT '{}', status text NOT NULL DEFAULT 'pending',
+      priority integer NOT NULL DEFAULT 5, attempts integer NOT NULL DEFAULT 0, max_attempts integer NOT NULL DEFAULT 5, scheduled_at timestamptz);
+    DO $$ BEGIN
+      PERFORM rowcrew.adopted_record('{"schema": "public", "table": "theirs", "name": "theirs", "key": "id", "payload": "payload", "old_worker": "none",
+        "states": {"pending": "pending", "processing": "processing", "completed": "completed", "failed": "failed", "retrying": "retrying", "cancelled": "cancelled"},
+        "columns": {"status": "status", "job_type": "job_type", "queue": "queue", "tenant": "tenant", "priority": "priority", "attempts": "attempts",
+                    "max_attempts": "max_attempts", "scheduled_at": "scheduled_at"}}');
+      PERFORM rowcrew.adopted_create_companions('theirs'), rowcrew.adopted_create_functions('theirs'), rowcrew.adopted_make_take('theirs');
+      PERFORM rowcrew.adopted_attach('theirs');
+      UPDATE rowcrew.adopted_table SET mode = 'serve', hold_reason = NULL;
+    END $$)");
+  table = "theirs";
+  qualified = "public.theirs";
+  jobs.describe(adopted_table_map(table, 1, value("SELECT template FROM rowcrew.adopted_table")));
+}
+
 std::string QueueBench::named(std::string_view sql) const {
   std::string text(sql);
-  replace_all(text, "{t}", "rowcrew." + table);
+  replace_all(text, "{t}", qualified);
   for (const char* companion : {"ready", "parked", "claim", "limited"}) {
     replace_all(text, std::string("{") + companion + "}", "rowcrew." + table + "_" + companion);
   }
-  replace_all(text, "{type}", table == "job_queue" ? "job_type" : "type");
+  replace_all(text, "{type}", table == "processing_jobs" ? "type" : "job_type");
   return text;
 }
 

@@ -46,6 +46,8 @@ class QueueBench {
   std::string named(std::string_view sql) const;
   Rows query(std::string_view sql, const Params& params = {});
   void exec(std::string_view sql) { query(sql); }
+  /// From now on the table under test is one of an application, with columns as job_queue has them, and adopted.
+  void adopt_like_job_queue();
   /// Several statements on a connection of their own; they may change the schema.
   void ddl(const std::string& sql);
   std::string value(std::string_view sql, const Params& params = {});
@@ -92,6 +94,7 @@ class QueueBench {
  public:
   Pool pool;
   std::string table;
+  std::string qualified;  ///< {t}
   JobTable jobs;
 
  private:

@@ -11,7 +11,7 @@ WITH f AS (
 ), g AS (
   UPDATE {table} q SET {status} = {word}{set_ended} FROM f
   WHERE q.{key} = ANY (ARRAY[f.id]) AND {is_processing}
-  RETURNING q.{key} AS id, {queue} AS queue, {priority} AS priority, rowcrew.paused_key({job_type}, NULL) AS pause
+  RETURNING q.{key} AS id, {queue} AS queue, {priority} AS priority, rowcrew.paused_key({job_type}, {tenant}) AS pause
 ), r AS (  -- it may have been resumed since they were looked at
   INSERT INTO {ready} (run_at, id, priority, queue) SELECT rowcrew.clock_now(), id, priority, queue FROM g WHERE pause IS NULL
 ), p AS (

@@ -5,7 +5,7 @@ WITH h AS MATERIALIZED (
   WHERE r.queue = $1 AND r.run_at <= rowcrew.clock()
   ORDER BY r.priority, r.run_at LIMIT $2::int FOR UPDATE SKIP LOCKED
 ), p AS MATERIALIZED (
-  SELECT h.*, rowcrew.paused_key({job_type}, NULL) AS pause FROM h JOIN {table} q ON q.{key} = ANY (ARRAY[h.id])
+  SELECT h.*, rowcrew.paused_key({job_type}, {tenant}) AS pause FROM h JOIN {table} q ON q.{key} = ANY (ARRAY[h.id])
 ), d AS (
   DELETE FROM {ready} WHERE ctid = ANY (ARRAY(SELECT hint FROM p WHERE pause IS NOT NULL))
 )
