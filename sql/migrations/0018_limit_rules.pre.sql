@@ -40,7 +40,7 @@ BEGIN
 END $$;
 
 -- Whether a path leads anywhere: among the last jobs that the rule would be about, or in an adopted table, of which the columns
--- tell, since its rows may not be ours to read. Nothing is said of a kind that never had a job.
+-- tell, since its rows may not be ours to read. Nothing is said of a kind that never had a job, and is not the type of such a table.
 CREATE FUNCTION rowcrew.limit_path_known(p_path text, p_queue text, p_type text) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
   SELECT coalesce(bool_or(x.known), true) FROM (
     (SELECT rowcrew.limit_value(p_path, q.tenant, NULL, q.payload) IS NOT NULL AS known FROM rowcrew.job_queue q
@@ -49,9 +49,10 @@ CREATE FUNCTION rowcrew.limit_path_known(p_path text, p_queue text, p_type text)
     (SELECT rowcrew.limit_value(p_path, q.tenant, q.provider, q.inputs) IS NOT NULL FROM rowcrew.processing_jobs q
      WHERE (p_queue IS NULL OR q.queue = p_queue) AND (p_type IS NULL OR q.type = p_type) ORDER BY q.id DESC LIMIT 1000)
     UNION ALL
-    SELECT CASE WHEN p_path IN ('tenant', 'provider') THEN z.map -> 'columns' ? p_path WHEN z.map ? 'payload' THEN true
-           ELSE EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = z.rel AND a.attname = split_part(p_path, '.', 2) AND a.attnum > 0 AND NOT a.attisdropped) END
-    FROM rowcrew.adopted_table z WHERE z.mode = 'serve') x
+    SELECT k.known FROM rowcrew.adopted_table z, LATERAL (
+      SELECT CASE WHEN p_path IN ('tenant', 'provider') THEN z.map -> 'columns' ? p_path WHEN z.map ? 'payload' THEN true
+             ELSE EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = z.rel AND a.attname = split_part(p_path, '.', 2) AND a.attnum > 0 AND NOT a.attisdropped) END AS known) k
+    WHERE z.mode = 'serve' AND (k.known OR z.map ->> 'job_type' = p_type)) x
 $$;
 
 -- Sets a rule anew or changes it. A change of its numbers holds from the next claim on; when it becomes

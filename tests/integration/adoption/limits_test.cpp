@@ -319,7 +319,6 @@ TEST_CASE("adopted limits: giving the table back gives its permits back") {
   b.set("two", "p_running => 2");
   b.add("a", 3);
   CHECK(b.take(b.node(), 5).jobs.size() == 2);
-  CHECK(b.rowcrew({"unadopt", "public.job_queue"}).code != 0);  // two are claimed
   CHECK(b.rowcrew({"unadopt", "public.job_queue", "--force"}).code == 0);
   CHECK(b.all_out() == 0);
   CHECK(b.number("SELECT count(*) FROM pg_proc WHERE proname LIKE 'public_job_queue%'") == 0);
@@ -330,7 +329,8 @@ TEST_CASE("adopted limits: a field that the table has no column for, and a tenan
   LimitedTable b("django");
   const std::string map = b.map_text();
   REQUIRE(b.adopt(map.substr(0, map.find("payload:")) + "old_worker: none\n").code == 0);  // the payload is the row
-  CHECK(b.rowcrew({"limit", "set", "x", "--by", "payload.colour", "--running", "1"}).err.find("by") != std::string::npos);
-  CHECK(b.rowcrew({"limit", "set", "x", "--by", "tenant", "--running", "1"}).code != 0);
-  CHECK(b.rowcrew({"limit", "set", "x", "--by", "payload.user_id", "--running", "1"}).code == 0);
+  CHECK(b.rowcrew({"limit", "set", "x", "--type", "noop", "--by", "payload.colour", "--running", "1"}).err.find("by") != std::string::npos);
+  CHECK(b.rowcrew({"limit", "set", "x", "--type", "noop", "--by", "tenant", "--running", "1"}).code != 0);
+  CHECK(b.rowcrew({"limit", "set", "x", "--type", "noop", "--by", "payload.user_id", "--running", "1"}).code == 0);
+  CHECK(b.rowcrew({"limit", "set", "y", "--queue", "q", "--by", "tenant", "--running", "1"}).code == 0);  // of our own tables, which had no job yet
 }
