@@ -116,6 +116,7 @@ DECLARE
   v_provider text := 'NULL::text';
   v_payload text;
   v_keys text;
+  v_result text := '';
 BEGIN
   SELECT * INTO v_key FROM rowcrew.adopted_column(p_rel, p_map ->> 'key');
   SELECT * INTO v_status FROM rowcrew.adopted_column(p_rel, v_columns ->> 'status');
@@ -173,6 +174,7 @@ BEGIN
         rowcrew.adopted_text_in(v_col.base, v_col.length,
           format('coalesce(%s, %s)', CASE v_role WHEN 'error_code' THEN 'f.code' ELSE 'f.message' END, v_null)));
     WHEN 'result' THEN
+      v_result := format(', %s = u.result::%s', v_q, v_col.base);
       v_completed := v_completed || format(', %1$s = coalesce(f.result::%2$s, q.%1$s)', v_q, v_col.base);
     WHEN 'duration_ms' THEN
       v_completed := v_completed || format(', %s = least(extract(epoch FROM rowcrew.clock_now() - f.claimed_at) * 1000, 2147483647)::int', v_q);
@@ -234,6 +236,7 @@ BEGIN
     'unlimited', format('CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.job_limit)) THEN (%s).grp IS NULL ELSE true END', v_keys),
     'carried', format('(SELECT CASE WHEN pg_column_size(p.v) <= 32768 THEN p.v END FROM (SELECT (%s)::jsonb AS v FROM (SELECT q.*) AS q OFFSET 0) p)', coalesce(p_map ->> 'payload', 'to_jsonb(q)')),
     'app', format('%L::text', p_map ->> 'app'),
+    'set_result', v_result, 'has_result', CASE WHEN v_result = '' THEN 'false' ELSE 'true' END,
     'set_claimed', v_claimed, 'set_completed', v_completed, 'set_ended', v_ended, 'keep', v_kept);
 END $$;
 

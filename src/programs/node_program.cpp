@@ -117,8 +117,9 @@ int run_configured(const NodeProgram& program) {
   }
   Pool pool(connection, *log);
   const auto lease_held = [&children](Mono until) { children.hold_until(until); };
-  NodeParts parts{io,    config, connection, pool,       registry,        ports,            transactions,
-                  clock, random, *log,       lease_held, ROWCREW_VERSION, schema::version()};
+  const auto table_described = [&transactions](TableMap map) { transactions.describe(std::move(map)); };
+  NodeParts parts{io,     config, connection, pool,            registry,        ports,           transactions, clock,
+                  random, *log,   lease_held, table_described, ROWCREW_VERSION, schema::version()};
   Node node(std::move(parts));
   const EndFirst threads{handlers_pool, pool};
   return node.run(program.mode);

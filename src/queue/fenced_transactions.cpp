@@ -37,6 +37,7 @@ struct PortRefused {
   std::size_t job;
 };
 
+/// `id`: a uuid, `args`: jsonb, as SQL.
 std::string call_of(const SqlFunction& function, std::string_view id, std::string_view args) {
   const std::string name = quote_qualified(function.schema, function.name);
   const std::string call = function.takes_id ? fmt::format("{}({}, {})", name, id, args) : fmt::format("{}({})", name, args);
@@ -53,22 +54,23 @@ std::vector<std::string> ids_of(const Rows& rows) {
 
 /// The statements of one job table. Texts live as long as this.
 struct FencedTransactions::Table {
-  explicit Table(const std::string& table_name) : map(table_map(table_name)), common(with("NULL", "NULL", "NULL"), table_name) {}
+  explicit Table(TableMap of) : map(std::move(of)), common({}, "") { describe_statements(common, with("", "NULL", "NULL", "NULL")); }
 
-  std::map<std::string, std::string, std::less<>> with(const std::string& call, const std::string& call_one,
-                                                       const std::string& args) const {
-    auto values = map.values;
-    values["call"] = call;
-    values["call_one"] = call_one;
-    values["args"] = args;
-    return values;
+  TableMap with(const std::string& suffix, const std::string& call, const std::string& call_one, const std::string& args) const {
+    TableMap filled = map;
+    filled.name += suffix;
+    filled.values["call"] = call;
+    filled.values["call_one"] = call_one;
+    filled.values["args"] = args;
+    return filled;
   }
   StatementSet& calling(const SqlFunction& function) {
-    const std::string call = call_of(function, "g.id", "g.args");
+    const std::string call = call_of(function, map.adopted ? "g.job" : "g.id", "g.args");
     auto& set = calls[call];
     if (!set) {
       const std::string args = "coalesce(" + map.values.at("payload") + " -> 'args', '{}')";
-      set = std::make_unique<StatementSet>(with(call, call_of(function, "q.id", args), args), map.name + ":" + call);
+      set = std::make_unique<StatementSet>(std::map<std::string, std::string, std::less<>>{}, std::string());
+      describe_statements(*set, with(":" + call, call, map.adopted ? call : call_of(function, "q.id", args), args));
     }
     return *set;
   }
@@ -114,7 +116,8 @@ struct FencedTransactions::Plan {
     if (kept.empty()) return;
     tx.exec(keep, Params{}.add_array(kept).add_array(kept_tokens).add_array(texts));
   }
-  void tell_ports(Tx& tx, const Ids& written, const Ids& results, const Clock& clock) const {
+  /// `known_as`: by what ports know those that were `written`.
+  void tell_ports(Tx& tx, const Ids& written, const Ids& known_as, const Ids& results, const Clock& clock) const {
     if (ports.empty()) return;
     for (std::size_t i = 0; i < written.size(); ++i) {
       const std::size_t at = index_of(written[i]);
@@ -123,7 +126,7 @@ struct FencedTransactions::Plan {
       told.ending.result = results[i];
       told.duration_ms = std::chrono::duration_cast<milliseconds>(clock.mono() - jobs[at]->started()).count();
       try {
-        tx.exec(*ports[at], Params{}.add(told.job.id).add(ended_report(told)));
+        tx.exec(*ports[at], Params{}.add(known_as[i]).add(ended_report(told)));
       } catch (const DbError& error) {
         if (error.connection_lost() || error.error_class() == ErrorClass::transient) throw;
         throw PortRefused{error, at};
@@ -139,10 +142,16 @@ FencedTransactions::FencedTransactions(Db& db, PortCatalog& ports, Clock& clock,
                                        const PoolOptions& connections, std::vector<std::unique_ptr<Wire>> wires)
     : db_(db), ports_(ports), clock_(clock), statement_timeout_(connections.statement_timeout),
       threads_(connections.threads), turns_(connections.threads), wires_(std::move(wires)) {
-  for (const std::string& name : tables) tables_.emplace(name, std::make_unique<Table>(name));
+  for (const std::string& name : tables) describe(table_map(name));
 }
 
 FencedTransactions::~FencedTransactions() = default;
+
+void FencedTransactions::describe(TableMap map) {
+  std::unique_ptr<Table>& table = tables_[map.name];
+  if (table) earlier_.push_back(std::move(table));
+  table = std::make_unique<Table>(std::move(map));
+}
 
 /// However it ends.
 Awaitable<FencedTransactions::Ids> FencedTransactions::timed(Awaitable<Ids> work) {
@@ -165,10 +174,6 @@ Awaitable<FencedTransactions::Ids> FencedTransactions::timed(Awaitable<Ids> work
 
 FencedTransactions::Table& FencedTransactions::table_of(const Job& job) {
   const auto found = tables_.find(job.table);
-  if (found == tables_.end() && job.table != "job_queue" && job.table != "processing_jobs") {
-    throw PermanentError("adopted_table", fmt::format("transaction: {} is an application's table: kinds that end their jobs in a "
-                                                      "transaction of their own (sql) work from job_queue", job.table));
-  }
   if (found == tables_.end()) {
     throw BugError("job_table", fmt::format("transaction: job table \"{}\", expected one that this node serves", job.table));
   }
@@ -314,15 +319,17 @@ Awaitable<FencedTransactions::Ids> FencedTransactions::transaction(const Plan& p
     const Rows rows = limited.exec(plan->end, plan->end_keys());
     if (rows.empty()) throw ClaimGone{};
     Ids written;
+    Ids known_as;
     Ids results;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       written.emplace_back(rows.text(i, 0));
+      known_as.emplace_back(rows.text(i, rows.columns() > 3 ? 3 : 0));
       results.emplace_back(plan->returns_result ? rows.text(i, 1) : std::string_view());
     }
     ROWCREW_FAULT_POINT("tx.fenced");
     if (work) results.at(0) = work(limited);
     plan->keep_results(limited, written, results);
-    plan->tell_ports(limited, written, results, clock);
+    plan->tell_ports(limited, written, known_as, results, clock);
     limited.check();
     ROWCREW_FAULT_POINT("tx.worked");
     return written;

@@ -31,6 +31,9 @@ class FencedTransactions final : public JobTransactions {
                      const PoolOptions& connections, std::vector<std::unique_ptr<Wire>> wires);
   ~FencedTransactions() override;
 
+  /// From now on jobs of a table by this name are ended as `map` says: one of an application's, or one described anew.
+  void describe(TableMap map);
+
   Awaitable<std::vector<Settled>> call(SqlFunction function, std::vector<JobContext*> jobs,
                                        std::chrono::milliseconds within) override;
 
@@ -64,6 +67,7 @@ class FencedTransactions final : public JobTransactions {
   Turns turns_;
   SharedWires wires_;
   std::map<std::string, std::unique_ptr<Table>, std::less<>> tables_;
+  std::vector<std::unique_ptr<Table>> earlier_;  ///< as they were described before: a transaction may be under way
 };
 
 }  // namespace rowcrew

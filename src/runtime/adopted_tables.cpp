@@ -66,6 +66,7 @@ asio::awaitable<bool> AdoptedTables::take(std::string name, std::int64_t epoch, 
   const Rows rows = co_await state_.db.query(sql::node_adopted_template, std::move(params));
   if (rows.empty() || rows.integer(0, 0) != epoch) co_return false;  // changed again meanwhile: the next heartbeat
   TableMap map = adopted_table_map(name, epoch, rows.text(0, 1));
+  state_.table_described(map);
   TableState* table = find(name);
   if (table == nullptr) {
     if (state_.tables.size() >= kMostTables) {

@@ -14,6 +14,7 @@
 #include "base/log_setup.hpp"
 #include "pg/pool.hpp"
 #include "queue/port_catalog.hpp"
+#include "queue/table_map.hpp"
 #include "runtime/node_config.hpp"
 
 namespace rowcrew {
@@ -35,6 +36,7 @@ struct NodeParts {
   Random& random;
   ProcessLog& log;
   std::function<void(Mono)> lease_held;  ///< after every heartbeat: until when children may run
+  std::function<void(TableMap)> table_described;  ///< one of an application, before a job of it is claimed
   std::string version;
   int schema_version;  ///< what the program was built for
 };

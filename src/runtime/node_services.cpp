@@ -106,6 +106,7 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       watchdog(parts.clock),
       listener(make_listener(parts, *this)) {
   state.crowded = [&pool = parts.pool] { pool.give_way(); };
+  if (parts.table_described) state.table_described = parts.table_described;
   executor.on_ended(std::move(job_ended));
   claimer.on_short([this] { gatekeeper.settled(); });
   claimer.on_filled([this] { gatekeeper.filled(); });

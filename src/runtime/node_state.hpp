@@ -94,6 +94,7 @@ struct NodeState final : LeaseView {
   bool hears = false;                ///< what is announced: it has a listener
   bool stopping = false;             ///< no new claims, ticks, maintenance
 
+  std::function<void(TableMap)> table_described = [](TableMap) {};  ///< to who else writes to tables of applications
   std::function<void()> crowded = [] {};  ///< the server has no connection left for what claims: others give way
 
   bool leader = false;             ///< this node decides for the fleet (gatekeeper.hpp)

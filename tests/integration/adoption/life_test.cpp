@@ -38,7 +38,9 @@ TEST_CASE("adopted statements: each one prepares for every kind of table") {
     AdoptionBench b(fixture.map);
     b.serve();
     const Rows row = b.query("SELECT template FROM rowcrew.adopted_table");
-    StatementSet set(adopted_table_map(fixture.name, 1, row.text(0, 0)).values, fixture.name);
+    auto values = adopted_table_map(fixture.name, 1, row.text(0, 0)).values;
+    values.merge(std::map<std::string, std::string, std::less<>>{{"call", "rowcrew.say_time(now())"}, {"call_one", "g.args"}, {"args", "'{}'::jsonb"}});
+    StatementSet set(std::move(values), fixture.name);
     int seen = 0;
     for (const Statement& source : sql::kAll) {
       if (!source.name.starts_with("adopted/")) continue;
@@ -48,10 +50,10 @@ TEST_CASE("adopted statements: each one prepares for every kind of table") {
       CAPTURE(name);
       CHECK_NOTHROW(b.db.exec("PREPARE probe AS " + std::string(set.render(source).text)));
     }
-    CHECK(seen == 27);
+    CHECK(seen == 31);
     // Those that look at companions alone serve every kind of table.
     for (const Statement& source : {sql::drop_claims, sql::own_claims, sql::has_suspect, sql::next_parked, sql::audit_pages,
-                                    sql::pause_held_keys, sql::cli_status_claims}) {
+                                    sql::pause_held_keys, sql::cli_status_claims, sql::claim_limited, sql::lower_held}) {
       const std::string_view name = source.name;
       CAPTURE(name);
       CHECK_NOTHROW(b.db.exec("PREPARE probe AS " + std::string(set.render(source).text)));

@@ -76,19 +76,25 @@ void QueueBench::adopt_like_job_queue() {
   ddl(R"(
     CREATE TABLE public.theirs (
       id uuid PRIMARY KEY, job_type text NOT NULL, queue text, tenant text, payload jsonb NOT NULL DEFAULT '{}', status text NOT NULL DEFAULT 'pending',
-      priority integer NOT NULL DEFAULT 5, attempts integer NOT NULL DEFAULT 0, max_attempts integer NOT NULL DEFAULT 5, scheduled_at timestamptz);
+      priority integer NOT NULL DEFAULT 5, attempts integer NOT NULL DEFAULT 0, max_attempts integer NOT NULL DEFAULT 5, scheduled_at timestamptz,
+      result jsonb);
     DO $$ BEGIN
       PERFORM rowcrew.adopted_record('{"schema": "public", "table": "theirs", "name": "theirs", "key": "id", "payload": "payload", "old_worker": "none",
         "states": {"pending": "pending", "processing": "processing", "completed": "completed", "failed": "failed", "retrying": "retrying", "cancelled": "cancelled"},
         "columns": {"status": "status", "job_type": "job_type", "queue": "queue", "tenant": "tenant", "priority": "priority", "attempts": "attempts",
-                    "max_attempts": "max_attempts", "scheduled_at": "scheduled_at"}}');
+                    "max_attempts": "max_attempts", "scheduled_at": "scheduled_at", "result": "result"}}');
       PERFORM rowcrew.adopted_create_companions('theirs'), rowcrew.adopted_create_functions('theirs'), rowcrew.adopted_make_take('theirs');
       PERFORM rowcrew.adopted_attach('theirs');
       UPDATE rowcrew.adopted_table SET mode = 'serve', hold_reason = NULL;
     END $$)");
   table = "theirs";
   qualified = "public.theirs";
-  jobs.describe(adopted_table_map(table, 1, value("SELECT template FROM rowcrew.adopted_table")));
+  jobs.describe(adopted_map());
+}
+
+TableMap QueueBench::adopted_map() {
+  // By the name that its jobs have here, which is that of the table before.
+  return adopted_table_map("job_queue", 1, value("SELECT template FROM rowcrew.adopted_table"));
 }
 
 std::string QueueBench::named(std::string_view sql) const {

@@ -17,6 +17,7 @@
 
 #include "pg/pool.hpp"
 #include "queue/job_table.hpp"
+#include "queue/table_map.hpp"
 #include "support/db/temp_database.hpp"
 #include "support/log_capture.hpp"
 #include "support/run.hpp"
@@ -48,6 +49,7 @@ class QueueBench {
   void exec(std::string_view sql) { query(sql); }
   /// From now on the table under test is one of an application, with columns as job_queue has them, and adopted.
   void adopt_like_job_queue();
+  TableMap adopted_map();
   /// Several statements on a connection of their own; they may change the schema.
   void ddl(const std::string& sql);
   std::string value(std::string_view sql, const Params& params = {});

@@ -32,10 +32,17 @@ struct Lease final : LeaseView {
 
 inline const Statement kEffect{"test_effect", "INSERT INTO shop.effect VALUES ($1::uuid, $2::jsonb)"};
 
+/// Whose ends must be alike: our two tables, and one of an application.
+inline constexpr const char* kEndedTables[] = {"job_queue", "processing_jobs", "adopted"};
+
 struct TransactionsBench : QueueBench {
   explicit TransactionsBench(const std::string& of = "job_queue")
-      : QueueBench(of, 2, Database::fresh), transactions(pool, ports, clock, {of}, db.options(), make_lanes(db.options(), 2, io.get_executor(), clock)) {
+      : QueueBench(of == "adopted" ? "job_queue" : of, 2, Database::fresh), adopted(of == "adopted"),
+        transactions(pool, ports, clock, {table}, db.options(), make_lanes(db.options(), 2, io.get_executor(), clock)) {
     ddl(kShop);
+    if (!adopted) return;
+    adopt_like_job_queue();
+    transactions.describe(adopted_map());
   }
 
   /// What a node hands to the handler of this job, alive as long as the bench.
@@ -69,6 +76,7 @@ struct TransactionsBench : QueueBench {
     return value("SELECT args::text FROM shop.effect WHERE job = $1::uuid", Params{}.add(id));
   }
 
+  bool adopted;
   SystemClock clock;
   PortCatalog ports;
   FencedTransactions transactions;

@@ -35,11 +35,11 @@ std::string traces(QueueBench& b, const std::string& id) {
 }  // namespace
 
 TEST_CASE("transactions: the work and the end of its job are one") {
-  for (const char* table : kJobTables) {
+  for (const char* table : kEndedTables) {
     TransactionsBench b(table);
     const std::string id = b.insert_one();
     const auto jobs = b.claim(b.node());
-    const std::string column = table == std::string("job_queue") ? "result" : "outputs";
+    const std::string column = table == std::string("processing_jobs") ? "outputs" : "result";
     CHECK(b.complete(b.context(jobs.at(0)), effect_of(id, R"({"n": 1})")));
     CHECK(b.status(id) == "completed");
     CHECK(b.value("SELECT " + column + " ->> 'n' FROM {t}") == "1");
@@ -64,63 +64,97 @@ TEST_CASE("transactions: an end leaves the same traces whoever writes it") {
   }
 }
 
+TEST_CASE("transactions: an end of a job of an application's table leaves the same traces whoever writes it") {
+  TransactionsBench b("adopted");
+  b.exec("INSERT INTO rowcrew.event_subscription VALUES ('test', '{job.completed}', NULL)");
+  const Ids ids = sorted(b.insert(5));
+  auto jobs = b.claim(b.node());
+  REQUIRE(jobs.size() == 5);
+  std::sort(jobs.begin(), jobs.end(), [](const auto& a, const auto& c) { return a.job.id < c.job.id; });
+  b.complete({jobs[0]}, false);
+  b.query("UPDATE {t} SET result = NULL WHERE id = $1::uuid", Params{}.add(ids[0]));
+  CHECK(b.complete(b.context(jobs[1]), [](Tx&) {}));
+  CHECK(b.call(function("buy", true, false), {&b.context(jobs[2])}).at(0).ours());
+  CHECK(b.call(function("buy", true, false), {&b.context(jobs[3]), &b.context(jobs[4])}).at(1).ours());
+  const auto left = [&b](const std::string& id) {
+    return b.value("SELECT concat_ws('|', q.status, q.attempts, q.result, (SELECT string_agg(concat_ws(',', e.event, e.job_table, e.job_key = q.id::text, e.job_type, e.data), ';')"
+                   " FROM rowcrew.job_event e WHERE e.job_id = q.id), (SELECT count(*) FROM rowcrew.theirs_job x WHERE x.id = q.id)) FROM {t} q WHERE q.id = $1::uuid",
+                   Params{}.add(id));
+  };
+  CHECK(left(ids[0]) == "completed|1|job.completed,theirs,t,t,{}|0");
+  for (std::size_t i = 1; i < ids.size(); ++i) CHECK(left(ids[i]) == left(ids[0]));
+  CHECK(b.count("rowcrew.adopted_conflict") == 0);
+}
+
 TEST_CASE("transactions: of a job whose claim was lost nothing happens, and the work does not run") {
-  TransactionsBench b;
-  const Ids ids = b.insert(2);
-  const NodeIdentity dead = b.node();
-  const auto jobs = b.claim(dead);
-  b.kill(dead);
-  REQUIRE(b.await(b.jobs.reap(3, {})).jobs.size() == 2);
-  bool ran = false;
-  CHECK_FALSE(b.complete(b.context(jobs[0]), [&ran](Tx&) { ran = true; }));
-  CHECK_FALSE(ran);
-  CHECK_FALSE(b.call(function("buy", true, false), {&b.context(jobs[1])}).at(0).ours());
-  CHECK(b.count("shop.effect") == 0);
-  CHECK(b.count("{t} WHERE status = 'retrying'") == 2);
+  for (const char* table : {"job_queue", "adopted"}) {
+    CAPTURE(table);
+    TransactionsBench b(table);
+    const Ids ids = b.insert(2);
+    const NodeIdentity dead = b.node();
+    const auto jobs = b.claim(dead);
+    b.kill(dead);
+    REQUIRE(b.await(b.jobs.reap(3, {})).jobs.size() == 2);
+    bool ran = false;
+    CHECK_FALSE(b.complete(b.context(jobs[0]), [&ran](Tx&) { ran = true; }));
+    CHECK_FALSE(ran);
+    CHECK_FALSE(b.call(function("buy", true, false), {&b.context(jobs[1])}).at(0).ours());
+    CHECK(b.count("shop.effect") == 0);
+    CHECK(b.count("{t} WHERE status = 'retrying'") == 2);
+  }
 }
 
 TEST_CASE("transactions: of several jobs those are done whose claim stands") {
-  TransactionsBench b;
-  const Ids ids = sorted(b.insert(4));
-  auto jobs = b.claim(b.node());
-  b.query("UPDATE {t} SET status = 'cancelled' WHERE id = $1::uuid", Params{}.add(ids[2]));
-  const auto contexts = b.contexts_of(jobs);
-  const auto settled = b.call(function("buy", true, false), contexts);
-  REQUIRE(settled.size() == 4);
-  for (std::size_t i = 0; i < 4; ++i) CHECK(settled[i].ours() == (contexts[i]->job().id != ids[2]));
-  CHECK(b.count("shop.effect") == 3);
-  CHECK(b.status(ids[2]) == "cancelled");
+  for (const char* table : {"job_queue", "adopted"}) {
+    CAPTURE(table);
+    TransactionsBench b(table);
+    const Ids ids = sorted(b.insert(4));
+    auto jobs = b.claim(b.node());
+    b.query("UPDATE {t} SET status = 'cancelled' WHERE id = $1::uuid", Params{}.add(ids[2]));
+    const auto contexts = b.contexts_of(jobs);
+    const auto settled = b.call(function("buy", true, false), contexts);
+    REQUIRE(settled.size() == 4);
+    for (std::size_t i = 0; i < 4; ++i) CHECK(settled[i].ours() == (contexts[i]->job().id != ids[2]));
+    CHECK(b.count("shop.effect") == 3);
+    CHECK(b.status(ids[2]) == "cancelled");
+  }
 }
 
 TEST_CASE("transactions: what the work throws undoes the end") {
-  TransactionsBench b;
-  const std::string id = b.insert_one();
-  const auto jobs = b.claim(b.node());
-  auto work = [id](Tx& tx) {
-    tx.exec(kEffect, Params{}.add(id).add("{}"));
-    throw PermanentError("sold_out", "nothing left");
-  };
-  CHECK_THROWS_AS(b.complete(b.context(jobs[0]), work), PermanentError);
-  CHECK(b.status(id) == "processing");
-  CHECK(b.count("shop.effect") == 0);
+  for (const char* table : {"job_queue", "adopted"}) {
+    CAPTURE(table);
+    TransactionsBench b(table);
+    const std::string id = b.insert_one();
+    const auto jobs = b.claim(b.node());
+    auto work = [id](Tx& tx) {
+      tx.exec(kEffect, Params{}.add(id).add("{}"));
+      throw PermanentError("sold_out", "nothing left");
+    };
+    CHECK_THROWS_AS(b.complete(b.context(jobs[0]), work), PermanentError);
+    CHECK(b.status(id) == "processing");
+    CHECK(b.count("shop.effect") == 0);
+  }
 }
 
 TEST_CASE("transactions: while the work runs, a rescuer steps over the job") {
-  TransactionsBench b;
-  const std::string id = b.insert_one();
-  const NodeIdentity dead = b.node();
-  const auto jobs = b.claim(dead);
-  b.kill(dead);
-  boost::asio::io_context other;
-  std::size_t rescued = 99;
-  auto work = [&, effect = effect_of(id)](Tx& tx) {
-    rescued = testing::run(other, b.jobs.reap(3, {})).jobs.size();
-    return effect(tx);
-  };
-  CHECK(b.complete(b.context(jobs[0]), work));
-  CHECK(rescued == 0);
-  CHECK(b.status(id) == "completed");
-  CHECK(b.value("SELECT crashes FROM {t}") == "0");
+  for (const char* table : {"job_queue", "adopted"}) {
+    CAPTURE(table);
+    TransactionsBench b(table);
+    const std::string id = b.insert_one();
+    const NodeIdentity dead = b.node();
+    const auto jobs = b.claim(dead);
+    b.kill(dead);
+    boost::asio::io_context other;
+    std::size_t rescued = 99;
+    auto work = [&, effect = effect_of(id)](Tx& tx) {
+      rescued = testing::run(other, b.jobs.reap(3, {})).jobs.size();
+      return effect(tx);
+    };
+    CHECK(b.complete(b.context(jobs[0]), work));
+    CHECK(rescued == 0);
+    CHECK(b.status(id) == "completed");
+    if (!b.adopted) CHECK(b.value("SELECT crashes FROM {t}") == "0");
+  }
 }
 
 TEST_CASE("transactions: each statement's timeout is below what is left of lease and deadline") {
@@ -307,23 +341,29 @@ TEST_CASE("transactions: follow-up jobs are enqueued with the commit, or not at 
 }
 
 TEST_CASE("transactions: a function gets the stored arguments, to the last digit") {
-  TransactionsBench b;
-  const std::string id = b.insert_one("payload", R"('{"entry": "x", "args": {"n": 92233720368547758079999.0100}}')");
-  const std::string none = b.insert_one("payload", R"('{"entry": "x"}')");
-  const auto jobs = b.claim(b.node());
-  b.call(function("buy", true, false), b.contexts_of(jobs));
-  CHECK(b.buy_args(id) == R"({"n": 92233720368547758079999.0100})");
-  CHECK(b.buy_args(none) == "{}");
+  for (const char* table : {"job_queue", "adopted"}) {
+    CAPTURE(table);
+    TransactionsBench b(table);
+    const std::string id = b.insert_one("payload", R"('{"entry": "x", "args": {"n": 92233720368547758079999.0100}}')");
+    const std::string none = b.insert_one("payload", R"('{"entry": "x"}')");
+    const auto jobs = b.claim(b.node());
+    b.call(function("buy", true, false), b.contexts_of(jobs));
+    CHECK(b.buy_args(id) == R"({"n": 92233720368547758079999.0100})");
+    CHECK(b.buy_args(none) == "{}");
+  }
 }
 
 TEST_CASE("transactions: what a function returns is the job's result, null is none") {
-  TransactionsBench b;
-  b.insert(3, "payload", R"(jsonb_build_object('args', CASE WHEN n < 3 THEN jsonb_build_object('answer', n) ELSE '{}' END))");
-  b.call(function("pick", true, true), b.contexts_of(b.claim(b.node())));
-  CHECK(b.value("SELECT string_agg(coalesce(result::text, 'none'), ' ' ORDER BY result::text) FROM {t}") == "1 2 none");
-  const std::string id = b.insert_one("payload", R"('{"args": {"n": 41}}')");
-  b.call(function("count", false, true), b.contexts_of(b.claim(b.node())));
-  CHECK(b.value("SELECT result ->> 'n' FROM {t} WHERE id = $1::uuid", Params{}.add(id)) == "42");
+  for (const char* table : {"job_queue", "adopted"}) {
+    CAPTURE(table);
+    TransactionsBench b(table);
+    b.insert(3, "payload", R"(jsonb_build_object('args', CASE WHEN n < 3 THEN jsonb_build_object('answer', n) ELSE '{}' END))");
+    b.call(function("pick", true, true), b.contexts_of(b.claim(b.node())));
+    CHECK(b.value("SELECT string_agg(coalesce(result::text, 'none'), ' ' ORDER BY result::text) FROM {t}") == "1 2 none");
+    const std::string id = b.insert_one("payload", R"('{"args": {"n": 41}}')");
+    b.call(function("count", false, true), b.contexts_of(b.claim(b.node())));
+    CHECK(b.value("SELECT result ->> 'n' FROM {t} WHERE id = $1::uuid", Params{}.add(id)) == "42");
+  }
 }
 
 TEST_CASE("transactions: one that fails undoes all of its batch") {
