@@ -126,22 +126,23 @@ BEGIN
       CASE v_state WHEN 'retrying' THEN v_states ->> 'pending' WHEN 'cancelled' THEN v_states ->> 'failed' END), v_status.base));
   END LOOP;
 
+  -- A collation of the column's own would not go with that of what it is compared with.
   FOR v_role, v_q IN SELECT key, value FROM jsonb_each_text(v_columns) ORDER BY key LOOP
     SELECT * INTO v_col FROM rowcrew.adopted_column(p_rel, v_q);
     v_null := CASE WHEN v_col.needed AND v_col.base IN ('text', 'character varying') THEN '''''' ELSE 'NULL' END;
     v_q := quote_ident(v_q);
     CASE v_role
     WHEN 'job_type' THEN
-      v_type := format('q.%s::text', v_q);
+      v_type := format('(q.%s::text COLLATE pg_catalog."C")', v_q);
       CONTINUE;
     WHEN 'tenant' THEN
-      v_tenant := format('q.%s::text', v_q);
+      v_tenant := format('(q.%s::text COLLATE pg_catalog."C")', v_q);
       CONTINUE;
     WHEN 'provider' THEN
-      v_provider := format('q.%s::text', v_q);
+      v_provider := format('(q.%s::text COLLATE pg_catalog."C")', v_q);
       CONTINUE;
     WHEN 'queue' THEN
-      v_queue := format('coalesce(q.%s::pg_catalog.text, %s)', v_q, v_queue);
+      v_queue := format('(coalesce(q.%s::pg_catalog.text, %s) COLLATE pg_catalog."C")', v_q, v_queue);
       CONTINUE;
     WHEN 'priority' THEN
       v_priority := format('least(greatest(coalesce(q.%s, %s), 0), 9)::smallint', v_q, coalesce(p_map ->> 'priority', '5'));

@@ -128,6 +128,30 @@ TEST_CASE("adopted jobs: inserts are filed whatever else the table's columns are
   CHECK(b.number("SELECT count(*) FROM {parked}") == 1);
 }
 
+TEST_CASE("adopted jobs: columns with collations of their own are read like any others") {
+  AdoptionBench b("job_queue");
+  b.db.exec("ALTER TABLE public.job_queue ALTER job_type TYPE text COLLATE \"POSIX\", ALTER status TYPE text COLLATE \"POSIX\","
+            " ADD queue text COLLATE \"POSIX\", ADD tenant text COLLATE \"ucs_basic\"");
+  std::string text = b.map_text();
+  const std::string columns = "columns:\n";
+  text.insert(text.find(columns) + columns.size(), "  queue: queue\n  tenant: tenant\n");
+  const CommandAnswer answer = b.adopt(text);
+  CAPTURE(answer.err);
+  REQUIRE(answer.code == 0);
+  b.reopen();
+  b.query("SELECT rowcrew.limit_set('tenants', p_queue => 'default', p_type => 'noop', p_by => 'tenant', p_running => 0)");
+  b.query("INSERT INTO public.job_queue (job_type, queue, tenant) VALUES ('noop', NULL, NULL), ('noop', 'default', NULL), ('noop', 'default', 'a')");
+  const auto claimed = b.claim(b.node());
+  REQUIRE(claimed.size() == 2);
+  CHECK(b.number("SELECT count(*) FROM {limited}") == 1);
+  CHECK(b.await(b.control->paused_among({claimed[0].job.id})).empty());
+  CHECK(b.await(b.control->shelve("default", 10)) == 0);
+  CHECK(b.complete({claimed[0]}).size() == 1);
+  CHECK(b.end({claimed[1]}, Retry("again", "once more", 0ms)).size() == 1);
+  CHECK(b.claim(b.node()).size() == 1);
+  CHECK(b.rowcrew({"why", "public_job_queue:" + claimed[0].job.id}).code == 0);
+}
+
 TEST_CASE("adopted jobs: what the application sees of a completed one is what its own worker would have written") {
   {
     AdoptionBench b("jobs");
