@@ -104,7 +104,7 @@ BEGIN
     WITH h AS MATERIALIZED (
       SELECT y.* FROM (SELECT DISTINCT w.queue FROM unnest($1) AS w (queue)) w, LATERAL (
         SELECT r.ctid AS hint, r.id, r.run_at, r.priority, r.queue FROM {ready} r
-        WHERE r.queue = w.queue AND r.run_at <= rowcrew.clock() ORDER BY r.priority, r.run_at LIMIT 500 FOR UPDATE SKIP LOCKED) y
+        WHERE r.queue = w.queue AND r.run_at <= rowcrew.clock() ORDER BY r.priority, r.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED) y
     ), j AS MATERIALIZED (
       SELECT h.*, {keys} AS k FROM h JOIN {table} q ON q.{key} = ANY (ARRAY[h.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[h.id])
       WHERE {is_waiting} AND {queue} = h.queue AND {priority} = h.priority AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 0
@@ -128,13 +128,19 @@ DECLARE
 BEGIN
   IF EXISTS (SELECT FROM rowcrew.job_limit) THEN
     EXECUTE rowcrew.adopted_fill($t$
-      SELECT array_agg(q.{key}::text ORDER BY stale.place) FROM unnest($1::{key_type}[]) WITH ORDINALITY AS stale (id, place)
-      JOIN {table} q ON q.{key} = ANY (ARRAY[stale.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[stale.id])
-      WHERE {is_waiting} AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) < 2 AND ({keys}).grp IS NOT NULL$t$, t)
-      INTO v_limited USING v_stale;
+      WITH j AS MATERIALIZED (
+        SELECT q.{key} AS id, {priority} AS priority, {queue} AS queue, {keys} AS k
+        FROM unnest($1::{key_type}[]) WITH ORDINALITY AS stale (id, place)
+        JOIN {table} q ON q.{key} = ANY (ARRAY[stale.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[stale.id])
+        WHERE {is_waiting} AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) < 2 ORDER BY stale.place
+      ), l AS (
+        INSERT INTO {limited} (run_at, id, priority, queue, grp, keys, units)
+        SELECT rowcrew.clock_now(), id, priority, queue, (k).grp, (k).keys, (k).units FROM j WHERE (k).grp IS NOT NULL RETURNING id
+      )
+      SELECT array_agg(l.id::text) FROM l$t$, t) INTO v_limited USING v_stale;
   END IF;
   IF v_limited IS NOT NULL THEN
-    PERFORM rowcrew.adopted_file_truth(p_name, v_limited), rowcrew.adopted_move_limited(p_name, p_queues);
+    PERFORM rowcrew.adopted_move_limited(p_name, p_queues);
     v_stale := ARRAY(SELECT unnest(v_stale) EXCEPT SELECT unnest(v_limited));
   END IF;
   IF cardinality(v_stale) > 0 THEN

@@ -1,6 +1,7 @@
 #include "runtime/claimer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/event.hpp"
 #include "runtime/completer.hpp"
@@ -226,8 +227,11 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
       const auto hints = done.taken.find(want.queue);
       queue.others = hints != done.taken.end() && hints->second > 0;
       answers.push_back({want.queue, want.count, queue.others ? hints->second : 0});
+      if (!queue.others || !has_limits() || !state_.tables[plan->table]->adopted) continue;
       // The claim of an adopted table moves what rules are about behind its keys, and that is not announced.
-      if (queue.others && has_limits() && done.claimed.size() < hints->second) table.limited.walk_now(want.queue, now);
+      const auto got = std::count_if(done.claimed.begin(), done.claimed.end(), [&](const ClaimedJob& job) { return job.job.queue == want.queue; });
+      if (std::cmp_less(got, hints->second)) table.limited.walk_now(want.queue, now);
+      queue.others = got > 0;
     }
     const auto full = [](const ClaimPacer::Answer& a) { return a.got >= a.asked; };
     table.filled = std::all_of(answers.begin(), answers.end(), full);
