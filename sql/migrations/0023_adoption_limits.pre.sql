@@ -199,7 +199,8 @@ BEGIN
   EXCEPTION
     WHEN SQLSTATE 'RC001' THEN RETURN true;
     WHEN OTHERS THEN
-      IF SQLSTATE ~ '^(0A|25|26|28|2D|3D|3F|40|42|53|55|57|58|F0|HV|XX)' THEN  -- of no single row, see tells_of_one_job()
+      -- Of no single row, see tells_of_one_job(); nor of a word that its enum has no more.
+      IF SQLSTATE ~ '^(0A|25|26|28|2D|3D|3F|40|42|53|55|57|58|F0|HV|XX)' OR (SQLSTATE = '22P02' AND SQLERRM LIKE '%enum%') THEN
         RAISE;
       END IF;
       v_message := left(SQLSTATE || ': ' || SQLERRM, 500);
