@@ -20,7 +20,7 @@ namespace rowcrew {
 struct SqlFunction {
   std::string schema;
   std::string name;
-  bool takes_id = false;        ///< (uuid, jsonb): the job's id and args; else (jsonb): args alone
+  bool takes_id = false;        ///< (uuid, jsonb): the job's id (an adopted table's: rowcrew.job_uuid() of it) and args; else (jsonb): args alone
   bool returns_result = false;  ///< jsonb, which becomes the job's result; else void
 };
 

@@ -11,7 +11,7 @@
 -- p_around: steps around jobs whose rows somebody holds, their hints stay; without it such a row makes the claim wait, and fail.
 -- Returns the jobs; then a row per queue with a null id: in job_type where the next walk begins, in
 -- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs. Of an adopted
--- table also a row without id per job that was laid aside (0023): in job_type its key, in payload what the database said.
+-- table also a row without id per job that was laid aside (0023): in job_type its key, in app what the database said.
 -- p_names: what the table's own statements say, by name.
 CREATE FUNCTION rowcrew.make_take(p_names jsonb) RETURNS void LANGUAGE plpgsql AS $make$
 BEGIN

@@ -47,7 +47,8 @@ BEGIN
   EXECUTE rowcrew.adopted_fill('SELECT to_jsonb({keys}) FROM {table} q WHERE q.{key} = $1::{key_type}',
     (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name)) USING p_key INTO v_keys;
   RETURN v_keys;
-EXCEPTION WHEN data_exception OR plpgsql_error THEN RETURN NULL;  -- its payload cannot be read: no claim gets that far
+-- Its payload cannot be read, and no claim gets that far; or not by this role and with this search path.
+EXCEPTION WHEN data_exception OR plpgsql_error OR syntax_error_or_access_rule_violation THEN RETURN NULL;
 END $$;
 
 -- As why, for a job of an adopted table. Its own reasons: shadow, held, foreign, unmapped, unreadable. Reads the

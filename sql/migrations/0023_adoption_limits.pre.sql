@@ -233,7 +233,7 @@ BEGIN
     'id_type', 'text', 'as_text', '::text', 'rights', '', 'fence', t ->> 'job', 'fence_token', 'token',
     'file_truth', 'rowcrew.adopted_file_truth', 'drop_stale', 'rowcrew.adopted_drop_stale',
     'refused', rowcrew.adopted_fill($t$  IF p_around THEN
-    RETURN QUERY SELECT NULL::text, x.id::text, x.queue, to_jsonb(x.key), NULL::smallint, NULL::smallint, NULL::smallint, NULL::bigint, NULL::smallint, NULL::text, NULL::bigint
+    RETURN QUERY SELECT NULL::text, x.id::text, x.queue, NULL::jsonb, NULL::smallint, NULL::smallint, NULL::smallint, NULL::bigint, NULL::smallint, x.key, NULL::bigint
     FROM {parked} x WHERE x.reason = 'unclaimable' AND x.xmin = pg_current_xact_id()::xid;
   END IF;
 $t$, t),

@@ -100,8 +100,8 @@ Claimed read_claimed(const Rows& rows, std::int64_t token, const std::string& ta
 
 void read_limited(const Rows& rows, const std::string& table, Exchanged& done) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (rows.is_null(i, 0) && !rows.is_null(i, 3)) {
-      done.unclaimable.push_back({std::string(rows.text(i, 1)), std::string(rows.text(i, 2)), std::string(rows.text(i, 3))});
+    if (rows.is_null(i, 0) && !rows.is_null(i, 9)) {
+      done.unclaimable.push_back({std::string(rows.text(i, 1)), std::string(rows.text(i, 2)), std::string(rows.text(i, 9))});
     } else if (rows.is_null(i, 0)) {
       LimitedAnswer answer;
       answer.queue = rows.text(i, 2);

@@ -233,7 +233,7 @@ TEST_CASE("adopted limits: a job whose row the application's trigger refuses is 
   REQUIRE(took.jobs.size() == 1);
   REQUIRE(took.unclaimable.size() == 1);
   CHECK(took.unclaimable[0].id == bad[0]);
-  CHECK(took.unclaimable[0].error.find("not this one") != std::string::npos);
+  CHECK(took.unclaimable[0].error == "P0001: not this one");
   CHECK(b.hints(bad[0]) == "parked:unclaimable");
   CHECK(b.why(bad[0]).at("reason") == "unclaimable");
   CHECK(b.why(bad[0]).at("text").get<std::string>().find("not this one") != std::string::npos);
