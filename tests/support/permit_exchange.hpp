@@ -31,6 +31,11 @@ struct TakeWant {
   std::optional<std::size_t> slots;  ///< of `count`; null: all
 };
 
+/// Permits out of key $1, as the keys say.
+inline constexpr const char* kPermitsOut =
+    "SELECT coalesce((SELECT held FROM rowcrew.limit_key WHERE key = $1), 0)"
+    " - (SELECT coalesce(sum(n), 0) FROM rowcrew.limit_freed WHERE key = $1)";
+
 class PermitExchange {
  public:
   PermitExchange(boost::asio::io_context& io, Pool& pool, std::function<std::int64_t()> new_token)

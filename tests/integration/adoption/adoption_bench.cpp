@@ -148,18 +148,6 @@ std::vector<ClaimedJob> AdoptionBench::claim(NodeIdentity by, std::size_t count)
   return await(jobs->claim(next_token++, by, {want}));
 }
 
-std::vector<EndedJob> AdoptionBench::ended(const std::vector<ClaimedJob>& claimed, const Outcome& outcome) {
-  std::vector<EndedJob> out;
-  for (const ClaimedJob& job : claimed) {
-    EndedJob one;
-    one.job = job.job;
-    one.ending = decide(job.job, outcome, RetryPolicy{}, 0.5);
-    one.duration_ms = 12;
-    out.push_back(std::move(one));
-  }
-  return out;
-}
-
 Ids AdoptionBench::complete(const std::vector<ClaimedJob>& claimed) {
   return await(jobs->finish_completed(ended(claimed, Outcome(Completed())), tokens_of(claimed)));
 }

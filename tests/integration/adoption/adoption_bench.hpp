@@ -16,6 +16,7 @@
 #include "queue/job_control.hpp"
 #include "queue/job_table.hpp"
 #include "support/db/temp_database.hpp"
+#include "support/ended_jobs.hpp"
 #include "support/log_capture.hpp"
 #include "support/run.hpp"
 
@@ -66,7 +67,6 @@ class AdoptionBench {
 
   NodeIdentity node();
   std::vector<ClaimedJob> claim(NodeIdentity by, std::size_t count = 100);
-  static std::vector<EndedJob> ended(const std::vector<ClaimedJob>& jobs, const Outcome& outcome);
   Ids complete(const std::vector<ClaimedJob>& jobs);
   Ids end(const std::vector<ClaimedJob>& jobs, const Outcome& outcome);
 

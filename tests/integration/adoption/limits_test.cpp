@@ -40,10 +40,7 @@ struct LimitedTable : AdoptionBench {
     return permits.take(*jobs, {by, "default", count, walk, "", std::nullopt}, ended(done, Completed()));
   }
   void end_alone(const std::vector<ClaimedJob>& done, const Outcome& outcome) { permits.end_alone(*jobs, 1, ended(done, outcome)); }
-  std::int64_t out(const std::string& key) {
-    return std::stoll(value("SELECT coalesce((SELECT held FROM rowcrew.limit_key WHERE key = $1), 0)"
-                            " - (SELECT coalesce(sum(n), 0) FROM rowcrew.limit_freed WHERE key = $1)", Params{}.add(key)));
-  }
+  std::int64_t out(const std::string& key) { return std::stoll(value(kPermitsOut, Params{}.add(key))); }
   std::int64_t all_out() {
     return number("SELECT coalesce(sum(held), 0) - (SELECT coalesce(sum(n), 0) FROM rowcrew.limit_freed) FROM rowcrew.limit_key");
   }

@@ -26,12 +26,7 @@ struct LimitsBench : QueueBench {
     const std::int64_t node_id = number("SELECT coalesce((SELECT node_id FROM {claim} WHERE token = $1), 0)", Params{}.add(done.front().job.claim_token));
     permits.end_alone(jobs, node_id, ended(done, outcome));
   }
-  /// Permits out, as the keys say.
-  std::int64_t out(const std::string& key) {
-    return number("SELECT coalesce((SELECT held FROM rowcrew.limit_key WHERE key = $1), 0)"
-                  " - (SELECT coalesce(sum(n), 0) FROM rowcrew.limit_freed WHERE key = $1)",
-                  Params{}.add(key));
-  }
+  std::int64_t out(const std::string& key) { return number(kPermitsOut, Params{}.add(key)); }
 
   PermitExchange permits;
 };

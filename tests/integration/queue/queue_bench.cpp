@@ -196,18 +196,6 @@ std::int64_t QueueBench::count(std::string_view what) {
   return number("SELECT count(*) FROM " + std::string(what));
 }
 
-std::vector<EndedJob> ended(const std::vector<ClaimedJob>& claimed, const Outcome& outcome) {
-  std::vector<EndedJob> out;
-  for (const ClaimedJob& job : claimed) {
-    EndedJob one;
-    one.job = job.job;
-    one.ending = decide(job.job, outcome, RetryPolicy{}, 0.5);
-    one.duration_ms = 12;
-    out.push_back(std::move(one));
-  }
-  return out;
-}
-
 Ids ids_of(const std::vector<ClaimedJob>& claimed) {
   Ids ids;
   for (const ClaimedJob& job : claimed) ids.push_back(job.job.id);

@@ -19,6 +19,7 @@
 #include "queue/job_table.hpp"
 #include "queue/table_map.hpp"
 #include "support/db/temp_database.hpp"
+#include "support/ended_jobs.hpp"
 #include "support/log_capture.hpp"
 #include "support/run.hpp"
 
@@ -103,7 +104,6 @@ class QueueBench {
   std::int64_t next_token_ = 1'000;
 };
 
-std::vector<EndedJob> ended(const std::vector<ClaimedJob>& jobs, const Outcome& outcome);
 Ids ids_of(const std::vector<ClaimedJob>& jobs);
 Ids sorted(Ids ids);
 
