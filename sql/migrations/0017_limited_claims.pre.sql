@@ -12,7 +12,8 @@
 -- Returns the jobs; then a row per queue with a null id: in job_type where the next walk begins, in
 -- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs. Of an adopted
 -- table also a row without id per job that was laid aside (0023): in job_type its key, in app what the database said.
--- p_names: what the table's own statements say, by name.
+-- p_names: what the table's own statements say, by name. claim_t is the CTE u, which claims the jobs of t; claim_handed, a whole
+-- statement, those of v_ids; may_be_taken judges the hint y while p_around; fence is the table that holds a job's token.
 CREATE FUNCTION rowcrew.make_take(p_names jsonb) RETURNS void LANGUAGE plpgsql AS $make$
 BEGIN
   EXECUTE rowcrew.adopted_fill($t$

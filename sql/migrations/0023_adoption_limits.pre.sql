@@ -97,14 +97,18 @@ BEGIN
 END $$;
 
 -- Moves jobs that rules are about from the front of a queue behind their keys. How many is bounded, and one of them whose
--- payload cannot be read moves none: claims come to it, and to it alone, in their time.
-CREATE FUNCTION rowcrew.adopted_move_limited(p_name text, p_queues text[]) RETURNS void LANGUAGE plpgsql AS $$
+-- payload cannot be read moves none: claims come to it, and to it alone, in their time. p_from: the time of the first hint
+-- that this claim took. Under an old snapshot all that were taken before it would be read again.
+CREATE FUNCTION rowcrew.adopted_move_limited(p_name text, p_queues text[], p_from timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE rowcrew.adopted_fill($t$
     WITH h AS MATERIALIZED (
       SELECT y.* FROM (SELECT DISTINCT w.queue FROM unnest($1) AS w (queue)) w, LATERAL (
-        SELECT r.ctid AS hint, r.id, r.run_at, r.priority, r.queue FROM {ready} r
-        WHERE r.queue = w.queue AND r.run_at <= rowcrew.clock() ORDER BY r.priority, r.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED) y
+        SELECT x.* FROM generate_series(0, 9) AS p (priority), LATERAL (
+          SELECT r.ctid AS hint, r.id, r.run_at, r.priority, r.queue FROM {ready} r
+          WHERE r.queue = w.queue AND r.priority = p.priority AND r.run_at >= $2 AND r.run_at <= rowcrew.clock()
+          ORDER BY r.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED) x
+        LIMIT 1000) y
     ), j AS MATERIALIZED (
       SELECT h.*, {keys} AS k FROM h JOIN {table} q ON q.{key} = ANY (ARRAY[h.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[h.id])
       WHERE {is_waiting} AND {queue} = h.queue AND {priority} = h.priority AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 0
@@ -113,17 +117,18 @@ BEGIN
     )
     INSERT INTO {limited} (run_at, id, priority, queue, grp, keys, units)
     SELECT rowcrew.clock_now(), j.id, j.priority, j.queue, (j.k).grp, (j.k).keys, (j.k).units FROM j WHERE (j.k).grp IS NOT NULL ORDER BY j.priority, j.run_at$t$,
-    (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name)) USING p_queues;
+    (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name)) USING p_queues, p_from;
 EXCEPTION WHEN data_exception OR plpgsql_error THEN NULL;
 END $$;
 
 -- Hints that were taken and gave no job. Returns how many hints were taken per queue. Where nothing tells why it gave
 -- none, a trigger of the application may have kept the row from being changed: it is not tried again at once, for ever.
-CREATE FUNCTION rowcrew.adopted_file_again(p_name text, p_taken text[], p_queues text[], p_priorities smallint[], p_claimed text[])
+CREATE FUNCTION rowcrew.adopted_file_again(p_name text, p_taken text[], p_queues text[], p_priorities smallint[], p_claimed text[], p_from timestamptz)
 RETURNS TABLE (queue text, taken bigint) LANGUAGE plpgsql AS $$
 DECLARE
   t jsonb := (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name);
-  v_stale text[] := ARRAY(SELECT x.id FROM unnest(p_taken) WITH ORDINALITY AS x (id, place) WHERE x.id <> ALL (p_claimed) ORDER BY x.place);
+  v_stale text[] := ARRAY(SELECT x.id FROM unnest(p_taken) WITH ORDINALITY AS x (id, place)
+                          WHERE x.id NOT IN (SELECT unnest(p_claimed)) GROUP BY x.id ORDER BY min(x.place));
   v_limited text[];
 BEGIN
   IF EXISTS (SELECT FROM rowcrew.job_limit) THEN
@@ -132,7 +137,7 @@ BEGIN
         SELECT q.{key} AS id, {priority} AS priority, {queue} AS queue, {keys} AS k
         FROM unnest($1::{key_type}[]) WITH ORDINALITY AS stale (id, place)
         JOIN {table} q ON q.{key} = ANY (ARRAY[stale.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[stale.id])
-        WHERE {is_waiting} AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) < 2 ORDER BY stale.place
+        WHERE {is_waiting} AND coalesce({due} <= rowcrew.clock_now(), true) AND coalesce(x.crashes, 0) = 0 ORDER BY stale.place
       ), l AS (
         INSERT INTO {limited} (run_at, id, priority, queue, grp, keys, units)
         SELECT rowcrew.clock_now(), id, priority, queue, (k).grp, (k).keys, (k).units FROM j WHERE (k).grp IS NOT NULL RETURNING id
@@ -140,7 +145,7 @@ BEGIN
       SELECT array_agg(l.id::text) FROM l$t$, t) INTO v_limited USING v_stale;
   END IF;
   IF v_limited IS NOT NULL THEN
-    PERFORM rowcrew.adopted_move_limited(p_name, p_queues);
+    PERFORM rowcrew.adopted_move_limited(p_name, p_queues, p_from);
     v_stale := ARRAY(SELECT unnest(v_stale) EXCEPT SELECT unnest(v_limited));
   END IF;
   IF cardinality(v_stale) > 0 THEN

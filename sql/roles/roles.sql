@@ -100,7 +100,7 @@ GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited TO ro
 -- Of adopted tables nodes do it themselves, with their own rights on them.
 GRANT SELECT, INSERT, UPDATE, DELETE ON rowcrew.limit_key, rowcrew.limit_freed, rowcrew.limit_start TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.make_keys(text[]), rowcrew.lock_keys(text[], integer[]), rowcrew.adopted_file_truth(text, text[]),
-      rowcrew.adopted_move_limited(text, text[]), rowcrew.adopted_drop_stale(text, text, text[]), rowcrew.adopted_may_be_taken(text, bigint, tid, text) TO rowcrew_worker;
+      rowcrew.adopted_move_limited(text, text[], timestamptz), rowcrew.adopted_drop_stale(text, text, text[]), rowcrew.adopted_may_be_taken(text, bigint, tid, text) TO rowcrew_worker;
 
 -- The defaults of the ports, and what apps call from theirs.
 GRANT EXECUTE ON FUNCTION rowcrew.drive_folder(text), rowcrew.drive_files_found(text, jsonb), rowcrew.email_allowed(text, text),
@@ -121,7 +121,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.email_ended(uuid, jsonb), rowcrew.email_messag
 -- Adopted tables: nodes read how to serve them and hold them; rights on the tables themselves are their owners' to give.
 GRANT SELECT ON rowcrew.adopted_table TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.hold_adopted(text, bigint, text), rowcrew.adopted_fault(text), rowcrew.adopted_column(oid, text),
-      rowcrew.adopted_fill(text, jsonb), rowcrew.adopted_file_again(text, text[], text[], smallint[], text[]), rowcrew.adopted_overdue(text[]),
+      rowcrew.adopted_fill(text, jsonb), rowcrew.adopted_file_again(text, text[], text[], smallint[], text[], timestamptz), rowcrew.adopted_overdue(text[]),
       rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_worker;
 -- Their companions got these rights when they were created; those of a restore that brought no rights get them here.
 DO $$

@@ -134,7 +134,7 @@ struct Exchange {
   std::vector<ClaimWant> wants;
   std::vector<LimitedWant> limited;
   std::vector<std::int64_t> limited_tokens;  ///< one per group that may give jobs
-  bool around = false;                       ///< `limited` steps around jobs whose rows somebody holds (55P03)
+  bool around = false;                       ///< `limited` steps around jobs whose rows somebody holds (55P03) or the database refuses
   std::vector<std::int64_t> handed;          ///< tokens of ended claims that hold permits; their rows go with `limited`
   std::vector<StillRunning> lowered;         ///< claims of which some jobs end here; also of jobs that ended elsewhere
 

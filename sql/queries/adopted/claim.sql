@@ -41,5 +41,5 @@ WITH w AS MATERIALIZED (
 SELECT id::text, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app FROM u
 UNION ALL
 SELECT NULL, NULL, t.queue, NULL, NULL, NULL, NULL, t.taken, NULL, NULL
-FROM rowcrew.adopted_file_again({table_name}, ARRAY(SELECT id::text FROM c), ARRAY(SELECT queue FROM c), ARRAY(SELECT priority FROM c), ARRAY(SELECT id::text FROM u)) t
+FROM rowcrew.adopted_file_again({table_name}, ARRAY(SELECT id::text FROM c), ARRAY(SELECT queue FROM c), ARRAY(SELECT priority FROM c), ARRAY(SELECT id::text FROM u), (SELECT min(run_at) FROM c)) t
 WHERE (SELECT count(*) FROM c) > coalesce((SELECT jobs FROM k), 0)  -- decided before the function is called
