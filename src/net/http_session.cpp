@@ -7,7 +7,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/http/read.hpp>
+#include <boost/beast/core/read_size.hpp>
+#include <boost/beast/http/error.hpp>
 #include <boost/beast/http/write.hpp>
 
 #include "base/event.hpp"
@@ -25,6 +26,7 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr std::size_t kReadChunk = 4096;
+constexpr std::size_t kMostAtOnce = std::size_t{64} << 10;
 /// What an answer gets when its request has used up the deadline, and what a peer gets to read it.
 constexpr std::chrono::seconds kLastWords{1};
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -133,9 +135,9 @@ asio::awaitable<bool> HttpSession::serve_request() {
   Parser parser;
   parser.header_limit(static_cast<std::uint32_t>(core_->options.max_header_bytes));
   parser.body_limit(core_->options.max_body_bytes);
-  const auto [ec, bytes] =
-      co_await http::async_read_header(socket_, buffer_, parser, as_tuple(use_awaitable));
-  if (ec || expired_) co_return co_await refuse_unread(ec);
+  error_code broken;
+  while (!broken && !parser.is_header_done()) broken = co_await read_piece(parser);
+  if (broken || expired_) co_return co_await refuse_unread(broken);
   // Copied before the body is read: trailers would be merged into the headers.
   const auto& head = parser.get().base();
   if (const auto refusal = judge_head(head)) co_return co_await refuse(*refusal);
@@ -163,8 +165,25 @@ asio::awaitable<error_code> HttpSession::read_body(Parser& parser) {
     const auto [ec, bytes] = co_await asio::async_write(socket_, proceed, as_tuple(use_awaitable));
     if (ec) co_return ec;
   }
-  const auto [ec, bytes] =
-      co_await http::async_read(socket_, buffer_, parser, as_tuple(use_awaitable));
+  parser.eager(true);
+  error_code broken;
+  while (!broken && !parser.is_done()) broken = co_await read_piece(parser);
+  co_return broken;
+}
+
+asio::awaitable<error_code> HttpSession::read_piece(Parser& parser) {
+  error_code ec = http::error::need_more;
+  if (buffer_.size() > 0) buffer_.consume(parser.put(buffer_.data(), ec));
+  if (ec != http::error::need_more) co_return ec;
+  if (expired_) co_return asio::error::timed_out;
+  const std::size_t room = beast::read_size(buffer_, kMostAtOnce);
+  if (room == 0) co_return http::error::buffer_overflow;
+  const auto [failed, bytes] =
+      co_await socket_.async_read_some(buffer_.prepare(room), as_tuple(use_awaitable));
+  buffer_.commit(bytes);
+  if (failed != asio::error::eof) co_return failed;
+  if (!parser.got_some()) co_return http::error::end_of_stream;
+  parser.put_eof(ec);
   co_return ec;
 }
 
@@ -227,14 +246,15 @@ asio::awaitable<bool> HttpSession::write(ServerResponse response, unsigned versi
   arm(std::max(timer_.expiry(), steady_clock::now() + kLastWords));
   const auto message = to_message(std::move(response), version, stays);
   http::response_serializer<http::string_body> serializer(message);
-  if (head_only) {
-    serializer.split(true);
+  serializer.split(head_only);
+  const auto done = [&] { return head_only ? serializer.is_header_done() : serializer.is_done(); };
+  error_code failed;
+  while (!failed && !expired_ && !done()) {
     const auto [ec, bytes] =
-        co_await http::async_write_header(socket_, serializer, as_tuple(use_awaitable));
-    co_return !ec && stays;
+        co_await http::async_write_some(socket_, serializer, as_tuple(use_awaitable));
+    failed = ec;
   }
-  const auto [ec, bytes] = co_await http::async_write(socket_, serializer, as_tuple(use_awaitable));
-  co_return !ec && stays;
+  co_return !failed && done() && stays;
 }
 
 asio::awaitable<void> HttpSession::close() {

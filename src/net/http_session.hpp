@@ -37,6 +37,10 @@ struct HttpServerCore {
   bool stopping = false;
 };
 
+/// Reads and writes piece by piece, with a look at the deadline before each: Beast's reads of a whole
+/// head or body go on by themselves, and a deadline that meets them while a piece is had and the next
+/// not yet asked for finds nothing to cancel.
+///
 /// Event thread only; held by shared_ptr until run() has ended.
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
@@ -59,6 +63,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::awaitable<bool> await_request();
   boost::asio::awaitable<bool> serve_request();
   boost::asio::awaitable<ErrorCode> read_body(Parser& parser);
+  /// Parses what has come, or waits for more.
+  boost::asio::awaitable<ErrorCode> read_piece(Parser& parser);
   boost::asio::awaitable<bool> refuse_unread(ErrorCode ec);
   boost::asio::awaitable<bool> refuse(Refusal refusal);
   boost::asio::awaitable<ServerResponse> answer(ServerRequest request);

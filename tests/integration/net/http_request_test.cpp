@@ -1,6 +1,10 @@
 // What the server reads: limits, deadlines, malformed input.
 #include <doctest/doctest.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <thread>
+#include <vector>
+
 #include "server_scene.hpp"
 
 using namespace rowcrew;
@@ -133,6 +137,39 @@ TEST_CASE("http server: a head that trickles in gets 408 at the one deadline") {
   }
   CHECK(since(start) >= 60ms);
   CHECK(since(start) < 3s);
+}
+
+TEST_CASE("http server: senders that fall silent as their deadline passes get 408 and do not stay for ever") {
+  asio::io_context io;
+  auto options = hasty();
+  options.request_deadline = 250ms;
+  options.max_body_bytes = 1'000'000;
+  RunningServer server(io, echo, options);
+  const std::string head =
+      "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n";
+  const std::string part(100'000, 'x');  // more than the server reads at once
+  std::vector<tcp::socket> senders;
+  std::size_t told = 0;
+  const auto hear = [&](tcp::socket& sender) -> awaitable<void> {
+    const auto answer = co_await read_rest(sender);
+    told += status_of(answer) == 408 ? 1 : 0;
+  };
+  const auto scene = [&]() -> awaitable<void> {
+    for (int i = 0; i < 4; ++i) {
+      senders.push_back(co_await connect_to(server.port()));
+      co_await write_text(senders.back(), head);
+      const auto go_on = co_await read_head(senders.back());
+      CHECK(status_of(go_on) == 100);
+    }
+    // The loop stands still until the deadlines have passed, and meets them together with the bytes.
+    const auto start = steady_clock::now();
+    for (auto& sender : senders) sender.write_some(asio::buffer(part));
+    std::this_thread::sleep_until(start + options.request_deadline);
+    for (auto& sender : senders) asio::co_spawn(io, hear(sender), [](std::exception_ptr) {});
+    const bool all = co_await until([&] { return told == senders.size(); });
+    CHECK(all);
+  };
+  run(io, scene());
 }
 
 TEST_CASE("http server: a connection that says nothing is closed without a word") {
