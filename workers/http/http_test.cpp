@@ -195,6 +195,8 @@ TEST_CASE("url template: everything before the path is fixed") {
                           "https://example.com/../x",
                           "https://example.com/%2E%2e/x",
                           "https://example.com/./x",
+                          "https://example.com/x%2F..%2Fy",
+                          "https://example.com/x\\..\\y",
                           "{scheme}://example.com/"}) {
     refused(url);
   }
@@ -210,6 +212,20 @@ TEST_CASE("url template: values cannot make a segment that means another path") 
   CHECK(joined.fill({{"a", "%2e"}, {"b", "."}}) == "https://example.com/files/%252e./end");
   CHECK_THROWS_AS(joined.fill({{"a", "."}, {"b", "."}}), PermanentError);
   CHECK_THROWS_AS(joined.fill({{"a", std::string(1025, 'x')}, {"b", "y"}}), PermanentError);
+}
+
+TEST_CASE("url template: a value does not climb out of its segment by encoded slashes") {
+  const UrlTemplate order("https://example.com/orders/{id}", "url");
+  for (const char* value : {"../../admin", "..\\..\\admin", "a/../b", "a/..", "a\\.", "./a", "/..", "..\\"}) {
+    CAPTURE(value);
+    CHECK_THROWS_AS(order.fill({{"id", value}}), PermanentError);
+  }
+  CHECK(order.fill({{"id", "a/b"}}) == "https://example.com/orders/a%2Fb");
+  CHECK(order.fill({{"id", "a\\b"}}) == "https://example.com/orders/a%5Cb");
+  CHECK(order.fill({{"id", "..a/b..c/..."}}) == "https://example.com/orders/..a%2Fb..c%2F...");
+  const UrlTemplate split("https://example.com/{a}{b}", "url");
+  CHECK_THROWS_AS(split.fill({{"a", "x/."}, {"b", "./y"}}), PermanentError);
+  CHECK(UrlTemplate("https://example.com/?q={q}", "url").fill({{"q", "../.."}}) == "https://example.com/?q=..%2F..");
 }
 
 TEST_CASE("http: mistakes in the allow-list are found at start") {

@@ -54,19 +54,36 @@ void append_encoded(std::string& to, std::string_view value) {
   }
 }
 
-// Also true for "%2e", which servers read as a dot.
-bool has_dot_segment(std::string_view url) {
+// The path as a careless server reads it: encoded dots are dots, and everything that anybody takes for
+// a separator is one, encoded or not.
+std::string path_as_read(std::string_view url) {
   url = url.substr(0, url.find('?'));
-  std::string_view path = url.substr(std::min(url.find('/', url.find("://") + 3), url.size()));
+  const std::string_view path = url.substr(std::min(url.find('/', url.find("://") + 3), url.size()));
+  std::string read;
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    std::string code(path.substr(i, 3));
+    if (code.size() == 3) code[2] = static_cast<char>(code[2] | 0x20);
+    if (code == "%2e") {
+      read += '.';
+      i += 2;
+    } else if (code == "%2f" || code == "%5c") {
+      read += '/';
+      i += 2;
+    } else {
+      read += path[i] == '\\' ? '/' : path[i];
+    }
+  }
+  return read;
+}
+
+bool has_dot_segment(std::string_view url) {
+  const std::string read = path_as_read(url);
+  std::string_view path = read;
   while (!path.empty()) {
     path.remove_prefix(1);
     const std::string_view segment = path.substr(0, path.find('/'));
     path.remove_prefix(segment.size());
-    std::string plain(segment);
-    for (auto at = plain.find("%2"); at != plain.npos; at = plain.find("%2", at + 1)) {
-      if (at + 2 < plain.size() && (plain[at + 2] | 0x20) == 'e') plain.replace(at, 3, ".");
-    }
-    if (plain == "." || plain == "..") return true;
+    if (segment == "." || segment == "..") return true;
   }
   return false;
 }

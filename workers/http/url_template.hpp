@@ -20,8 +20,9 @@ class UrlTemplate {
   const std::vector<std::string>& names() const { return names_; }
 
   /// Every name must be in `values`. Throws PermanentError("bad_payload") when a value is longer
-  /// than kMaxBytes, holds a control character, is empty in the path, or turns a path segment into
-  /// "." or "..", which the other side would resolve.
+  /// than kMaxBytes, holds a control character, is empty in the path, or makes a path segment "." or
+  /// "..", which the other side would resolve. An encoded slash counts as the end of a segment here,
+  /// and so does a backslash: servers differ in what they take them for.
   std::string fill(const std::map<std::string, std::string>& values) const;
 
   static constexpr std::size_t kMaxBytes = 1024;
