@@ -40,6 +40,7 @@ class HttpClient {
   virtual ~HttpClient() = default;
 
   /// Sends one request and reads the whole answer. Event thread only. Redirects are not followed.
+  /// Only GET, HEAD and OPTIONS may be sent again, when a kept connection ends before an answer.
   /// A response of any status is a success of this call: judging 4xx and 5xx is the caller's
   /// business.
   ///

@@ -23,6 +23,10 @@ bool carries_body(std::string_view method) {
   return method == "POST" || method == "PUT" || method == "PATCH";
 }
 
+bool is_safe(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS";
+}
+
 void require(CURLcode code, CURLoption option) {
   if (code == CURLE_OUT_OF_MEMORY) {
     throw TransientError("http_transfer", "http: no memory for another transfer");
@@ -58,6 +62,10 @@ CurlTransfer::CurlTransfer(const EgressGuard& guard, HttpRequest request)
   set(CURLOPT_WRITEDATA, this);
   set(CURLOPT_HEADERFUNCTION, &CurlTransfer::on_header);
   set(CURLOPT_HEADERDATA, this);
+  if (!is_safe(request_.method)) {
+    set(CURLOPT_PREREQFUNCTION, &CurlTransfer::on_request);
+    set(CURLOPT_PREREQDATA, this);
+  }
   set(CURLOPT_ERRORBUFFER, error_.data());
 }
 
@@ -156,6 +164,16 @@ std::size_t CurlTransfer::on_header(const char* data, std::size_t size, std::siz
   return transfer.head_too_large_ ? 0 : line.size();
 }
 
+// Before the request is sent, and again before libcurl repeats it by itself: it takes a kept connection
+// that ends before the first byte of an answer for a stale one. Once a byte has been sent, nobody knows.
+int CurlTransfer::on_request(void* self, char*, char*, int, int) noexcept {
+  auto& transfer = *static_cast<CurlTransfer*>(self);
+  long sent = 0;
+  curl_easy_getinfo(transfer.easy(), CURLINFO_REQUEST_SIZE, &sent);
+  transfer.unanswered_ = sent > 0;
+  return transfer.unanswered_ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 HttpResponse CurlTransfer::finish(std::optional<CURLcode> code) {
   if (!code) {
     throw TransientError(
@@ -195,7 +213,8 @@ void CurlTransfer::fail(CURLcode code) const {
                                      "it under egress.allow",
                                      socket_.refused(), host_));
   }
-  const std::string_view why = error_[0] != '\0' ? error_.data() : curl_easy_strerror(code);
+  std::string_view why = error_[0] != '\0' ? error_.data() : curl_easy_strerror(code);
+  if (unanswered_) why = "the connection ended before an answer came";
   if (code == CURLE_URL_MALFORMAT) throw bad_url(why);  // a name that IDN cannot spell
   throw TransientError(std::string(transient_code(code)),
                        fmt::format("http: {} host \"{}\": {}", request_.method, host_, why));

@@ -41,6 +41,7 @@ class CurlTransfer {
                              void* self) noexcept;
   static std::size_t on_header(const char* data, std::size_t size, std::size_t count,
                                void* self) noexcept;
+  static int on_request(void* self, char*, char*, int, int) noexcept;
 
   template <class T>
   void set(CURLoption option, T value);
@@ -59,6 +60,7 @@ class CurlTransfer {
   bool head_complete_ = false;  ///< the empty line behind the final head has come
   bool body_too_large_ = false;
   bool head_too_large_ = false;
+  bool unanswered_ = false;  ///< sent, and libcurl would have sent it again
   std::array<char, CURL_ERROR_SIZE> error_{};
   std::unique_ptr<curl_slist, FreeList> headers_;
   std::unique_ptr<CURL, FreeEasy> easy_;  ///< last: its end may still call back

@@ -60,6 +60,39 @@ TEST_CASE("http client: connections are reused, and a stale one does not fail th
   CHECK(server.accepted() == 2);
 }
 
+TEST_CASE("http client: a request that may have been acted upon is sent once, whatever becomes of its connection") {
+  ClientScene f;
+  std::string asked;
+  // Every second request of a connection is read and never answered.
+  RawServer server(f.io, [&](tcp::socket& socket) -> awaitable<void> {
+    for (int i = 0; i < 2; ++i) {
+      const auto head = co_await read_head(socket);
+      asked += head.substr(0, head.find(' ') + 1);
+      if (i == 0) co_await write_text(socket, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    }
+  });
+  const auto second = [&](const std::string& method, const std::string& body) {
+    send(f.io, f.client, HttpRequest("GET", server.url("/")));
+    asked.clear();
+    HttpRequest request(method, server.url("/"));
+    request.body = body;
+    return send(f.io, f.client, request);
+  };
+  for (const std::string method : {"POST", "PUT", "PATCH", "DELETE"}) {
+    for (const std::string body : {"", "x"}) {
+      CAPTURE(method);
+      CAPTURE(body);
+      const auto sent = second(method, body);
+      CHECK(sent.code == "http_transfer");
+      CHECK(sent.error_class == ErrorClass::transient);
+      CHECK(sent.message == "http: " + method + " host \"127.0.0.1\": the connection ended before an answer came");
+      CHECK(asked == method + " ");
+    }
+  }
+  CHECK(second("GET", "").response.status == 200);
+  CHECK(asked == "GET GET ");
+}
+
 TEST_CASE("http client: transfers beyond the connection limits wait and are served in turn") {
   asio::io_context io;
   CurlHttpClient client(io.get_executor(), EgressGuard({"127.0.0.0/8"}), CurlLimits(3, 2));
