@@ -72,11 +72,19 @@ Refused judge_enqueue_failure(const Error& error, bool has_idempotency_key) {
   if (state == "22003") {
     return {400, "bad_request", "payload: a number is larger or finer than the database can hold"};
   }
-  if (state_class == "22" || state_class == "23") {
+  // P0001: RAISE without a code in a trigger of the operator's. The same job meets it again.
+  if (state_class == "22" || state_class == "23" || state == "P0001") {
     return {400, "bad_request",
             "body: the database refused the job (SQLSTATE " + std::string(state) + ")"};
   }
   return unavailable();
+}
+
+std::vector<LogField> cause_of(const Error& error) {
+  std::vector<LogField> cause = {{"code", error.code()}};
+  // Those of class 22 name the value that does not fit: invalid input syntax for type integer: "…".
+  if (!sqlstate_of(error).starts_with("22")) cause.emplace_back("database", error.what());
+  return cause;
 }
 
 bool worth_repeating(const Error& error) {

@@ -3,6 +3,7 @@
 
 #include <rowcrew/error.hpp>
 #include <string_view>
+#include <vector>
 
 #include "ingest/refused.hpp"
 #include "net/http_server.hpp"
@@ -21,12 +22,16 @@ ServerResponse to_response(const Refused& refused);
 ServerResponse health(bool ok);
 
 /// What a failure of the enqueueing statement means for the client: 401 (28000), 403 (42501),
-/// 400 (22, 23), else 503 with Retry-After. 503 "outcome_unknown" says how to find out; only there
+/// 400 (22, 23, P0001), else 503 with Retry-After. 503 "outcome_unknown" says how to find out; only there
 /// may the job have been enqueued.
 Refused judge_enqueue_failure(const Error& error, bool has_idempotency_key);
 
 /// The database is away, busy or not set up: nothing has been enqueued.
 Refused unavailable();
+
+/// What an operator has to know of such a failure and a client does not: "code" with the SQLSTATE, and
+/// "database", the server's sentence, unless it is one that may quote the payload.
+std::vector<LogField> cause_of(const Error& error);
 
 /// Rolled back for a reason that another attempt may not meet: a deadlock, a lock that was not had
 /// in time, a unique key whose job ended meanwhile.

@@ -76,7 +76,9 @@ boost::asio::awaitable<std::string> IngestHandler::find_key_name(std::string key
     throw;
   } catch (const Error& e) {
     probe_.note_failure(e);
-    throw unavailable();
+    Refused refused = unavailable();
+    refused.cause = cause_of(e);
+    throw refused;
   }
 }
 
@@ -92,7 +94,8 @@ boost::asio::awaitable<IngestHandler::Enqueued> IngestHandler::insert(
       co_return done;
     } catch (const Error& e) {
       if (left > 0 && worth_repeating(e)) continue;
-      const Refused refused = judge_enqueue_failure(e, once.has_value());
+      Refused refused = judge_enqueue_failure(e, once.has_value());
+      refused.cause = cause_of(e);
       if (refused.status == 503) probe_.note_failure(e);
       throw refused;
     }
@@ -104,6 +107,7 @@ ServerResponse IngestHandler::refuse(const Refused& refused, const Caller& calle
   if (!caller.key_name.empty()) fields.emplace_back("key", caller.key_name);
   if (!caller.job_type.empty()) fields.emplace_back("job_type", caller.job_type);
   fields.emplace_back("peer", caller.peer);
+  fields.insert(fields.end(), refused.cause.begin(), refused.cause.end());
   const auto level = refused.status >= 500 ? LogLevel::warning : LogLevel::info;
   if (log_.enabled(level)) log_.write(level, event::kIngestRefused, fields, refused.what());
   return to_response(refused);

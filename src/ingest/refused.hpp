@@ -3,9 +3,11 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <rowcrew/error.hpp>
 #include <rowcrew/http_client.hpp>
+#include <rowcrew/log.hpp>
 
 namespace rowcrew {
 
@@ -17,6 +19,7 @@ struct Refused : PermanentError {
 
   int status;
   HttpHeaders headers;  ///< WWW-Authenticate, Allow, Retry-After
+  std::vector<LogField> cause;  ///< for the log alone
 };
 
 }  // namespace rowcrew

@@ -145,6 +145,22 @@ TEST_CASE(
   CHECK(scene.db.value("SELECT count(*) FROM rowcrew.job_queue") == "1");
 }
 
+TEST_CASE("a job that the operator's trigger refuses is 400, and only the log tells why" * with_roles()) {
+  Scene scene;
+  scene.db.exec(
+      "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+      " RAISE EXCEPTION 'no mail on sundays' USING DETAIL = NEW.payload::text; END $$");
+  scene.db.exec("CREATE TRIGGER refuse BEFORE INSERT ON rowcrew.job_queue FOR EACH ROW EXECUTE FUNCTION public.refuse()");
+  Bench bench(scene.role.options());
+  const auto response = bench.answer(post(R"({"job_type":"mail","payload":{"to":"x@example.com"}})"));
+  CHECK(response.status == 400);
+  CHECK(response.body.find("sundays") == std::string::npos);
+  const auto line = bench.log.lines("ingest.refused").at(0);
+  CHECK(line.field("code") == "db_P0001");
+  CHECK(line.field("database").find("no mail on sundays") != std::string::npos);
+  CHECK(line.field("database").find("example.com") == std::string::npos);
+}
+
 TEST_CASE("one idempotency key makes one job, also under twenty posts at once" * with_roles()) {
   Scene scene;
   Bench bench(four_threads(scene.role.options()));

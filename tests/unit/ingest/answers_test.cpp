@@ -52,6 +52,7 @@ TEST_CASE("each failure of the database has its answer") {
   CHECK(status(answered("22P02")) == 400);
   CHECK(status(answered("22003")) == 400);
   CHECK(status(answered("23514")) == 400);
+  CHECK(status(answered("53100")) == 503);
   CHECK(status(answered("57014")) == 503);
   CHECK(status(answered("42883")) == 503);
   CHECK(status(DbError(ErrorClass::transient, "", "gone", true, false)) == 503);
@@ -72,8 +73,15 @@ TEST_CASE("only an unknown outcome says that the job may be there, and how to fi
   CHECK(rowcrew::unavailable().code() == "unavailable");
 }
 
+TEST_CASE("a job that a trigger refuses by RAISE is 400, and not asked for again and again") {
+  const Refused refused = rowcrew::judge_enqueue_failure(answered("P0001"), true);
+  CHECK(refused.status == 400);
+  CHECK(std::string(refused.what()) == "body: the database refused the job (SQLSTATE P0001)");
+  CHECK_FALSE(has_header(refused, "Retry-After"));
+}
+
 TEST_CASE("what the server says never reaches the client") {
-  for (const char* const state : {"22P02", "23514", "42501", "28000", "XX000"}) {
+  for (const char* const state : {"22P02", "23514", "42501", "28000", "XX000", "P0001"}) {
     const std::string sentence = rowcrew::judge_enqueue_failure(answered(state), true).what();
     CHECK(sentence.find("text of the server") == std::string::npos);
   }

@@ -184,6 +184,30 @@ TEST_CASE("a database that is away is 503 with Retry-After, and nothing else is 
   CHECK(bench.db.calls().size() == 1);
 }
 
+TEST_CASE("the log tells what the database said about a refused job, and the client does not hear it") {
+  const auto refused_for = [](const char* state) {
+    Bench bench([&](const Statement& s, const Params&) {
+      return known_key_then(s, [&]() -> Rows { fail(state); });
+    });
+    const auto response = bench.answer(good());
+    CHECK(response.body.find("text of the server") == std::string::npos);
+    return bench.log.lines("ingest.refused").at(0);
+  };
+  for (const char* const state : {"P0001", "53100", "57014", "23514", "42501"}) {
+    CAPTURE(state);
+    const auto line = refused_for(state);
+    CHECK(line.field("code") == std::string("db_") + state);
+    CHECK(line.field("database") == "text of the server");
+  }
+  const auto quoting = refused_for("22P02");  // such a sentence may name a value of the payload
+  CHECK(quoting.field("code") == "db_22P02");
+  CHECK(quoting.field("database").empty());
+
+  Bench bench([](const Statement&, const Params&) -> Rows { fail("57014"); });  // the look-up of the key
+  bench.answer(good());
+  CHECK(bench.log.lines("ingest.refused").at(0).field("database") == "text of the server");
+}
+
 TEST_CASE("health is always well, readiness follows the database") {
   Bench bench([](const Statement&, const Params&) -> Rows { fail("42883"); });
   ServerRequest request;
