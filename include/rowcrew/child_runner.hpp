@@ -36,8 +36,8 @@ struct ChildResult {
   int signal = 0;             ///< the signal that ended the child, or 0
   bool timed_out = false;     ///< `timeout` ended it
   bool output_truncated = false;
-  std::string output;  ///< stdout, at most max_output_bytes
-  std::string errors;  ///< stderr, at most max_output_bytes
+  std::string output;  ///< stdout, the first max_output_bytes
+  std::string errors;  ///< stderr, the last max_output_bytes: why a program failed stands at the end
 };
 
 class ChildRunner {

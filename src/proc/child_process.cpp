@@ -29,8 +29,18 @@ constexpr int kReadsAfterEnd = 32;
 
 void keep(ChildProcess::Output& output, std::string_view bytes) {
   const std::size_t room = output.limit - output.kept.size();
-  if (bytes.size() > room) output.truncated = true;
-  output.kept.append(bytes.substr(0, room));
+  if (bytes.size() <= room) {
+    output.kept.append(bytes);
+    return;
+  }
+  output.truncated = true;
+  if (output.wanted == ChildProcess::Part::first) {
+    output.kept.append(bytes.substr(0, room));
+    return;
+  }
+  if (bytes.size() > output.limit) bytes.remove_prefix(bytes.size() - output.limit);
+  output.kept.erase(0, output.kept.size() + bytes.size() - output.limit);
+  output.kept.append(bytes);
 }
 
 // False at the end of the stream. Reads without waiting, `turns` chunks at most.
@@ -58,8 +68,8 @@ ChildProcess::ChildProcess(asio::any_io_executor executor, ShimProcess shim, std
     : shim_(std::move(shim)),
       unfed_(std::move(input)),
       input_(executor, shim_.input.get()),
-      output_(executor, shim_.output.get(), max_output),
-      errors_(executor, shim_.errors.get(), max_output),
+      output_(executor, shim_.output.get(), max_output, Part::first),
+      errors_(executor, shim_.errors.get(), max_output, Part::last),
       handle_(executor, shim_.handle.get()),
       last_resort_(executor) {
   // From here on Asio closes these; the handle stays the shim's.

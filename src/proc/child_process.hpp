@@ -19,13 +19,15 @@ namespace rowcrew {
 /// the end kills the group (ShimProcess).
 class ChildProcess : public std::enable_shared_from_this<ChildProcess> {
  public:
+  enum class Part { first, last };
   /// What is kept of one output stream. The rest is read and thrown away, so that the program
   /// never blocks on a full pipe.
   struct Output {
-    Output(boost::asio::any_io_executor executor, int fd, std::size_t max)
-        : pipe(executor, fd), limit(max) {}
+    Output(boost::asio::any_io_executor executor, int fd, std::size_t max, Part part)
+        : pipe(executor, fd), limit(max), wanted(part) {}
     boost::asio::posix::stream_descriptor pipe;
     std::size_t limit;
+    Part wanted;
     std::string kept;
     bool truncated = false;
   };

@@ -64,6 +64,16 @@ TEST_CASE("child: output above the limit is cut, and the program never blocks on
   CHECK(result.errors == "done\n");
 }
 
+TEST_CASE("child: of errors above the limit the last are kept, for they say why it failed") {
+  Children children;
+  ChildRequest request = children.shell("(yes warning | head -c 1000000; echo no space left) >&2; exit 1");
+  request.max_output_bytes = 1000;
+  const ChildResult result = children.run(std::move(request));
+  CHECK(result.errors.size() == 1000);
+  CHECK(result.errors.ends_with("warning\nno space left\n"));
+  CHECK(result.output_truncated);
+}
+
 TEST_CASE("child: output that just fits is complete") {
   Children children;
   ChildRequest request = children.shell("head -c 300000 /dev/zero");
