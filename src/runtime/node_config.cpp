@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <set>
+
 #include <rowcrew/error.hpp>
 
 namespace rowcrew {
@@ -45,7 +47,10 @@ NodeConfig read_node_config(const Settings& root) {
   config.shim = node.text("shim", "");
   config.egress_allow = root.section("egress").texts("allow", {});
   config.tables.clear();
+  std::set<std::string> seen;
   for (const std::string& table : named) {
+    // Served twice, its jobs would start under one claim and be handed back under the other.
+    if (!seen.insert(table).second) throw ConfigError("node.tables: \"" + table + "\" is named twice, expected once");
     if (table == "job_queue" || table == "processing_jobs") {
       config.tables.push_back(table);
     } else if (is_table_name(table) && config.adopted) {
