@@ -77,6 +77,7 @@ struct Lane::State {
   asio::awaitable<void> flush();
   asio::awaitable<void> receive(PipelineAnswer& answer);
   asio::awaitable<void> wait_readable();
+  void allow_time();
   void watch_time();
   void close();
   [[noreturn]] void lost(bool outcome_unknown);
@@ -90,6 +91,7 @@ struct Lane::State {
   std::unordered_set<std::string> prepared;
   std::deque<Exchange*> under_way;
   asio::steady_timer overdue;
+  asio::steady_timer::time_point answer_due;
   bool late = false;
   std::weak_ptr<ConnectAttempt> attempt;
 };
@@ -122,12 +124,17 @@ asio::awaitable<void> Lane::State::open() {
   if (PQenterPipelineMode(connection.get()) == 0) lost(false);
 }
 
-/// One timer for the whole exchange; cancelling the socket's waits is how it makes itself heard.
+/// Each statement may take its statement_timeout: a server that is slow with every one of them is not
+/// one that hangs.
+void Lane::State::allow_time() { answer_due = std::chrono::steady_clock::now() + connector.options().statement_timeout + kAnswerGrace; }
+
+/// One timer, however often it is put off; cancelling the socket's waits is how it makes itself heard.
 void Lane::State::watch_time() {
-  late = false;
-  overdue.expires_after(connector.options().statement_timeout + kAnswerGrace);
+  overdue.expires_at(answer_due);
   overdue.async_wait([this](boost::system::error_code ec) {
-    if (ec || !socket || overdue.expiry() > std::chrono::steady_clock::now()) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (ec || !socket || overdue.expiry() > now) return;
+    if (answer_due > now) return watch_time();
     late = true;
     socket->cancel();
   });
@@ -152,6 +159,8 @@ void Lane::State::send(Exchange& own) {
     if (PQsendQueryPrepared(pg, name.c_str(), static_cast<int>(values.size()), values.data(), nullptr, nullptr, 0) == 0) {
       lost(false);
     }
+    // Or the server would keep its answers until the last one, and nobody could tell a slow one from one that hangs.
+    if (i + 1 < calls.size() && PQsendFlushRequest(pg) == 0) lost(false);
   }
   if (PQpipelineSync(pg) == 0) lost(false);
 }
@@ -183,6 +192,7 @@ asio::awaitable<void> Lane::State::flush() {
       throw boost::system::system_error(asio::error::operation_aborted);
     }
     if (late || PQconsumeInput(connection.get()) == 0) lost(true);
+    allow_time();
   }
 }
 
@@ -196,6 +206,7 @@ asio::awaitable<void> Lane::State::receive(PipelineAnswer& answer) {
     }
     const std::unique_ptr<PGresult, decltype(&PQclear)> result(PQgetResult(pg), &PQclear);
     if (result) answer.take(result.get());
+    allow_time();
     if (PQstatus(pg) != CONNECTION_OK) lost(true);
   }
 }
@@ -228,6 +239,8 @@ asio::awaitable<std::vector<Rows>> Lane::State::exchange(Exchange& own) {
     co_await open();
     send(own);
   }
+  late = false;
+  allow_time();
   watch_time();
   co_await flush();
   co_await receive(own.answer);

@@ -22,8 +22,8 @@ class Lane final : public Wire {
   ~Lane() override;
 
   /// Of the calls the first that fails is thrown; none has happened then, unless outcome_unknown().
-  /// A server that does not answer two seconds after statement_timeout counts as lost. Being
-  /// cancelled closes the connection. Calls of another exec() travel behind those under way once
+  /// A server that answers none of the calls for two seconds longer than statement_timeout counts as
+  /// lost. Being cancelled closes the connection. Calls of another exec() travel behind those under way once
   /// their statements are prepared, and wait for their turn until then; what becomes of one round
   /// trip is nothing to the others, but with the connection those that were sent are lost as well.
   boost::asio::awaitable<std::vector<Rows>> exec(std::vector<Call> calls) override;

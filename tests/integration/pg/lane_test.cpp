@@ -322,6 +322,15 @@ TEST_CASE("lane: a server that hangs is given up on after statement_timeout") {
   CHECK_FALSE(f.lane.connected());
 }
 
+TEST_CASE("lane: a server that is slow with every statement is not given up on while each stays within its time") {
+  PoolOptions options = sessions();
+  options.statement_timeout = 300ms;
+  LaneFixture f(options);
+  const Call nap(sql("SELECT pg_sleep(0.12)"), {});
+  CHECK(f.exec(Calls(20, nap)).size() == 20);  // longer than statement_timeout and the two seconds behind it
+  CHECK(f.lane.connected());
+}
+
 TEST_CASE("lane: the settings of a session are those of the pool") {
   LaneFixture f;
   CHECK(f.value("SHOW lock_timeout") == "400ms");
