@@ -37,7 +37,7 @@ constexpr TlsFile kTlsFiles[] = {{"ca_file", "sslrootcert", "database-ca"},
 
 /// A password that cannot be had is an outage like any other: retried, and said once a minute.
 [[noreturn]] void throw_unreadable(const std::string& reason) {
-  throw DbError(ErrorClass::transient, "", reason, true, false);
+  throw DbError(ErrorClass::transient, "08001", reason, true, false);
 }
 
 std::optional<std::string> reread_file(const std::string& key, const std::string& path) {
@@ -55,9 +55,21 @@ std::optional<std::string> rerun_command(const std::string& key,
   }
 }
 
+std::string credential_path(const char* name) {
+  const char* const directory = std::getenv("CREDENTIALS_DIRECTORY");
+  if (directory == nullptr || *directory == '\0') return {};
+  std::string path = fmt::format("{}/{}", directory, name);
+  return read_file(path, kMaxTlsFile).missing ? std::string() : path;
+}
+
 /// The first read happens here, so that a source that never worked is a mistake of the
 /// configuration.
 PasswordSource read_password(const Settings& database) {
+  // The one would be used now, the other at every connect.
+  if (database.has("password_command") && !credential_path("database-password").empty()) {
+    throw ConfigError(fmt::format("{}: found beside the credential database-password, expected one of them",
+                                  database.full("password_command")));
+  }
   const auto now = database.secret("password");
   if (!now) return nullptr;
   if (database.has("password_file")) {
@@ -73,13 +85,6 @@ PasswordSource read_password(const Settings& database) {
     return [key, argv = std::move(argv)] { return rerun_command(key, argv); };
   }
   return [now] { return now; };
-}
-
-std::string credential_path(const char* name) {
-  const char* const directory = std::getenv("CREDENTIALS_DIRECTORY");
-  if (directory == nullptr || *directory == '\0') return {};
-  std::string path = fmt::format("{}/{}", directory, name);
-  return read_file(path, kMaxTlsFile).missing ? std::string() : path;
 }
 
 void read_tls_files(const Settings& database, PoolOptions& options) {

@@ -1,0 +1,57 @@
+#include "runtime/node_state.hpp"
+
+#include <doctest/doctest.h>
+
+#include <boost/asio/io_context.hpp>
+
+#include "base/event.hpp"
+#include "support/fake_clock.hpp"
+#include "support/fake_db.hpp"
+#include "support/fake_job_transactions.hpp"
+#include "support/log_capture.hpp"
+
+using namespace rowcrew;
+using namespace rowcrew::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+DbError lost(const char* sqlstate) { return {ErrorClass::transient, sqlstate, "database: it is gone", true, false}; }
+
+struct Bench {
+  /// What a node says of claims that fail with `error` for six seconds.
+  std::size_t lines_after(const Error& error) {
+    for (int i = 0; i <= 6; ++i) {
+      state.failed("claims", "job_queue", event::kClaimFailed, error);
+      clock.advance(1s);
+    }
+    return log.lines(event::kWorkFailing).size();
+  }
+
+  boost::asio::io_context io;
+  NodeConfig config;
+  FakeDb db;
+  Registry registry;
+  PortCatalog ports;
+  FakeClock clock;
+  FakeRandom random;
+  FakeJobTransactions transactions{clock};
+  LogCapture log;
+  NodeState state{io.get_executor(), config, db, registry, ports, transactions, clock, random, log};
+};
+
+}  // namespace
+
+TEST_CASE("node state: work that loses every connection is told of; who connected says nothing of that") {
+  CHECK(Bench().lines_after(lost("")) == 1);
+  CHECK(Bench().lines_after(lost("25006")) == 1);
+  CHECK(Bench().lines_after(TransientError("db_timeout", "no thread was free")) == 1);
+}
+
+TEST_CASE("node state: work that never gets a connection is left to db.unreachable and db.crowded") {
+  CHECK(Bench().lines_after(lost("08001")) == 0);
+  CHECK(Bench().lines_after(lost("53300")) == 0);
+  CHECK(Bench().lines_after(TransientError("db_stopped", "the pool has been stopped")) == 0);
+  // The server had none left for a function that it runs: that is the work's own failure.
+  CHECK(Bench().lines_after(DbError(ErrorClass::transient, "53300", "remote", false, false)) == 1);
+}
