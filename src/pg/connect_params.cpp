@@ -14,19 +14,12 @@
 namespace rowcrew {
 namespace {
 
-/// libpq quotes pieces of what it could not read, and a piece of a URL may be the password.
+/// libpq quotes pieces of what it could not read, and a piece of a URL may be the password. A password
+/// may hold a quotation mark: nothing behind the first one is known to be libpq's own words.
 std::string without_quotations(std::string_view message) {
-  std::string out;
-  bool quoted = false;
-  for (const char c : message) {
-    if (c == '\n') break;
-    if (c == '"') {
-      out += quoted ? "…\"" : "\"";
-      quoted = !quoted;
-    } else if (!quoted) {
-      out += c;
-    }
-  }
+  const auto end = message.find_first_of("\"\n");
+  std::string out(message.substr(0, end));
+  if (end != std::string_view::npos && message[end] == '"') out += "\"…\"";
   return out;
 }
 
@@ -56,6 +49,14 @@ std::vector<std::string> split(std::string_view list) {
   }
 }
 
+/// Whoever names a CA wants to know whom the password goes to: less than that, as providers like to put
+/// it into a URL, must not win unnoticed.
+void require_verify_full(ConnectParams& params) {
+  const std::string& mode = params.emplace("sslmode", "verify-full").first->second;
+  if (mode == "verify-full") return;
+  throw ConfigError(fmt::format("database url: sslmode={} beside a CA file, expected verify-full or no sslmode", mode));
+}
+
 /// The lists that libpq reads in parallel; a single port counts for every host.
 constexpr std::string_view kHostLists[] = {"host", "hostaddr", "port"};
 
@@ -73,7 +74,7 @@ ConnectParams connect_params(const PoolOptions& options) {
   // its server from memory: asked through one, this question could be refused for ever.
   if (!options.pooled) params.emplace("target_session_attrs", "read-write");
   for (const auto& [keyword, path] : options.tls_files) params.emplace(keyword, path);
-  if (options.tls_files.contains("sslrootcert")) params.emplace("sslmode", "verify-full");
+  if (options.tls_files.contains("sslrootcert")) require_verify_full(params);
   if (!options.application_name.empty()) {
     params.emplace("fallback_application_name", options.application_name);
   }
@@ -94,24 +95,37 @@ std::chrono::milliseconds connect_timeout(const ConnectParams& params, const Poo
   return whole && seconds > 0 ? std::chrono::seconds(seconds) : options.connect_timeout;
 }
 
+std::vector<std::string> host_list(const ConnectParams& params, std::string_view keyword) {
+  const auto found = params.find(keyword);
+  if (found == params.end() || found->second.empty()) return {};
+  return split(found->second);
+}
+
 std::size_t host_count(const ConnectParams& params) {
-  std::size_t count = 1;
-  for (const auto list : {"host", "hostaddr"}) {
-    const auto found = params.find(list);
-    if (found != params.end()) count = std::max(count, split(found->second).size());
-  }
-  return count;
+  return std::max({std::size_t{1}, host_list(params, "host").size(), host_list(params, "hostaddr").size()});
 }
 
 void rotate_hosts(ConnectParams& params, std::size_t by) {
   for (const auto list : kHostLists) {
-    const auto found = params.find(list);
-    if (found == params.end()) continue;
-    auto items = split(found->second);
+    auto items = host_list(params, list);
+    if (items.empty()) continue;
     const auto first = static_cast<std::ptrdiff_t>(by % items.size());
     std::rotate(items.begin(), items.begin() + first, items.end());
-    found->second = fmt::format("{}", fmt::join(items, ","));
+    params.find(list)->second = fmt::format("{}", fmt::join(items, ","));
   }
+}
+
+std::string first_host(const ConnectParams& params) {
+  std::string first;
+  for (const auto list : kHostLists) {
+    const auto items = host_list(params, list);
+    first += fmt::format("{},", items.empty() ? "" : items.front());
+  }
+  return first;
+}
+
+void begin_with_host(ConnectParams& params, const std::string& first) {
+  for (std::size_t left = host_count(params); left > 0 && first_host(params) != first; --left) rotate_hosts(params, 1);
 }
 
 }  // namespace rowcrew

@@ -32,9 +32,12 @@ using Result = std::unique_ptr<PGresult, ResultClearer>;
   throw DbError(ErrorClass::transient, "08001", "database: " + message, true, false);
 }
 
-[[noreturn]] void throw_refused(const PGconn* connection) {
+/// `nameless`: what became of hosts that were not asked.
+[[noreturn]] void throw_refused(const PGconn* connection, const std::string& nameless) {
   const Refusal refusal = read_refusal(PQerrorMessage(connection));
-  throw DbError(ErrorClass::transient, std::string(refusal.crowded ? kTooManyConnections : "08001"), "database: " + refusal.text, true, false);
+  if (!refusal.turned_away) throw_unreachable(refusal.text + nameless);
+  const std::string state(refusal.crowded ? kTooManyConnections : "08001");
+  throw LoginRefused(ErrorClass::transient, state, "database: " + refusal.text + nameless, true, false);
 }
 
 [[noreturn]] void throw_stopped() {
@@ -63,11 +66,11 @@ Connection start(const ConnectParams& params) {
 }
 
 /// False: no answer in time. Throws when every host refused.
-bool complete(PGconn* connection, SteadyTime deadline, const Interrupt* interrupt) {
+bool complete(PGconn* connection, SteadyTime deadline, const Interrupt* interrupt, const std::string& nameless) {
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
   for (;;) {
     if (PQstatus(connection) == CONNECTION_BAD || next == PGRES_POLLING_FAILED) {
-      throw_refused(connection);
+      throw_refused(connection, nameless);
     }
     if (next == PGRES_POLLING_OK) return true;
     const short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
@@ -117,20 +120,23 @@ Connection Connector::connect(const Interrupt* interrupt) {
   // caller, and goes no further than a host that refuses the login: after either, the next attempt
   // begins with another host.
   ConnectParams params = connect_params(options_);
+  std::string nameless = expand_hosts(params, look_up_);
+  if (!nameless.empty()) nameless.insert(0, "; ");
   const std::size_t hosts = host_count(params);
   const milliseconds per_host = connect_timeout(params, options_);
-  rotate_hosts(params, first_host_ % hosts);
+  begin_with_host(params, first_);
   for (std::size_t silent = 0; silent < hosts; ++silent) {
     Connection connection = start(params);
-    first_host_ = (first_host_ + 1) % hosts;  // unless it answers
-    if (complete(connection.get(), deadline_in(per_host), interrupt)) {
-      first_host_ = (first_host_ + hosts - 1) % hosts;
+    const std::string tried = first_host(params);
+    rotate_hosts(params, 1);
+    first_ = first_host(params);  // unless it answers
+    if (complete(connection.get(), deadline_in(per_host), interrupt, nameless)) {
+      first_ = tried;
       PQsetErrorVerbosity(connection.get(), PQERRORS_DEFAULT);
       return connection;
     }
-    rotate_hosts(params, 1);
   }
-  throw_unreachable(fmt::format("no answer within {} ms", per_host.count() * static_cast<int>(hosts)));
+  throw_unreachable(fmt::format("no answer within {} ms{}", per_host.count() * static_cast<int>(hosts), nameless));
 }
 
 void run_batch(PGconn* connection, const std::string& sql, milliseconds within,

@@ -7,6 +7,9 @@
 #include <memory>
 #include <string>
 
+#include <rowcrew/db_error.hpp>
+
+#include "pg/host_addresses.hpp"
 #include "pg/interrupt.hpp"
 #include "pg/pool.hpp"
 
@@ -17,23 +20,34 @@ struct ConnectionCloser {
 };
 using Connection = std::unique_ptr<PGconn, ConnectionCloser>;
 
+/// Somebody is there and does not let us in: 53300 when there is no connection left, else 08001. A server that
+/// starts or ends, or has no such database, is as good as none.
+class LoginRefused final : public DbError {
+ public:
+  using DbError::DbError;
+};
+
 /// Opens connections for one owner, one at a time.
 class Connector {
  public:
-  explicit Connector(PoolOptions options) : options_(std::move(options)) {}
+  explicit Connector(PoolOptions options, HostLookUp look_up = look_up_host)
+      : options_(std::move(options)), look_up_(std::move(look_up)) {}
 
-  /// Every host of the URL gets its connect timeout; the first that answers wins, and the next
-  /// call begins with it. A call that a host's refusal ended makes the next one begin behind it. `interrupt` may be null. Only the look-up of a host name cannot be
-  /// interrupted (libpq asks the system's resolver).
+  /// Every address of the URL's hosts gets its connect timeout; the first that answers wins, and the
+  /// next call begins with it. A call that a refusal ended makes the next one begin behind it.
+  /// `interrupt` may be null. Only the look-up of a host name cannot be interrupted (the system's
+  /// resolver is asked).
   ///
-  /// Throws DbError (08001, or 53300 when the server has no connection left; connection_lost), TransientError("db_stopped") when interrupted, ConfigError.
+  /// Throws LoginRefused, DbError (08001; connection_lost), TransientError("db_stopped") when
+  /// interrupted, ConfigError.
   Connection connect(const Interrupt* interrupt);
 
   const PoolOptions& options() const { return options_; }
 
  private:
   PoolOptions options_;
-  std::size_t first_host_ = 0;
+  HostLookUp look_up_;
+  std::string first_;  ///< as first_host() tells it
 };
 
 /// Runs SQL text that returns nothing of interest. Throws as connect() does, and DbError of the

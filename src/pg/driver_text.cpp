@@ -57,7 +57,9 @@ Refusal read_refusal(std::string_view message) {
     // "FATAL:  53300: sorry, too many clients already", perhaps behind what libpq says of the host.
     const auto code = line.find(":  ");
     if (code != std::string_view::npos && line.size() > code + 3 + kCode && line.substr(code + 3 + kCode).starts_with(": ")) {
-      refusal.crowded = refusal.crowded || line.substr(code + 3, kCode) == "53300";
+      const std::string_view state = line.substr(code + 3, kCode);
+      refusal.turned_away = refusal.turned_away || !(state.starts_with("57P") || state == "3D000");
+      refusal.crowded = refusal.crowded || state == "53300";
       kept += line.substr(0, code + 3);
       line.remove_prefix(code + 3 + kCode + 2);
     }

@@ -11,8 +11,9 @@ std::string one_line(std::string_view message);
 
 /// What a server that refuses a connection says (libpq's PQERRORS_VERBOSE), as one line.
 struct Refusal {
-  std::string text;      ///< without the code, and without the place in the server's source
-  bool crowded = false;  ///< it has no connection left for us (53300)
+  std::string text;          ///< without the code, and without the place in the server's source
+  bool turned_away = false;  ///< somebody is there and stays there; not so a server that is starting or ending
+  bool crowded = false;      ///< it has no connection left for us (53300)
 };
 Refusal read_refusal(std::string_view message);
 

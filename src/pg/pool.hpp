@@ -23,7 +23,7 @@ struct PoolOptions {
   /// thread, perhaps on several at once.
   std::function<std::optional<std::string>()> password;
   /// Keywords sslrootcert, sslcert, sslkey -> files, read by libpq at every connect; what the URL
-  /// says of them wins. With sslrootcert the connection is verify-full.
+  /// says of them wins. With sslrootcert the connection is verify-full, and any other sslmode refused.
   std::map<std::string, std::string, std::less<>> tls_files;
   unsigned threads = 4;                    ///< 1..64
   std::size_t queue = 256;                 ///< closures that may wait; one more is "db_busy"
@@ -47,8 +47,8 @@ std::optional<PoolOptions> direct_options(const PoolOptions& options);
 /// logged a minute, and one db.reconnected when it is back. A server that does not answer two
 /// seconds after statement_timeout counts as lost, and so does one that has become read-only. After
 /// one lost connection all others are replaced before they are used again: what hit one of them has
-/// mostly hit them all, and each would take its own time to find out. Where the server has no more
-/// connections for it (53300), work waits for those that it has, and db.crowded says so. The pool
+/// mostly hit them all, and each would take its own time to find out. Where the server or a pooler
+/// refuses it more connections, work waits for those that it has, and db.crowded says so. The pool
 /// must be destroyed before the io_contexts of its callers.
 class Pool final : public Db {
  public:

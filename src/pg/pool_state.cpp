@@ -20,13 +20,12 @@ using std::chrono::milliseconds;
 constexpr milliseconds kCancelGrace{300};
 constexpr milliseconds kSenderGrace{100};
 constexpr milliseconds kWatchEvery{1'000};
-/// How long work is left to the connections that there are, when the server has no more of them.
+/// How long work is left to the connections that there are, when no more of them are granted.
 constexpr milliseconds kCrowded{5'000};
 constexpr milliseconds kCrowdLineEvery{60'000};
 
 /// Thrown inside a thread only: others have connections, and will do it.
 struct CrowdedOut {};
-const std::string kCrowdedCode = "db_" + std::string(kTooManyConnections);
 
 SteadyTime now() {
   return std::chrono::steady_clock::now();
@@ -227,7 +226,9 @@ bool Pool::State::try_connect(Worker& worker) {
     worker.session =
         std::make_unique<Session>(std::move(connection), options, Session::Plans::kept, watchers);
   } catch (const Error& error) {
-    if (sessions_ > 0 && error.code() == kCrowdedCode) {
+    // Whatever the words: a pooler that is full has others than a server. Should the connections that
+    // there are be worth no more, the last of them finds out.
+    if (sessions_ > 0 && dynamic_cast<const LoginRefused*>(&error) != nullptr) {
       note_crowd(error.what());
       throw CrowdedOut{};
     }

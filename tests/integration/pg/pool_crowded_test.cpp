@@ -59,6 +59,36 @@ TEST_CASE("pool crowded: where the server has no more connections, work waits fo
   CHECK(f.log.lines(event::kDbUnreachable).empty());
 }
 
+TEST_CASE("pool crowded: whoever refuses more connections, in whatever words, work waits for the one that there is") {
+  PgProxy full(scratch().url());  // as a pooler is at its max_client_conn
+  PoolOptions options = sessions();
+  options.url = full.url();
+  options.threads = 4;
+  PoolFixture f(options);
+  CHECK(f.value("SELECT 1") == "1");
+  full.refuse_login();
+  CHECK(answered(f, 12) == 12);
+  CHECK(f.pool.reachable());
+  CHECK(f.log.lines(event::kDbCrowded).size() == 1);
+  CHECK(f.log.lines(event::kDbUnreachable).empty());
+}
+
+TEST_CASE("pool crowded: once the connections that there were are gone, a refusal is an outage") {
+  PgProxy full(scratch().url());
+  PoolOptions options = sessions();
+  options.url = full.url();
+  options.threads = 2;
+  options.wait = 300ms;
+  PoolFixture f(options);
+  CHECK(f.value("SELECT 1") == "1");
+  full.refuse_login();
+  full.cut_at_request();
+  CHECK(db_error_of([&] { f.value("SELECT 1"); }).connection_lost());
+  CHECK(db_error_of([&] { f.value("SELECT 1"); }).sqlstate() == "08001");
+  CHECK_FALSE(f.pool.reachable());
+  CHECK(f.log.lines(event::kDbUnreachable).size() == 1);
+}
+
 TEST_CASE("pool crowded: without any connection it is an outage like others, and ends with it") {
   Crowded database(0);
   PoolOptions options = database.options(2);

@@ -1,8 +1,12 @@
 #include "pg_fixture.hpp"
 
+#include <algorithm>
+#include <boost/asio/ip/tcp.hpp>
 #include <filesystem>
 
 #include "base/event.hpp"
+#include "pg/connect_params.hpp"
+#include "pg/connection.hpp"
 #include "pg/statement_template.hpp"
 
 using namespace std::chrono_literals;
@@ -278,4 +282,40 @@ TEST_CASE("pool outage: a host that refuses the login is not asked first again")
   PoolFixture f(options);
   CHECK(f.value("SELECT 1") == "1");
   CHECK(refusing.accepted() == 1);
+}
+
+TEST_CASE("pool outage: a host name whose first address is silent is connected to at the next, and first there from then on") {
+  namespace asio = boost::asio;
+  PgProxy proxy(scratch().url());
+  PoolOptions options = through(proxy);
+  options.connect_timeout = 100ms;
+  auto params = connect_params(options);
+  params["host"] = "two.example";
+  options.url = test_url(params);
+  // Takes connections at the same port and never says a word.
+  asio::io_context io;
+  const auto port = static_cast<unsigned short>(std::stoi(params.at("port")));
+  asio::ip::tcp::acceptor silent(io, {asio::ip::make_address("127.0.0.2"), port});
+  silent.non_blocking(true);
+  const auto asked = [&] {
+    boost::system::error_code none;
+    int count = 0;
+    while (silent.accept(none), !none) ++count;
+    return count;
+  };
+  std::vector<std::string> addresses{"127.0.0.2", "127.0.0.1"};
+  Connector connector(options, [&](const std::string& host) {
+    CHECK(host == "two.example");
+    return HostAddresses{addresses, ""};
+  });
+  Connection connection = connector.connect(nullptr);
+  CHECK(std::string(PQhost(connection.get())) == "two.example");
+  CHECK(std::string(PQhostaddr(connection.get())) == "127.0.0.1");
+  CHECK(asked() == 1);
+  connection = connector.connect(nullptr);
+  std::reverse(addresses.begin(), addresses.end());  // as resolvers do
+  connection = connector.connect(nullptr);
+  std::reverse(addresses.begin(), addresses.end());
+  connection = connector.connect(nullptr);
+  CHECK(asked() == 0);
 }

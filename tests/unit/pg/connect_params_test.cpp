@@ -47,7 +47,7 @@ TEST_CASE("connect params: only a server that writes will do, unless the URL or 
   CHECK(connect_params(with_url("host=a target_session_attrs=any")).at("target_session_attrs") == "any");
 }
 
-TEST_CASE("connect params: a CA file makes the connection verify-full, and the URL wins") {
+TEST_CASE("connect params: a CA file makes the connection verify-full, the URL's own files win") {
   PoolOptions options = with_url("host=db");
   options.tls_files = {{"sslrootcert", "/c/ca"}, {"sslcert", "/c/crt"}, {"sslkey", "/c/key"}};
   auto params = connect_params(options);
@@ -55,13 +55,27 @@ TEST_CASE("connect params: a CA file makes the connection verify-full, and the U
   CHECK(params.at("sslrootcert") == "/c/ca");
   CHECK(params.at("sslcert") == "/c/crt");
   CHECK(params.at("sslkey") == "/c/key");
-  options.url = "host=db sslmode=require sslkey=/mine";
+  options.url = "host=db sslmode=verify-full sslkey=/mine";
   params = connect_params(options);
-  CHECK(params.at("sslmode") == "require");
+  CHECK(params.at("sslmode") == "verify-full");
   CHECK(params.at("sslkey") == "/mine");
   options.url = "host=db";
   options.tls_files.erase("sslrootcert");
   CHECK_FALSE(connect_params(options).contains("sslmode"));
+}
+
+TEST_CASE("connect params: a CA file beside an sslmode that checks less is refused, not overruled") {
+  for (const std::string mode : {"disable", "allow", "prefer", "require", "verify-ca"}) {
+    PoolOptions options = with_url("host=db password=s3cret sslmode=" + mode);
+    CHECK(connect_params(options).at("sslmode") == mode);
+    options.tls_files = {{"sslrootcert", "/c/ca"}};
+    try {
+      connect_params(options);
+      FAIL("accepted");
+    } catch (const ConfigError& error) {
+      CHECK(std::string(error.what()) == "database url: sslmode=" + mode + " beside a CA file, expected verify-full or no sslmode");
+    }
+  }
 }
 
 TEST_CASE("connect params: a password source wins over the URL and is asked every time") {
@@ -78,7 +92,8 @@ TEST_CASE("connect params: a password source wins over the URL and is asked ever
 
 TEST_CASE("connect params: a malformed URL is refused without quoting any of it") {
   for (const std::string url : {"postgresql://app@db/shop?s3cret", "host=db password='s3cret",
-                                "s3cret", "postgresql://app:s3cret@[::1/shop"}) {
+                                "s3cret", "postgresql://app:s3cret@[::1/shop", "postgresql://app:a\"s3cret@[::1/shop",
+                                "postgresql://app:a%zz\"b\"s3cret@db/shop", "host=db a\"s3cret\"b s3cret"}) {
     CAPTURE(url);
     try {
       connect_params(with_url(url));
@@ -115,4 +130,16 @@ TEST_CASE("connect params: rotating hosts keeps each with its port") {
   rotate_hosts(one_port, 1);
   CHECK(one_port.at("host") == "b,a");
   CHECK(one_port.at("port") == "5432");
+}
+
+TEST_CASE("connect params: a list begins with the host that was told, wherever it stands by then") {
+  auto params = connect_params(with_url("host=a,a,c port=1,2,3"));
+  rotate_hosts(params, 1);
+  const std::string second = first_host(params);
+  params = connect_params(with_url("host=c,a,a port=3,2,1"));
+  begin_with_host(params, second);
+  CHECK(params.at("host") == "a,a,c");
+  CHECK(params.at("port") == "2,1,3");
+  begin_with_host(params, "gone");
+  CHECK(params.at("port") == "2,1,3");
 }

@@ -35,12 +35,20 @@ TEST_CASE("driver text: a refusal is told without its code and place, and whethe
   const auto one = rowcrew::read_refusal(
       "connection to server on socket \"/tmp/.s.PGSQL.5432\" failed: FATAL:  53300: sorry, too many clients already\n"
       "LOCATION:  InitProcess, proc.c:360\n");
+  CHECK(one.turned_away);
   CHECK(one.crowded);
   CHECK(one.text == "connection to server on socket \"/tmp/.s.PGSQL.5432\" failed: FATAL: sorry, too many clients already");
   const auto other = rowcrew::read_refusal("FATAL:  28P01: password authentication failed for user \"a\"\nLOCATION:  auth_failed, auth.c:326\n");
+  CHECK(other.turned_away);
   CHECK_FALSE(other.crowded);
   CHECK(other.text == "password authentication failed for user \"a\"");
   const auto none = rowcrew::read_refusal("connection to server at \"h\" failed: Connection refused\n\tIs the server running?\n");
+  CHECK_FALSE(none.turned_away);
+  const auto full = rowcrew::read_refusal("connection to server at \"h\" failed: FATAL:  08P01: no more connections allowed (max_client_conn)\n");
+  CHECK(full.turned_away);
+  CHECK_FALSE(full.crowded);
+  CHECK_FALSE(rowcrew::read_refusal("FATAL:  57P03: the database system is shutting down\n").turned_away);
+  CHECK_FALSE(rowcrew::read_refusal("FATAL:  3D000: database \"shop\" does not exist\n").turned_away);
   CHECK_FALSE(none.crowded);
   CHECK(none.text == "connection to server at \"h\" failed: Connection refused Is the server running?");
   CHECK(rowcrew::read_refusal("").text.empty());

@@ -118,6 +118,16 @@ TEST_CASE("pool settings: a password command is run again at every connect, and 
             .starts_with("database.password_command"));
 }
 
+TEST_CASE("pool settings: a password command beside a credential of that name is refused") {
+  const ScratchDir folder;
+  folder.write("database-password", "one");
+  const rowcrew::testing::ScopedEnv directory("CREDENTIALS_DIRECTORY", folder.path());
+  CHECK(complaint({{"database.password_command", "/bin/echo, other"}}) ==
+        "database.password_command: found beside the credential database-password, expected one of them");
+  CHECK(read({}).password() == "one");
+  CHECK(read({{"database.password_file", folder.write("own", "file")}}).password() == "file");
+}
+
 TEST_CASE("pool settings: the way past a pooler is a secret, and only for a pooler") {
   const rowcrew::Settings root = load({{"database.pooled", "true"}, {"database.direct_url", "host=direct password=hush"}});
   const PoolOptions options = rowcrew::read_pool_options(root, "tester");
@@ -139,6 +149,8 @@ TEST_CASE("pool settings: TLS files are named, or come as credentials, and are t
                     certificate = folder.write("database-certificate", "-");
   CHECK(read({{"database.ca_file", ca}}).tls_files ==
         decltype(PoolOptions::tls_files){{"sslrootcert", ca}});
+  CHECK(complaint({{"database.ca_file", ca}, {"database.url", "postgresql://u:hush@h/jobs?sslmode=prefer"}})
+            .starts_with("database url: sslmode=prefer"));
   CHECK(complaint({{"database.ca_file", "/no/such/file"}}).starts_with("database.ca_file: /no/such/file"));
   CHECK(complaint({{"database.key_file", key}}).starts_with("database.key_file: found one without the other"));
   ::setenv("CREDENTIALS_DIRECTORY", folder.path().c_str(), 1);
