@@ -22,7 +22,8 @@ class Settings {
 
   Settings section(std::string_view name) const;
   /// The names directly below this section, in file order; for maps whose keys are free
-  /// (queues, allow-lists). Each name counts as known, what is below it does not.
+  /// (queues, allow-lists). Each name counts as known, what is below it does not. Of a section at the
+  /// top the environment may add some (ROWCREW_QUEUES_MAIL: mail).
   std::vector<std::string> names() const;
   bool has(std::string_view key) const;
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 
 #include <rowcrew/error.hpp>
 
@@ -68,6 +69,30 @@ bool is_known(const Settings::Tree& tree, const std::string& full) {
          (section != tree.sections.end() && section->starts_with(below));
 }
 
+/// The key that a variable would be if the section that it lies in had it; empty when it lies in none that
+/// was asked for: other programs, and scripts, have variables of our prefix as well.
+std::string key_of(const Settings::Tree& tree, const std::string& variable) {
+  std::string key;
+  std::size_t longest = 0;
+  for (const std::string& section : tree.sections) {
+    const std::string above = environment_name(section + ".");
+    if (!variable.starts_with(above) || above.size() <= longest) continue;
+    longest = above.size();
+    key = section + "." + lower_case(std::string_view(variable).substr(above.size()));
+  }
+  return key;
+}
+
+void refuse_unknown_variables(const Settings::Tree& tree) {
+  std::set<std::string> known;
+  for (const auto& [full, value] : tree.known) known.insert(environment_name(full));
+  for (const auto& [variable, value] : tree.env) {
+    if (known.contains(variable)) continue;
+    const std::string key = key_of(tree, variable);
+    if (!key.empty()) refuse_unknown(tree, key, "from " + variable);
+  }
+}
+
 }  // namespace
 
 std::map<std::string, std::string> rowcrew_environment() {
@@ -100,6 +125,7 @@ void check_unknown(const Settings& root) {
   for (const auto& [full, value] : tree.flags) {
     if (!tree.known.contains(full)) refuse_unknown(tree, full, "command line");
   }
+  refuse_unknown_variables(tree);
 }
 
 std::string describe_config(const Settings& root) {

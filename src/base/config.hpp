@@ -23,7 +23,8 @@ std::map<std::string, std::string> rowcrew_environment();
 Settings load_config(const ConfigSources& sources);
 
 /// After every section was read: throws ConfigError naming the first key in the file that no
-/// look-up asked for, with the nearest known key as a suggestion.
+/// look-up asked for, with the nearest known key as a suggestion; then the first of the flags, then
+/// the first variable below a section that some look-up asked for.
 void check_unknown(const Settings& root);
 
 /// Effective values, one "key = value" per line in key order, secrets as "(set)" or "(unset)":

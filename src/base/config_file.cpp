@@ -42,7 +42,7 @@ class Flattener {
       if (!entry.first.IsScalar() || entry.first.Scalar().empty()) {
         refuse(entry.first, "a key that is no word, expected a name");
       }
-      const std::string& name = entry.first.Scalar();
+      const std::string name = text_of(entry.first);
       const std::string full = prefix.empty() ? name : prefix + "." + name;
       if (tree_.nodes.contains(full)) {
         refuse(entry.first, fmt::format("{} is given twice, expected once", full));
@@ -62,7 +62,7 @@ class Flattener {
     node.line = line;
     if (value.IsScalar()) {
       node.kind = FileNode::Kind::scalar;
-      node.text = value.Scalar();
+      node.text = text_of(value);
     } else if (value.IsSequence()) {
       read_list(value, node);
     } else if (value.IsMap()) {
@@ -72,11 +72,17 @@ class Flattener {
     tree_.nodes.insert_or_assign(full, std::move(node));
   }
 
-  static void read_list(const YAML::Node& list, FileNode& node) {
+  /// YAML can write a NUL ("\0"), and half of what texts are handed to would end there.
+  std::string text_of(const YAML::Node& scalar) const {
+    if (scalar.Scalar().find('\0') != std::string::npos) refuse(scalar, "a NUL character, expected text");
+    return scalar.Scalar();
+  }
+
+  void read_list(const YAML::Node& list, FileNode& node) const {
     node.kind = FileNode::Kind::list;
     for (const auto& item : list) {
       if (!item.IsScalar()) node.kind = FileNode::Kind::foreign;
-      if (item.IsScalar()) node.items.push_back(item.Scalar());
+      if (item.IsScalar()) node.items.push_back(text_of(item));
     }
   }
 

@@ -89,6 +89,17 @@ std::vector<std::string> Settings::names() const {
     });
     if (!covered) found.emplace_back(rest.substr(0, rest.find('.')));
   }
+  // So may a variable, in lower case, of a section at the top. Deeper down it does not tell where one
+  // name ends and the next begins.
+  const bool at_top = !prefix_.empty() && prefix_.find('.') == std::string::npos;
+  const std::string variables = environment_name(above);
+  for (const auto& [variable, value] : tree_->env) {
+    if (!at_top || !variable.starts_with(variables) || variable == variables) continue;
+    const bool covered = std::any_of(found.begin(), found.end(), [&](const std::string& name) {
+      return variable == environment_name(full(name)) || variable.starts_with(environment_name(full(name) + "."));
+    });
+    if (!covered) found.push_back(lower_case(std::string_view(variable).substr(variables.size())));
+  }
   for (const std::string& name : found) tree_->mark(full(name));
   return found;
 }

@@ -69,6 +69,14 @@ std::string environment_name(std::string_view full) {
   return name;
 }
 
+std::string lower_case(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
 void refuse(std::string_view full, const FoundText& found, std::string_view complaint,
             std::string_view expected) {
   throw ConfigError(fmt::format("{}{}: {} {}, expected {}", full, found.where, shown(found.text),

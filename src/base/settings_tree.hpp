@@ -60,6 +60,7 @@ struct Settings::Tree {
 
 /// "worker.stop_within" -> "ROWCREW_WORKER_STOP_WITHIN".
 std::string environment_name(std::string_view full);
+std::string lower_case(std::string_view text);
 
 /// "key: complaint, expected …".
 [[noreturn]] void refuse(std::string_view full, const FoundText& found, std::string_view complaint,

@@ -22,11 +22,12 @@ std::string load_error(const std::string& yaml) {
   return sentence.starts_with(sources.file) ? sentence.substr(sources.file.size()) : sentence;
 }
 
-std::string unknown_error(const std::string& yaml, std::map<std::string, std::string> flags = {}) {
+std::string unknown_error(const std::string& yaml, std::map<std::string, std::string> flags = {}, std::map<std::string, std::string> env = {}) {
   const ScratchDir dir;
   ConfigSources sources;
   if (!yaml.empty()) sources.file = dir.write("c.yaml", yaml);
   sources.flags = std::move(flags);
+  sources.env = std::move(env);
   const Settings root = load_config(sources);
   const Settings worker = root.section("worker");
   worker.duration("lease", 30s, 1s, 1min);
@@ -63,6 +64,12 @@ TEST_CASE("malformed YAML is refused with line and column") {
   CHECK(load_error("") == "nothing was thrown");
   CHECK(load_error("# only a comment\n") == "nothing was thrown");
   CHECK(load_error("~") == "nothing was thrown");
+}
+
+TEST_CASE("a NUL character is refused wherever text stands") {
+  CHECK(load_error("node:\n  name: \"a\\0b\"\n") == ": line 2, column 9: a NUL character, expected text");
+  CHECK(load_error("node: {tables: [a, \"b\\0\"]}\n") == ": line 1, column 20: a NUL character, expected text");
+  CHECK(load_error("\"no\\0de\": 1\n") == ": line 1, column 1: a NUL character, expected text");
 }
 
 TEST_CASE("a key that is given twice is refused") {
@@ -109,6 +116,23 @@ TEST_CASE("a flag that nobody asked for is refused too") {
   CHECK(unknown_error("", {{"worker.lease", "2s"}}) == "nothing was thrown");
   CHECK(unknown_error("", {{"worker.slot", "2"}}) ==
         "worker.slot (command line): unknown key, did you mean worker.slots?");
+}
+
+TEST_CASE("a variable below a section of ours that nobody asked for is refused, with the nearest known key") {
+  const auto given = [](const std::string& variable) { return unknown_error("", {}, {{variable, "2s"}}); };
+  CHECK(given("ROWCREW_WORKER_LEASE") == "nothing was thrown");
+  CHECK(given("ROWCREW_DATABASE_URL") == "nothing was thrown");
+  CHECK(unknown_error("", {}, {{"ROWCREW_DATABASE_URL_FILE", "/proc/version"}}) == "nothing was thrown");
+  CHECK(given("ROWCREW_WORKER_LEESE") == "worker.leese (from ROWCREW_WORKER_LEESE): unknown key, did you mean worker.lease?");
+  CHECK(given("ROWCREW_WORKER_COLOUR") == "worker.colour (from ROWCREW_WORKER_COLOUR): unknown key");
+  CHECK(unknown_error("queues:\n  mail: {slots: 2}\n", {}, {{"ROWCREW_QUEUES_MAIL_SLOT", "2"}}) ==
+        "queues.mail.slot (from ROWCREW_QUEUES_MAIL_SLOT): unknown key, did you mean queues.mail.slots?");
+}
+
+TEST_CASE("variables of other programs and of scripts are nobody's mistake") {
+  for (const std::string variable : {"ROWCREW_TEST_DATABASE_URL", "ROWCREW_BIN", "ROWCREW_WORKER", "ROWCREW_WORKERS_LEESE", "ROWCREW_INGEST_MAX_BODY"}) {
+    CHECK(unknown_error("", {}, {{variable, "x"}}) == "nothing was thrown");
+  }
 }
 
 TEST_CASE("only ROWCREW_ variables are taken from the environment") {

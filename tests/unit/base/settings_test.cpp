@@ -154,6 +154,18 @@ TEST_CASE("names of a free section come in file order, those of flags after them
   CHECK(given.load().names() == std::vector<std::string>{"queues"});
 }
 
+TEST_CASE("a variable names what neither file nor flag does, of a section at the top") {
+  Given given("queues:\n  Photo-Large: 1\nkinds: {allow: {ping: {}}}\n");
+  given.sources.env = {{"ROWCREW_QUEUES_PHOTO_LARGE", "3"}, {"ROWCREW_QUEUES_MAIL", "4"}, {"ROWCREW_QUEUES_", "5"},
+                       {"ROWCREW_QUEUESMAIL", "6"},         {"ROWCREW_KINDS_ALLOW_PONG", "7"}};
+  const Settings root = given.load();
+  const Settings queues = root.section("queues");
+  CHECK(queues.names() == std::vector<std::string>{"Photo-Large", "mail"});
+  CHECK(queues.integer("Photo-Large", 0, 0, 9) == 3);
+  CHECK(queues.integer("mail", 0, 0, 9) == 4);
+  CHECK(root.section("kinds").section("allow").names() == std::vector<std::string>{"ping"});
+}
+
 TEST_CASE("has() sees every source, and keys without a value") {
   Given given("a: 1\nb:\n");
   given.sources.env["ROWCREW_C"] = "";
