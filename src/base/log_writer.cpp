@@ -18,7 +18,9 @@ std::size_t size_of(const LogWriter::Line& line) {
 struct LogWriter::State {
   void add(Line line);
   void write_all();
-  bool drained() const { return lines.empty() && dropped == 0; }
+  bool gap_due() const { return dropped > 0 && (ending || std::chrono::steady_clock::now() >= next_gap); }
+  bool drained() const { return lines.empty() && !gap_due(); }
+  void wait_for_more(std::unique_lock<std::mutex>& lock);
   Line next();
 
   std::function<void(const Line&)> sink;
@@ -29,14 +31,15 @@ struct LogWriter::State {
   std::condition_variable done;  ///< for the end: the writer has put everything out
   std::deque<Line> lines;
   std::size_t bytes = 0;
-  std::size_t dropped = 0;  ///< before the first of `lines`
+  std::size_t dropped = 0;  ///< of which nothing was said yet
+  std::chrono::steady_clock::time_point next_gap{};
   bool ending = false;
   bool ended = false;
 };
 
 void LogWriter::State::add(Line line) {
   const std::lock_guard lock(mutex);
-  const bool resting = drained();
+  const bool resting = lines.empty();
   bytes += size_of(line);
   lines.push_back(std::move(line));
   while (bytes > options.most_bytes && lines.size() > 1) {
@@ -48,17 +51,30 @@ void LogWriter::State::add(Line line) {
 }
 
 LogWriter::Line LogWriter::State::next() {
-  if (dropped > 0) return gap(std::exchange(dropped, 0));
+  if (gap_due()) {
+    next_gap = std::chrono::steady_clock::now() + options.gap_every;
+    return gap(std::exchange(dropped, 0));
+  }
   Line line = std::move(lines.front());
   lines.pop_front();
   bytes -= size_of(line);
   return line;
 }
 
+void LogWriter::State::wait_for_more(std::unique_lock<std::mutex>& lock) {
+  while (drained() && !ending) {
+    if (dropped > 0) {
+      more.wait_until(lock, next_gap);
+    } else {
+      more.wait(lock);
+    }
+  }
+}
+
 void LogWriter::State::write_all() {
   std::unique_lock lock(mutex);
   for (;;) {
-    more.wait(lock, [this] { return !drained() || ending; });
+    wait_for_more(lock);
     if (drained()) break;
     const Line line = next();
     lock.unlock();

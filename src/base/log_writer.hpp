@@ -18,10 +18,12 @@ class LogWriter {
   struct Options {
     std::size_t most_bytes = 4 << 20;     ///< that wait; beyond it the oldest lines are dropped
     std::chrono::milliseconds patience{2'000};  ///< at the end, with a reader that does not read
+    std::chrono::milliseconds gap_every{60'000};  ///< between two lines about what was dropped
   };
 
   /// `sink` puts one line out and may block; it is called on the writer's thread alone and must not
-  /// throw. `gap` makes the line that stands in place of so many dropped ones.
+  /// throw. `gap` makes the line about so many dropped ones: at once for the first, then all those of
+  /// a minute together, and at the end.
   LogWriter(std::function<void(const Line&)> sink, std::function<Line(std::size_t dropped)> gap, Options options);
   /// Returns when everything has been put out, or after `patience`: the thread is then left behind
   /// with what it holds. So `sink` and `gap` must own what they use.
