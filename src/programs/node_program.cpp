@@ -82,7 +82,7 @@ struct EndFirst {
 };
 
 int run_configured(const NodeProgram& program) {
-  ConfigSources sources{program.config_file, rowcrew_environment(), program.flags};
+  ConfigSources sources{program.config_file, program.environment ? *program.environment : rowcrew_environment(), program.flags};
   const Settings root = load_config(sources);
   NodeConfig config = read_node_config(root);
   if (program.adjust) program.adjust(config);

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include <rowcrew/deps.hpp>
@@ -15,6 +16,8 @@ namespace rowcrew {
 struct NodeProgram {
   std::string config_file;                   ///< empty: environment and defaults only
   std::map<std::string, std::string> flags;  ///< full key -> value
+  /// What rowcrew_environment() was, of a program that has read a configuration before; else it is asked.
+  std::optional<std::map<std::string, std::string>> environment;
   bool check_config = false;                 ///< print the effective values and end
   NodeMode mode = NodeMode::forever;
   /// Has the last word about the node's configuration.

@@ -3,6 +3,7 @@
 #include <ostream>
 #include <rowcrew/error.hpp>
 
+#include "base/config.hpp"
 #include "base/exit_code.hpp"
 #include "cli/arguments.hpp"
 #include "programs/bench/bench_run.hpp"
@@ -46,13 +47,15 @@ int run_bench(cli::Invocation& call) {
   declare_options(arguments);
   if (!arguments.parse(call.args, call.out)) return kExitOk;
   const BenchOptions options = read_options(arguments);
-  BenchDatabase database(arguments.connection());
+  const auto environment = rowcrew_environment();  // whoever reads secrets first takes them out of it
+  const PoolOptions connection = arguments.connection();
+  BenchDatabase database(connection);
   if (!options.yes && database.holds_other_jobs()) {
     throw UsageError("bench: job_queue holds other jobs, expected none: --yes measures beside them");
   }
   database.forget();
   Forget forget(database);
-  const Figures figures = measure({options, arguments, database});
+  const Figures figures = measure({options, arguments, environment, connection, database});
   forget.now();
   call.out << (options.json ? figures.json() : figures.text());
   return kExitOk;

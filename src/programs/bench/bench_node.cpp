@@ -25,10 +25,11 @@ class NoteStart final : public Handler {
 
 }  // namespace
 
-BenchNode::BenchNode(const cli::Arguments& arguments, std::int64_t slots, StartTimes& starts)
+BenchNode::BenchNode(const cli::Arguments& arguments, std::map<std::string, std::string> environment, std::int64_t slots, StartTimes& starts)
     : name_(fmt::format("bench-{}", ::getpid())) {
   NodeProgram program;
   program.config_file = arguments.config_file();
+  program.environment = std::move(environment);
   if (const auto url = arguments.get("database")) program.flags["database.url"] = *url;
   program.flags["log.level"] = "warning";
   program.adjust = [name = name_, slots](NodeConfig& config) {

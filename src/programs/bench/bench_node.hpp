@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <thread>
 
@@ -16,8 +17,8 @@ namespace rowcrew::bench {
 /// The process's one node: it ends on SIGTERM, which stop() raises, and on Ctrl-C.
 class BenchNode {
  public:
-  /// `arguments` name the database. `starts` outlives the node.
-  BenchNode(const cli::Arguments& arguments, std::int64_t slots, StartTimes& starts);
+  /// `arguments` and `environment` name the database. `starts` outlives the node.
+  BenchNode(const cli::Arguments& arguments, std::map<std::string, std::string> environment, std::int64_t slots, StartTimes& starts);
   ~BenchNode();
   BenchNode(const BenchNode&) = delete;
   BenchNode& operator=(const BenchNode&) = delete;

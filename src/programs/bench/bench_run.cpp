@@ -71,10 +71,10 @@ void check_ended(BenchRun& run, std::int64_t expected) {
 
 Figures drain(BenchRun& run) {
   const std::int64_t jobs = run.options.jobs;
-  const double loading = Sender(run.arguments.connection(), 1, to_job_queue()).in_bulk(jobs, run.options.batch);
+  const double loading = Sender(run.connection, 1, to_job_queue()).in_bulk(jobs, run.options.batch);
   StartTimes starts(static_cast<std::size_t>(jobs));
   const Spent before = spent_so_far(run.database);
-  BenchNode node(run.arguments, run.options.slots, starts);
+  BenchNode node(run.arguments, run.environment, run.options.slots, starts);
   await(node, "every job had started", [&] { return starts.distinct() == starts.jobs(); });
   finish(run, node, starts);
   const double seconds = milliseconds_between(starts.first(), std::chrono::steady_clock::now()) / 1000;
@@ -101,8 +101,8 @@ Figures paced(BenchRun& run) {
   const BenchOptions& options = run.options;
   const std::int64_t batch = options.mode == Mode::latency ? 1 : std::max<std::int64_t>(1, options.rate / 100);
   StartTimes starts(static_cast<std::size_t>(options.jobs));
-  Sender sender(run.arguments.connection(), 1, to_job_queue());
-  BenchNode node(run.arguments, options.slots, starts);
+  Sender sender(run.connection, 1, to_job_queue());
+  BenchNode node(run.arguments, run.environment, options.slots, starts);
   warm_up(run, node, sender, starts);
   const Spent before = spent_so_far(run.database);
   const Instant begin = std::chrono::steady_clock::now();
@@ -154,8 +154,8 @@ void add_rates(Figures& figures, const std::string& key, const std::string& labe
 Figures enqueue(BenchRun& run) {
   const BenchOptions& options = run.options;
   run.database.make_bare_table();
-  Sender ours(run.arguments.connection(), options.connections, to_job_queue());
-  Sender bare(run.arguments.connection(), options.connections, to_bare_table());
+  Sender ours(run.connection, options.connections, to_job_queue());
+  Sender bare(run.connection, options.connections, to_bare_table());
   // Plans and pages are there before anything is measured.
   ours.one_by_one(10 * options.connections);
   bare.one_by_one(10 * options.connections);

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """rowcrew bench on a small number of jobs: its figures, what it refuses, and that nothing stays behind."""
 import json
+import os
 import pathlib
 import sys
 import unittest
@@ -43,6 +44,13 @@ class Bench(FleetTest):
         found = self.figures("enqueue", "--jobs", "200", "--connections", "2", "--batch", "50")
         for key in ("single", "bulk"):
             self.assertAlmostEqual(found[f"{key}_ratio"], found[f"{key}_per_s"] / found[f"{key}_bare_per_s"], places=2)
+        self.assertEqual(self.traces(), {})
+
+    def test_the_url_may_come_from_the_environment(self):
+        environment = {"PATH": os.environ["PATH"], "ROWCREW_DATABASE_URL": self.db.url}
+        for mode in (("drain", "--jobs", "20"), ("steady", "--rate", "100", "--seconds", "1"), ("enqueue", "--jobs", "20", "--connections", "1")):
+            with self.subTest(mode=mode[0]):
+                self.assertIn("jobs/s", run([BIN / "rowcrew", "bench", *mode], env=environment).stdout)
         self.assertEqual(self.traces(), {})
 
     def test_people_get_lines(self):
