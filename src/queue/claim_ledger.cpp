@@ -52,6 +52,7 @@ void ClaimLedger::ended(std::int64_t token, std::size_t jobs, bool row_removed) 
 }
 
 void ClaimLedger::abandon() {
+  ++forgotten_;
   sending_.clear();
   held_.clear();
   said_.clear();

@@ -15,10 +15,7 @@ namespace rowcrew {
 class ClaimLedger {
  public:
   /// Before the claim is sent: from here on reconciliation leaves the token alone.
-  void sending(std::int64_t token) {
-    sending_.insert(token);
-    ++sent_;
-  }
+  void sending(std::int64_t token) { sending_.insert(token); }
   /// The claim's reply: it holds `jobs` jobs. With none the claim row is due for removal (it may
   /// hold stale ids).
   void claimed(std::int64_t token, std::size_t jobs);
@@ -34,8 +31,13 @@ class ClaimLedger {
   std::vector<StillRunning> to_lower(const std::map<std::int64_t, std::size_t>& jobs) const;
   /// The database acknowledged it.
   void lowered(const std::vector<StillRunning>& rows);
+  /// The claim's reply: nothing was claimed under this token.
+  void unused(std::int64_t token) { sending_.erase(token); }
   /// No reply, or a refusal: if a row exists after all, reconciliation hands it back.
-  void unknown(std::int64_t token) { sending_.erase(token); }
+  void unknown(std::int64_t token) {
+    sending_.erase(token);
+    ++forgotten_;
+  }
 
   /// Which of these tokens end with `jobs` (token, how many of it): to be removed in the same
   /// statement. Sorted.
@@ -50,12 +52,13 @@ class ClaimLedger {
   std::vector<std::int64_t> removable() const { return {removable_.begin(), removable_.end()}; }
   void removed(std::int64_t token) { removable_.erase(token); }
   std::size_t held() const { return held_.size(); }
-  /// Claims sent since the start: while it stands still, no new row can have come to be.
-  std::uint64_t sent() const { return sent_; }
+  /// How often tokens were forgotten: those of claims without a reply, and what was given up. Only these can have rows
+  /// that are not in here, and may get one late: a claim may commit after its reply was lost.
+  std::uint64_t forgotten() const { return forgotten_; }
 
  private:
   std::set<std::int64_t> sending_;
-  std::uint64_t sent_ = 0;
+  std::uint64_t forgotten_ = 0;
   std::map<std::int64_t, std::size_t> held_;
   std::set<std::int64_t> removable_;
   std::map<std::int64_t, std::size_t> said_;  ///< by the rows of those that are held with permits

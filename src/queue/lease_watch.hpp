@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -26,14 +27,21 @@ class LeaseWatch {
   /// counts from `read_at` of the read that first showed it, and is judged by `asked_at` of the
   /// latest; a change of any kind (a step back after a failover too) starts anew.
   std::vector<NodeBeat> observe(Mono asked_at, Mono read_at, std::span<const NodeBeat> nodes);
+  /// When to read again, so that what a dead node ran is rescued soon after its lease: the moment from which a beat
+  /// that stands still may be judged, and a tenth of a lease after the last read, for a beat counts from when it is
+  /// seen. Of several watchers one sees it first: with each more they read more rarely. None: there is nobody to watch.
+  std::optional<Mono> next_look() const;
 
  private:
   struct Seen {
     std::int64_t epoch;
     std::int64_t beat;
     Mono first_read;
+    MonoClock::duration lease;
   };
   std::map<std::int64_t, Seen> seen_;
+  Mono asked_at_{};
+  Mono read_at_{};
 };
 
 }  // namespace rowcrew

@@ -15,12 +15,14 @@ namespace asio = boost::asio;
 namespace {
 
 using namespace std::chrono_literals;
-constexpr std::chrono::seconds kPolicies = 30s;
-constexpr std::chrono::seconds kPoliciesAtRest = 10min;
 
 std::string host_name() {
   std::array<char, 256> name{};
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+NodeBeat beat_of(const Rows& rows, std::size_t i) {
+  return {rows.integer(i, 0), rows.integer(i, 1), rows.integer(i, 2), std::chrono::milliseconds(rows.integer(i, 3))};
 }
 
 }  // namespace
@@ -32,6 +34,7 @@ asio::awaitable<void> Heartbeat::run() {
   int failures = 0;
   for (;;) {
     bool failed = false;
+    bool beaten = true;
     Mono until = state_.clock.mono() + 1s;
     try {
       if (state_.identity.node_id == 0) {
@@ -40,11 +43,18 @@ asio::awaitable<void> Heartbeat::run() {
         const LeaseKeeper::Next next = state_.lease->next(state_.clock.mono(), at_rest() ? stretch_ : 1);
         // A lease that is over is renewed the same way: either nobody has noticed, or the answer
         // says that we are dead.
-        if (next.action != LeaseKeeper::Action::wait || beat_due_ || !state_.informed) co_await beat();
+        if (next.action != LeaseKeeper::Action::wait || beat_due_ || !state_.informed) {
+          co_await beat();
+        } else {
+          beaten = false;
+          if (state_.clock.mono() >= watch_.next_look().value_or(Mono::max())) co_await look();
+        }
       }
-      failures = 0;
-      state_.worked("heartbeats", "");
-      if (state_.identity.node_id != 0) until = next_look();
+      if (beaten) {
+        failures = 0;
+        state_.worked("heartbeats", "");
+      }
+      if (state_.identity.node_id != 0) until = next_step();
     } catch (const Error& e) {
       state_.failed("heartbeats", "", event::kLeaseStopping, e);
       failed = true;
@@ -57,10 +67,11 @@ asio::awaitable<void> Heartbeat::run() {
   }
 }
 
-/// When a beat is due, or would be if there were work by then.
-Mono Heartbeat::next_look() const {
+/// When others are to be looked at, or a beat is due, or would be if there were work by then.
+Mono Heartbeat::next_step() const {
   const LeaseKeeper::Next busy = state_.lease->next(state_.clock.mono());
-  return busy.action == LeaseKeeper::Action::wait ? busy.until : state_.lease->next(state_.clock.mono(), stretch_).until;
+  const Mono beat = busy.action == LeaseKeeper::Action::wait ? busy.until : state_.lease->next(state_.clock.mono(), stretch_).until;
+  return std::min(beat, watch_.next_look().value_or(Mono::max()));
 }
 
 asio::awaitable<void> Heartbeat::register_node() {
@@ -121,11 +132,7 @@ struct Heartbeat::Seen {
   }
 
   void note_node(const Rows& rows, std::size_t i, std::int64_t own_id) {
-    NodeBeat beat{};
-    beat.node_id = rows.integer(i, 0);
-    beat.epoch = rows.integer(i, 1);
-    beat.beat = rows.integer(i, 2);
-    beat.lease = std::chrono::milliseconds(rows.integer(i, 3));
+    const NodeBeat beat = beat_of(rows, i);
     for (const std::string& queue : split_array(rows.text(i, 4))) served.insert(queue);
     if (beat.node_id != own_id) beats.push_back(beat);
   }
@@ -155,7 +162,8 @@ asio::awaitable<void> Heartbeat::beat() {
   events_.beaten();
   know_settings(seen, told);
   know_fleet(seen.beats.size(), std::move(seen.served));
-  if (state_.clock.mono() >= next_policies_) co_await reread_policies();
+  const std::int64_t started = state_.statistics.total(Statistics::Count::started);
+  if (policies_.due(state_.clock.mono(), started, state_.hears)) co_await reread_policies(started);
   const bool first = !std::exchange(state_.informed, true);
   if ((first || !held) && state_.holds_lease()) events_.may_claim();
   co_await watch_others(sent, seen.beats);
@@ -163,11 +171,25 @@ asio::awaitable<void> Heartbeat::beat() {
   co_await write_statistics();
 }
 
+asio::awaitable<void> Heartbeat::look() {
+  const Mono sent = state_.clock.mono();
+  Params params;
+  params.add(state_.identity.node_id);
+  const Rows rows = co_await state_.db.query(sql::node_look, std::move(params));
+  std::vector<NodeBeat> beats;
+  for (std::size_t i = 0; i < rows.size(); ++i) beats.push_back(beat_of(rows, i));
+  if (!rows.empty()) {
+    state_.leader_present = rows.boolean(0, 4);
+    events_.beaten();
+  }
+  co_await watch_others(sent, beats);
+}
+
 asio::awaitable<void> Heartbeat::reread_tables(const std::string& adopted) {
   bool more = false;
   try {
     more = co_await adopted_.reread(adopted);
-  } catch (const DbError& e) {  // the tables of others are no reason to miss a heartbeat
+  } catch (const Error& e) {  // the tables of others are no reason to miss a heartbeat
     state_.log.debug(event::kTableHeld, {{"code", e.code()}}, e.what());
   }
   if (more) events_.may_claim();
@@ -228,11 +250,8 @@ void Heartbeat::know_settings(const Seen& seen, std::uint64_t limits_told) {
   if (seen.commands) events_.commands();
 }
 
-asio::awaitable<void> Heartbeat::reread_policies() {
-  // A node that has done nothing is told of new policies, and has no use for new ports.
-  const std::int64_t started = state_.statistics.total(Statistics::Count::started);
-  next_policies_ = state_.clock.mono() + (started == started_ ? kPoliciesAtRest : kPolicies);
-  started_ = started;
+asio::awaitable<void> Heartbeat::reread_policies(std::int64_t started) {
+  policies_.read(state_.clock.mono(), started);
   try {
     const Rows types = co_await state_.db.query(sql::node_job_types, Params{});
     const Rows rules = co_await state_.db.query(sql::node_retry_rules, Params{});
@@ -242,7 +261,7 @@ asio::awaitable<void> Heartbeat::reread_policies() {
       state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");
     }
     state_.worked("policies", "");
-  } catch (const DbError& e) {
+  } catch (const Error& e) {
     policies_changed();  // for all that is known, and the next beat is the next chance
     if (!state_.informed) throw;
     state_.failed("policies", "", event::kLeaseStopping, e);  // those of before hold
@@ -252,14 +271,13 @@ asio::awaitable<void> Heartbeat::reread_policies() {
 asio::awaitable<void> Heartbeat::write_statistics() {
   if (state_.statistics.empty()) co_return;
   const Statistics::Buckets buckets = state_.statistics.take();
-  std::optional<DbError> error;
   try {
     co_await state_.db.query(sql::node_add_stats, Statistics::params(state_.identity.node_id, buckets));
-  } catch (const DbError& e) {
-    error = e;
+  } catch (const Error& e) {
+    // Counted twice is worse than counted late, but an unknown outcome is neither known nor frequent.
+    const auto* db = dynamic_cast<const DbError*>(&e);
+    if (db == nullptr || !db->outcome_unknown()) state_.statistics.restore(buckets);
   }
-  // Counted twice is worse than counted late, but an unknown outcome is neither known nor frequent.
-  if (error && !error->outcome_unknown()) state_.statistics.restore(buckets);
 }
 
 asio::awaitable<void> Heartbeat::unregister() {

@@ -7,6 +7,7 @@
 
 #include "base/service.hpp"
 #include "queue/lease_watch.hpp"
+#include "queue/policy_pacer.hpp"
 #include "runtime/adopted_tables.hpp"
 #include "runtime/node_state.hpp"
 #include "runtime/wake.hpp"
@@ -31,7 +32,7 @@ class Heartbeat final : public Service {
   Heartbeat(NodeState& state, std::string version, Events events);
 
   /// Policies of job types have changed: the next beat reads them.
-  void policies_changed() { next_policies_ = Mono{}; }
+  void policies_changed() { policies_.changed(); }
   /// What beats tell has changed, or may have while nobody listened: the next one is due now.
   void beat_now() {
     beat_due_ = true;
@@ -46,12 +47,13 @@ class Heartbeat final : public Service {
   struct Seen;
   boost::asio::awaitable<void> register_node();
   boost::asio::awaitable<void> beat();
+  boost::asio::awaitable<void> look();
   boost::asio::awaitable<void> reread_tables(const std::string& adopted);
   bool at_rest() const;
-  Mono next_look() const;
+  Mono next_step() const;
   boost::asio::awaitable<void> watch_others(Mono asked, const std::vector<NodeBeat>& beats);
   void know_settings(const Seen& seen, std::uint64_t limits_told);
-  boost::asio::awaitable<void> reread_policies();
+  boost::asio::awaitable<void> reread_policies(std::int64_t started);
   boost::asio::awaitable<void> write_statistics();
   void know_fleet(std::size_t others, std::set<std::string> served);
   void declared_dead();
@@ -67,8 +69,7 @@ class Heartbeat final : public Service {
   bool beat_due_ = false;  ///< whatever the lease needs
   Wake wake_;
   double stretch_ = 1;  ///< of the time to the next beat, while at rest; drawn with each
-  Mono next_policies_{};
-  std::int64_t started_ = -1;
+  PolicyPacer policies_;
 };
 
 /// Ends every handler in time when the lease cannot be renewed, whatever the heartbeat is stuck in.

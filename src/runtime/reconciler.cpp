@@ -39,14 +39,14 @@ asio::awaitable<void> Reconciler::run() {
   }
 }
 
-/// A node that holds nothing and has claimed nothing for a while has nothing to compare; now and then
-/// it looks all the same. For a while: a claim whose answer was lost may commit later.
+/// A node that holds nothing, and for a while has had an answer to each claim, has nothing to compare; now and then it
+/// looks all the same.
 bool Reconciler::worth_a_look(std::size_t table) {
   const ClaimLedger& ledger = state_.tables[table]->ledger;
   Look& last = looks_[table];
   const Mono now = state_.clock.mono();
-  if (ledger.sent() != last.sent) last.changed = now;
-  last.sent = ledger.sent();
+  if (ledger.forgotten() != last.forgotten) last.changed = now;
+  last.forgotten = ledger.forgotten();
   const bool rests = ledger.held() == 0 && now > last.changed + std::chrono::seconds(30);
   if (rests && now < last.at + std::chrono::minutes(10)) return false;
   last.at = now;
@@ -72,7 +72,7 @@ asio::awaitable<void> Reconciler::hand_back_orphans(std::size_t table) {
     const std::size_t jobs = co_await state.table.hand_back(row.token, identity.node_id);
     if (jobs == 0) continue;
     state_.log.warning(event::kClaimReconciled, {{"table", state.table.name()}, {"jobs", jobs}},
-                       "a claim whose answer never arrived was handed back");
+                       "a claim that nobody here knew was handed back: its answer never arrived, or it was given up with the lease");
   }
 }
 
@@ -84,7 +84,7 @@ asio::awaitable<void> Reconciler::stop_lost(std::size_t table) {
   const auto lost = co_await state.table.lost_running(std::move(running));
   for (const auto& [id, token, now] : lost) {
     if (claimer_.drop_local(table, token, id)) continue;
-    state_.log.warning(event::kJobClaimLost, {{"job", id}, {"status", now}}, "the row was changed while the job ran: stopping it");
+    state_.log.warning(event::kJobClaimLost, {{"job", state.table.label(id)}, {"status", now}}, "the row was changed while the job ran: stopping it");
     state_.running.stop_one(table, token, id, StopReason::claim_lost);
   }
 }

@@ -19,8 +19,8 @@ class Reconciler final : public Service {
 
  private:
   struct Look {
-    std::uint64_t sent = 0;  ///< claims, up to then
-    Mono changed{};          ///< when that last grew
+    std::uint64_t forgotten = 0;  ///< up to then
+    Mono changed{};               ///< when that last grew
     Mono at{};
   };
   bool worth_a_look(std::size_t table);

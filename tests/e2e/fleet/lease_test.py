@@ -5,6 +5,8 @@ import signal
 import sys
 import unittest
 
+import psycopg2
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from support.fleet import FleetTest, free_of, processes, wait_for  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
@@ -45,6 +47,28 @@ class Lease(FleetTest):
         self.assertEqual(self.db.execute("SELECT crashes, lonely_crashes FROM rowcrew.job_queue WHERE job_type = 'crash'"), [(5, 3)])
         self.assertEqual(self.db.execute("SELECT status, count(*) FROM rowcrew.job_queue WHERE job_type = 'sleep' GROUP BY 1"),
                          [("completed", 5)])
+
+    def test_a_suspect_runs_beside_nobody_on_a_node_that_has_just_started(self):
+        suspect = "(SELECT id FROM rowcrew.job_queue WHERE payload ? 'suspect')"
+        for start in range(3):  # when it first looks for suspects its first claim is on its way
+            self.db.execute("TRUNCATE rowcrew.job_queue")
+            self.enqueue("sleep", payload='{"ms": 300, "suspect": true}')
+            self.enqueue("sleep", 6, '{"ms": 300}')
+            self.db.execute(f"UPDATE rowcrew.job_queue SET crashes = 2 WHERE id = {suspect}")
+            node = self.node(f"fresh{start}")
+            self.wait_finished()
+            self.assertEqual(self.db.value(f"SELECT count(*) FROM rowcrew.job_queue a, rowcrew.job_queue s WHERE s.id = {suspect} AND a.id <> s.id "
+                                           "AND a.started_at < s.completed_at AND a.completed_at > s.started_at"), 0)
+            node.stop()
+
+    def test_heartbeats_that_are_refused_are_told_before_the_lease_is_over(self):
+        node = self.node(node={"lease": "15s"}).ready()
+        with psycopg2.connect(self.db.url) as holder:
+            holder.cursor().execute("LOCK TABLE rowcrew.node IN EXCLUSIVE MODE")
+            node.wait_event("work.failing", what="heartbeats")
+            self.assertEqual(node.lines("lease.stopping"), [])
+        holder.close()
+        node.wait_event("work.resumed", what="heartbeats")
 
     def test_a_node_that_is_cut_off_ends_its_handlers_before_another_starts_them(self):
         marker = "marker" + self.db.name

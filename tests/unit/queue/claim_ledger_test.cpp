@@ -125,5 +125,20 @@ TEST_CASE("claim ledger: what is given up is known no more") {
   CHECK(ledger.removable().empty());
 }
 
+TEST_CASE("claim ledger: tells that rows may exist of which nobody here knows, only after a reply was lost") {
+  ClaimLedger ledger;
+  ledger.sending(7);
+  ledger.claimed(7, 1);
+  ledger.ended(7, 1, true);
+  ledger.sending(8);
+  ledger.claimed(8, 0);
+  CHECK(ledger.forgotten() == 0);
+  ledger.sending(9);
+  ledger.unknown(9);
+  CHECK(ledger.forgotten() == 1);
+  ledger.abandon();
+  CHECK(ledger.forgotten() == 2);
+}
+
 }  // namespace
 }  // namespace rowcrew

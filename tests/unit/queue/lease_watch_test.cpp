@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 namespace rowcrew {
 namespace {
 
@@ -84,6 +86,42 @@ TEST_CASE("lease watch: each node has its own lease") {
   CHECK(look(watch, kStart + 6s, nodes) == Ids{2});
   CHECK(look(watch, kStart + 31s, nodes) == Ids{1, 2});
   CHECK(look(watch, kStart + 601s, nodes) == Ids{1, 2, 3});
+}
+
+TEST_CASE("lease watch: the next look is due when a beat that stands still may be judged") {
+  LeaseWatch watch;
+  CHECK_FALSE(watch.next_look().has_value());
+  look(watch, kStart, {node(1, 5)});
+  CHECK(watch.next_look() == kStart + 1s + 3s);
+  look(watch, kStart + 29s, {node(1, 5)});
+  CHECK(watch.next_look() == kStart + 31s);
+  look(watch, kStart + 31s, {node(1, 5)});
+  CHECK(watch.next_look() == kStart + 35s);  // judged; whether it is dead is not known here
+  look(watch, kStart + 35s, {});
+  CHECK_FALSE(watch.next_look().has_value());
+}
+
+TEST_CASE("lease watch: the more there are to watch, the more watch with it and the rarer are its looks") {
+  LeaseWatch watch;
+  look(watch, kStart, {node(1, 5), node(2, 5), node(3, 5)});
+  CHECK(watch.next_look() == kStart + 1s + 9s);
+  look(watch, kStart + 5s, {node(1, 6), node(2, 6, 7, 10s)});
+  CHECK(watch.next_look() == kStart + 6s + 2s);  // a shorter lease asks for more
+}
+
+TEST_CASE("lease watch: a death is noticed a tenth of a lease after the lease, at whatever moment it comes") {
+  for (int died_ms = 0; died_ms < 12'000; died_ms += 37) {
+    LeaseWatch watch;
+    Mono now = kStart;
+    Mono last_beat = kStart;
+    for (bool noticed = false; !noticed; now = watch.next_look().value()) {
+      const auto beats = std::min<std::int64_t>((now - kStart) / 5s, died_ms / 5'000);
+      last_beat = kStart + beats * 5s;
+      noticed = !watch.observe(now, now, std::vector{node(1, beats)}).empty();
+      if (noticed) CHECK(now - last_beat <= 33s);
+      REQUIRE(now < kStart + 60s);
+    }
+  }
 }
 
 }  // namespace
