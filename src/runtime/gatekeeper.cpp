@@ -91,7 +91,9 @@ asio::awaitable<void> Gatekeeper::run() {
   for (;;) {
     bool failed = false;
     try {
-      if (!active() || !state_.may_claim() || (!state_.leader && state_.leader_present && !led_)) {
+      if (state_.stopping && !resigned()) {
+        co_await give_up();
+      } else if (!active() || !state_.may_claim() || (!state_.leader && state_.leader_present && !led_)) {
         co_await wake_.wait_until(state_.clock.mono() + 1min);
       } else if (!state_.leader) {
         co_await lead();
@@ -147,6 +149,18 @@ asio::awaitable<void> Gatekeeper::lead() {
   claimer_.look_everywhere();
   pulse_due_ = true;
   events_.joined();  // one that came since our last heartbeat was announced to no leader
+}
+
+/// A node that stops may have long to wait for its jobs, and does nothing for the fleet meanwhile.
+asio::awaitable<void> Gatekeeper::give_up() {
+  abdicate();
+  try {
+    Params none;
+    co_await answer(sql::gate_resign, std::move(none));
+  } catch (const Error& e) {  // the locks go with the session
+    state_.log.debug(event::kClaimFailed, {}, e.what());
+  }
+  led_ = false;
 }
 
 /// Nobody notifies: look often, less often each time in vain, then sleep.

@@ -44,9 +44,13 @@ class Gatekeeper final : public Service {
   /// A claim was filled. Asleep nobody else has heard of what lies behind.
   void filled();
   bool active() const { return wire_ != nullptr; }
+  /// The node stops: another is to lead, and hears of it at once. Until resigned() others cannot.
+  void resign() { wake_.ring(); }
+  bool resigned() const { return !active() || (!state_.leader && !led_); }
 
  private:
   boost::asio::awaitable<void> lead();
+  boost::asio::awaitable<void> give_up();
   boost::asio::awaitable<void> stay_awake();
   boost::asio::awaitable<void> fall_asleep();
   boost::asio::awaitable<void> stay_asleep();

@@ -73,6 +73,9 @@ int Node::run(NodeMode mode) {
   State& s = *state_;
   s.signals.add(SIGTERM);
   s.signals.add(SIGINT);
+  struct sigaction hangup{};
+  ::sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) s.signals.add(SIGHUP);  // a terminal that is closed; nohup keeps it out
   s.await_signal();
   s.supervisor.on_fatal([&s](std::string_view service) {
     s.parts.log.error(event::kServiceFailed, {{"service", service}}, "gave up: stopping the node");
@@ -107,8 +110,12 @@ void Node::State::ready(std::string_view status) {
 
 asio::awaitable<void> Node::State::live(NodeMode mode) {
   parts.log.info(event::kNodeStarted, {{"version", parts.version}, {"lease_ms", parts.config.lease.count()}});
+  supervisor.start(services.watchdog);  // READY may be said while the database is away
   const bool may_work = co_await wait_for_installation();
-  if (!may_work) co_return;
+  if (!may_work) {
+    co_await supervisor.stop_all(50ms);
+    co_return;
+  }
   services.start(supervisor);
   ready("running");
   co_await wait_for_stop(mode);
@@ -173,15 +180,19 @@ asio::awaitable<void> Node::State::wait_for_jobs(Mono until, bool also_second_si
 asio::awaitable<void> Node::State::stop() {
   const StopPlan plan(parts.clock.mono(), parts.config.stop_within);
   services.state.stopping = true;
+  services.gatekeeper.resign();
   services.claimer.hand_back_local();
   parts.log.info(event::kNodeStopping, {{"running", services.state.running.size()}});
   sd_notify_state("STOPPING=1\nSTATUS=waiting for running jobs");
   co_await wait_for_jobs(plan.drain_until, true);
   services.state.running.stop_all(StopReason::stopping);
   co_await wait_for_jobs(plan.cancel_until, false);
-  const bool written = co_await services.completer.drain(plan.write_until);
+  // A claim that was sent before may be answered yet: its jobs go back like all others.
+  const auto settled = [this] { return !services.claimer.under_way() && services.gatekeeper.resigned(); };
+  while (!settled() && parts.clock.mono() < plan.write_until) co_await change.wait_until(parts.clock.mono() + 10ms);
+  const bool written = co_await services.completer.drain(plan.write_until) && !services.claimer.under_way();
   if (written) co_await unregister(plan.write_until);
-  const std::size_t left = services.state.running.size() + services.completer.pending();
+  const std::size_t left = services.state.running.size() + services.completer.pending() + (services.claimer.under_way() ? 1 : 0);
   parts.log.info(event::kNodeStopped, {{"unwritten", left}},
                  left == 0 ? "every job was finished or handed back" : "the rest is rescued when this node's lease ends");
   parts.pool.stop(0ms);

@@ -32,6 +32,7 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
         services.claimer.limits_changed();
         services.heartbeat.beat_now();
       }
+      if (payload == "lead") services.heartbeat.beat_now();
       services.control.wake();
       services.cancellation.wake();
       services.pauses.wake();
@@ -135,7 +136,6 @@ void NodeServices::lease_over() {
 }
 
 void NodeServices::start(Supervisor& supervisor) {
-  supervisor.start(watchdog);
   supervisor.start(completer);
   supervisor.start(progress);
   supervisor.start(intake);

@@ -10,6 +10,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from support.fleet import FleetTest, free_of, processes, wait_for  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
+from support.slow import claiming_slowly, slow_claims  # noqa: E402
 
 
 class Stop(FleetTest):
@@ -38,6 +39,24 @@ class Stop(FleetTest):
                                 ("sleep", None, "pending", 0)])
         self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.job_queue_claim"), 0)
         self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.node"), 0)
+
+    def test_a_claim_that_is_on_its_way_when_the_stop_comes_is_handed_back(self):
+        slow_claims(self.db, "job_queue", "500 ms")
+        node = self.node("claiming").ready()
+        self.enqueue("noop")
+        wait_for("the claim", lambda: claiming_slowly(self.db))
+        self.assertEqual(node.stop()[0], 0, node.tail())
+        wait_for("the server to be done with it", lambda: not claiming_slowly(self.db))
+        self.assertEqual(self.db.execute("SELECT status, crashes, attempts FROM rowcrew.job_queue"), [("pending", 0, 0)])
+        self.assertEqual(self.db.value("SELECT (SELECT count(*) FROM rowcrew.job_queue_claim) + (SELECT count(*) FROM rowcrew.node)"), 0)
+
+    def test_a_terminal_that_is_closed_ends_a_node_in_order(self):
+        node = self.node("hung_up").ready()
+        self.enqueue("sleep", payload='{"ms": 600}')
+        node.wait_event("job.started")
+        node.signal(signal.SIGHUP)
+        self.assertEqual(node.exited(10), 0, node.tail())
+        self.assertEqual(self.db.execute("SELECT status, crashes FROM rowcrew.job_queue"), [("completed", 0)])
 
     def test_a_second_signal_skips_the_wait(self):
         node = self.node("hasty", node={"stop_within": "1m"}).ready()
