@@ -21,7 +21,7 @@ void add_chosen(Params& params, const std::optional<Ids>& only) {
 
 }  // namespace
 
-JobTable::JobTable(Db& db, TableMap map) : db_(db), name_(map.name), statements_({}, "") { describe(std::move(map)); }
+JobTable::JobTable(Db& db, TableMap map) : db_(db), name_(map.name), adopted_(map.adopted), statements_({}, "") { describe(std::move(map)); }
 
 void JobTable::describe(TableMap map) { describe_statements(statements_, std::move(map)); }
 

@@ -36,6 +36,8 @@ class JobTable {
 
   JobTable(Db& db, TableMap map);
   const std::string& name() const { return name_; }
+  /// A job as `why` and `cancel` take it and the log names it: of an adopted table, of which each has a job 7, with its table.
+  std::string label(std::string_view id) const { return adopted_ ? name_ + ':' + std::string(id) : std::string(id); }
   /// The table is described anew, by the same name: what is sent from now on goes by `map`.
   void describe(TableMap map);
 
@@ -140,6 +142,7 @@ class JobTable {
 
   Db& db_;
   std::string name_;
+  bool adopted_;
   StatementSet statements_;
 };
 

@@ -41,7 +41,7 @@ asio::awaitable<bool> Cancellation::look(std::size_t table) {
     if (claimer_.end_local(table, request.id, Cancelled(request.note))) continue;  // it waits here for a slot
     const RunningJobs::Ref running = state_.running.find(table, request.id);
     if (!running || running->reason != StopReason::none) continue;
-    state_.log.info(event::kJobCancelRequested, {{"job", request.id}, {"job_type", running->job.job_type}}, request.note);
+    state_.log.info(event::kJobCancelRequested, {{"job", state_.tables[table]->table.label(request.id)}, {"job_type", running->job.job_type}}, request.note);
     running->stop_note = request.note;
     RunningJobs::stop(*running, StopReason::cancelled);
   }
@@ -52,10 +52,11 @@ asio::awaitable<bool> Cancellation::look(std::size_t table) {
 asio::awaitable<void> Cancellation::settle(std::size_t table) {
   const std::vector<SettledCancel> settled = co_await state_.tables[table]->control.settle_cancels(kPage);
   for (const SettledCancel& one : settled) {
+    const std::string label = state_.tables[table]->table.label(one.id);
     if (one.now == "cancelled" && one.before != "cancelled") {
-      state_.log.info(event::kJobCancelled, {{"job", one.id}, {"job_type", one.job_type}}, one.note);
+      state_.log.info(event::kJobCancelled, {{"job", label}, {"job_type", one.job_type}}, one.note);
     } else if (one.now != "cancelled") {
-      state_.log.info(event::kJobCancelLate, {{"job", one.id}, {"job_type", one.job_type}, {"status", one.now}}, one.note);
+      state_.log.info(event::kJobCancelLate, {{"job", label}, {"job_type", one.job_type}, {"status", one.now}}, one.note);
     }
   }
 }

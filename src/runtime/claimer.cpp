@@ -73,6 +73,13 @@ void Claimer::slot_freed(std::string_view queue, MonoClock::duration ran) {
   if (due_rung_) due_rung_();
 }
 
+/// Slots that a claim had asked for and does not need: a claim of another table may have had to leave the queue out.
+void Claimer::slots_left(std::size_t table, const std::string& queue) {
+  for (std::size_t i = 0; i < state_.tables.size(); ++i) {
+    if (i != table) tables_[i].pacer.slot_freed(queue, state_.clock.mono());
+  }
+}
+
 void Claimer::look_everywhere() {
   for (Table& table : tables_) table.marks.reset();
   wake();
@@ -97,10 +104,10 @@ bool Claimer::drained() const {
 }
 
 bool Claimer::holding() const {
-  if (suspect_running_) return true;
+  if (suspect_running_ || suspect_asked_) return true;
   const Mono now = state_.clock.mono();
   SuspectPacer pacer = suspects_;  // asked, not told
-  return pacer.next(now, state_.running.size() + local_.size()) != SuspectPacer::Action::claim_normally;
+  return pacer.next(now, neighbours()) != SuspectPacer::Action::claim_normally;
 }
 
 std::vector<std::string> Claimer::open_queues() const {
@@ -182,6 +189,7 @@ std::unique_ptr<ClaimPlan> Claimer::plan(std::size_t table, const Freed& freed) 
   plan->table = table;
   plan->node = state_.identity;
   plan->sent = now;
+  plan->on_its_way = on_their_way_;
   const bool others = room(table) > 0 && of.pacer.due() <= now;
   if (others) {
     // Of those that commit late none waits for long where claims are not filled: each looks for them.
@@ -213,7 +221,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
     table.refusals = 0;
     ClaimLedger& ledger = state_.tables[plan->table]->ledger;
     if (done.claimed.empty()) {
-      ledger.unknown(plan->token);  // no row, or one of stale ids only: reconciliation removes it
+      ledger.unused(plan->token);
     } else {
       ledger.claimed(plan->token, done.claimed.size());
     }
@@ -227,6 +235,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
       const auto hints = done.taken.find(want.queue);
       queue.others = hints != done.taken.end() && hints->second > 0;
       answers.push_back({want.queue, want.count, queue.others ? hints->second : 0});
+      if (answers.back().got < want.count) slots_left(plan->table, want.queue);
       if (!queue.others || !has_limits() || !state_.tables[plan->table]->adopted) continue;
       // The claim of an adopted table moves what rules are about behind its keys, and that is not announced.
       const auto got = std::count_if(done.claimed.begin(), done.claimed.end(), [&](const ClaimedJob& job) { return job.job.queue == want.queue; });
@@ -252,6 +261,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
   accept(plan->table, plan->node.epoch, std::move(done.claimed));
   if (short_ && table.pacer.idle()) short_();
   if (filled_ && filled) filled_();
+  if (suspects_.waiting()) wake_.ring();  // for this claim to end
 }
 
 void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
@@ -270,7 +280,10 @@ void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
   table.found_nothing = false;
   if (!plan->wants.empty()) {
     state_.tables[plan->table]->ledger.unknown(plan->token);
-    for (const ClaimWant& want : plan->wants) queues_.find(want.queue)->second.asked -= want.coming();
+    for (const ClaimWant& want : plan->wants) {
+      queues_.find(want.queue)->second.asked -= want.coming();
+      slots_left(plan->table, want.queue);
+    }
     table.pacer.failed(now, state_.random.unit());
     if (suspects_one_job(table.refusals, error)) {
       table.searching = true;
@@ -278,6 +291,7 @@ void Claimer::refused(std::unique_ptr<ClaimPlan> plan, const Error& error) {
     }
   }
   claim_failed("claims", plan->table, error);
+  if (suspects_.waiting()) wake_.ring();
 }
 
 /// What may have been claimed is handed back soon: were the node to die first, its death would count
@@ -309,7 +323,9 @@ void Claimer::take_in(std::size_t table, std::int64_t epoch, std::vector<Claimed
   const bool may_start = state_.may_claim() && state_.identity.epoch == epoch;
   const Mono now = state_.clock.mono();
   for (ClaimedJob& job : claimed) {
-    if (!may_start || state_.paused.contains(job.job.queue)) {
+    // Given up since, with a lease that came back: reconciliation may have handed it to others.
+    const bool ours = state_.tables[table]->ledger.knows(job.job.claim_token);
+    if (!may_start || !ours || state_.paused.contains(job.job.queue)) {
       hand_back({table, std::move(job), now});
     } else if (state_.registry.find(job.job.job_type) == nullptr) {
       unserved_.emplace_back(table, std::move(job.job));
@@ -346,11 +362,11 @@ void Claimer::start_local() {
   starting_ = false;
 }
 
-void Claimer::hand_back(LocalJob job) {
+void Claimer::release(std::size_t table, Job job) {
   EndedJob back;
-  back.ending = released(job.claimed.job);
-  back.job = std::move(job.claimed.job);
-  completer_.add(job.table, std::move(back));
+  back.ending = released(job);
+  back.job = std::move(job);
+  completer_.add(table, std::move(back));
 }
 
 void Claimer::hand_back_local() {

@@ -39,6 +39,7 @@ struct ClaimPlan {
   bool wide = true;    ///< allows for hints that were committed late
   Mono sent{};
   ClaimPacer::Moment moment = 0;
+  std::shared_ptr<const void> on_its_way;  ///< while any is held, a claim is
 };
 
 class Claimer final : public Service {
@@ -65,6 +66,8 @@ class Claimer final : public Service {
   std::vector<std::string> marks(std::size_t table, const std::vector<std::string>& queues) const;
   /// No claim is on its way and no queue is known to hold more.
   bool quiet() const;
+  /// A claim is on its way, or jobs were claimed of which it is not decided yet whether they start here.
+  bool under_way() const { return on_their_way_.use_count() > 1 || !intake_.empty() || !unserved_.empty(); }
   /// Whether a claim gave a job since this was last asked.
   bool found_something() { return std::exchange(found_something_, false); }
   /// Called when a claim has found less than it asked for.
@@ -150,7 +153,9 @@ class Claimer final : public Service {
   void take_in(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed);
   void start_local();
   bool may_start_at_once(const std::string& queue) const;
-  void hand_back(LocalJob job);
+  void slots_left(std::size_t table, const std::string& queue);
+  void release(std::size_t table, Job job);
+  void hand_back(LocalJob job) { release(job.table, std::move(job.claimed.job)); }
   std::size_t room_of(std::size_t table, const std::string& queue, const Queue& state) const;
   /// Claimed and not started, or asked for.
   std::size_t coming(const std::string& queue, const Queue& state) const { return local_.size(queue) + intake_.size(queue) + state.asked; }
@@ -167,6 +172,8 @@ class Claimer final : public Service {
   std::size_t kept_for_rescued(const Queue& state) const;
   std::vector<std::string> open_queues() const;  ///< served here and not paused
   bool holding() const;
+  /// What a suspect would run beside.
+  std::size_t neighbours() const { return state_.running.size() + local_.size() + (under_way() ? 1 : 0); }
   bool may_claim(std::size_t table) const;
   bool closed(const std::string& queue) const;
   static constexpr std::size_t kMostPerClaim = 500;  ///< of one queue
@@ -202,6 +209,8 @@ class Claimer final : public Service {
   Mono next_suspect_look_{};
   Mono last_suspect_look_{};
   Mono next_unserved_line_{};
+  std::shared_ptr<const void> on_their_way_ = std::make_shared<char>();  ///< shared with every claim
+  bool suspect_asked_ = false;    ///< the claim of one is on its way
   bool suspect_running_ = false;  ///< until its end is written: a second one beside it would share its fate
   std::pair<std::size_t, std::int64_t> suspect_;  ///< table and token
   bool starting_ = false;

@@ -74,7 +74,7 @@ asio::awaitable<void> Claimer::search(std::size_t table, Hints hints, std::strin
     last = std::move(error);
   }
   if (!last) co_return;
-  state_.log.error(event::kJobUnclaimable, {{"table", state.table.name()}, {"job", named}, {"jobs", refused}, {"queue", queue},
+  state_.log.error(event::kJobUnclaimable, {{"table", state.table.name()}, {"job", state.table.label(named)}, {"jobs", refused}, {"queue", queue},
                                             {"code", last->code()}, {"again_s", std::chrono::seconds(kUnclaimableDelay).count()}},
                    last->what());
 }
@@ -91,6 +91,7 @@ asio::awaitable<void> Claimer::claim_listed(std::size_t table, Hints hints, cons
   wants.push_back(std::move(want));
   std::vector<std::int64_t> tokens;
   for (std::size_t i = 0; i < (hints == Hints::ready ? 1 : n); ++i) tokens.push_back(state_.new_token());
+  const auto on_its_way = on_their_way_;
   for (const std::int64_t token : tokens) state.ledger.sending(token);
   queues_.find(queue)->second.asked += n;
   std::vector<ClaimedJob> claimed;
@@ -106,7 +107,7 @@ asio::awaitable<void> Claimer::claim_listed(std::size_t table, Hints hints, cons
     failure = std::current_exception();
   }
   queues_.find(queue)->second.asked -= n;
-  for (const std::int64_t token : tokens) state.ledger.unknown(token);
+  for (const std::int64_t token : tokens) failure ? state.ledger.unknown(token) : state.ledger.unused(token);
   if (failure) std::rethrow_exception(failure);
   std::map<std::int64_t, std::size_t> per_token;
   for (const ClaimedJob& job : claimed) ++per_token[job.job.claim_token];
@@ -148,7 +149,7 @@ asio::awaitable<void> Claimer::lay_aside_suspect(std::size_t table, DbError erro
     const std::vector<std::string> first = co_await state.table.first_survivors(queues, "suspect", 1);
     if (first.empty()) co_return;
     co_await state.table.park_unclaimable(first.front(), queues, kUnclaimableDelay, error.what());
-    state_.log.error(event::kJobUnclaimable, {{"table", state.table.name()}, {"job", first.front()}, {"code", error.code()}}, error.what());
+    state_.log.error(event::kJobUnclaimable, {{"table", state.table.name()}, {"job", state.table.label(first.front())}, {"code", error.code()}}, error.what());
   } catch (const Error& e) {
     claim_failed("claims of suspects", table, e);
   }

@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kLookAgain = 1s;  // after a failure, also a
 }  // namespace
 
 asio::awaitable<void> Claimer::run() {
-  suspect_running_ = false;
+  suspect_running_ = suspect_asked_ = false;
   for (;;) co_await step();
 }
 
@@ -48,7 +48,7 @@ asio::awaitable<void> Claimer::step() {
     if (tables_[table].rescued_searching) co_await search_rescued(table);
     if (tables_[table].searching && !holding()) co_await search_ready(table);
   }
-  const auto action = suspects_.next(state_.clock.mono(), state_.running.size() + local_.size());
+  const auto action = suspects_.next(state_.clock.mono(), neighbours());
   if (action == SuspectPacer::Action::claim_suspect) {
     co_await run_suspect();
     co_return;
@@ -105,6 +105,7 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
   room = std::min({room, kMostRescued, most_per_claim(table)});
   TableState& state = *state_.tables[table];
   const NodeIdentity node = state_.identity;
+  const auto on_its_way = on_their_way_;
   std::vector<std::int64_t> tokens;
   for (std::size_t i = 0; i < room; ++i) tokens.push_back(state_.new_token());
   for (const std::int64_t token : tokens) state.ledger.sending(token);
@@ -124,7 +125,7 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
   }
   if (!failed) state_.worked("claims of rescued jobs", state.table.name());
   for (const ClaimWant& want : wants) queues_.find(want.queue)->second.asked -= want.count;
-  for (const std::int64_t token : tokens) state.ledger.unknown(token);
+  for (const std::int64_t token : tokens) failed ? state.ledger.unknown(token) : state.ledger.unused(token);
   for (const ClaimedJob& job : claimed) state.ledger.claimed(job.job.claim_token, 1);
   rescued_due_[table] = !failed && claimed.size() >= room;  // else the next look says
   if (!claimed.empty()) tables_[table].found_nothing = false;
@@ -134,6 +135,8 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
 
 asio::awaitable<void> Claimer::run_suspect() {
   const std::vector<std::string> queues = open_queues();
+  const auto on_its_way = on_their_way_;
+  suspect_asked_ = true;
   bool failed = false;
   for (std::size_t table = 0; table < state_.tables.size() && !suspect_running_ && !failed; ++table) {
     TableState& state = *state_.tables[table];
@@ -156,7 +159,7 @@ asio::awaitable<void> Claimer::run_suspect() {
       co_await lay_aside_suspect(table, std::move(error));
     }
     if (!failed) state_.worked("claims of suspects", state.table.name());
-    state.ledger.unknown(token);
+    failed ? state.ledger.unknown(token) : state.ledger.unused(token);
     if (claimed.empty()) continue;
     state.ledger.claimed(token, claimed.size());
     tables_[table].found_nothing = false;
@@ -164,6 +167,7 @@ asio::awaitable<void> Claimer::run_suspect() {
     suspect_ = {table, token};
     accept(table, epoch, std::move(claimed));
   }
+  suspect_asked_ = false;
   if (!suspect_running_) {
     suspects_.settled();
     next_suspect_look_ = std::max(next_suspect_look_, state_.clock.mono() + 100ms);
@@ -172,6 +176,7 @@ asio::awaitable<void> Claimer::run_suspect() {
 
 asio::awaitable<void> Claimer::park_unserved() {
   const std::vector<std::pair<std::size_t, Job>> all = std::exchange(unserved_, {});
+  const auto on_its_way = on_their_way_;
   if (state_.clock.mono() >= next_unserved_line_) {
     next_unserved_line_ = state_.clock.mono() + 1min;
     state_.log.warning(event::kJobUnserved, {{"job_type", all.front().second.job_type}, {"jobs", all.size()}},
@@ -188,11 +193,17 @@ asio::awaitable<void> Claimer::park_unserved() {
     if (jobs.empty()) continue;
     TableState& state = *state_.tables[table];
     const std::vector<std::int64_t> dropped = state.ledger.ending_with(per_token);
+    bool failed = false;
     try {
-      co_await state.table.park_unserved(std::move(jobs), dropped, kUnservedDelay);
+      std::vector<Job> copies = jobs;
+      co_await state.table.park_unserved(std::move(copies), dropped, kUnservedDelay);
     } catch (const Error& e) {
-      // Given up here: reconciliation finds the claim and hands it back.
       state_.log.debug(event::kClaimFailed, {}, e.what());
+      failed = true;
+    }
+    if (failed) {  // handed back by whoever brings ends home whatever happens
+      for (Job& job : jobs) release(table, std::move(job));
+      continue;
     }
     for (const auto& [token, n] : per_token) {
       state.ledger.ended(token, n, std::find(dropped.begin(), dropped.end(), token) != dropped.end());

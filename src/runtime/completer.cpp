@@ -319,7 +319,7 @@ void Completer::report(std::size_t table, const EndedJob& ended) {
   const LogLevel level = bad ? LogLevel::warning : LogLevel::info;
   if (!state_.log.enabled(level)) return;
   std::vector<LogField> fields;
-  fields.emplace_back("job", ended.job.id);
+  fields.emplace_back("job", state_.tables[table]->table.label(ended.job.id));
   fields.emplace_back("job_type", ended.job.job_type);
   fields.emplace_back("attempt", ended.job.attempt);
   fields.emplace_back("queue", ended.job.queue);
@@ -332,7 +332,7 @@ void Completer::report(std::size_t table, const EndedJob& ended) {
 void Completer::report_lost(std::size_t table, const EndedJob& ended) {
   state_.statistics.add(state_.minute(), state_.tables[table]->table.name(), ended.job.job_type,
                         Statistics::Count::claim_lost);
-  state_.log.warning(event::kJobClaimLost, {{"job", ended.job.id}, {"job_type", ended.job.job_type}},
+  state_.log.warning(event::kJobClaimLost, {{"job", state_.tables[table]->table.label(ended.job.id)}, {"job_type", ended.job.job_type}},
                      "the row is no longer under this claim; the result was refused and dropped");
 }
 

@@ -110,7 +110,7 @@ asio::awaitable<bool> Completer::report_some(std::size_t table) {
 /// What the port says of the data is final, what is wrong with the port itself may be mended.
 void Completer::port_refused(std::size_t table, Item item, const DbError& error) {
   const Job& job = item.ended.job;
-  state_.log.error(event::kPortFailed, {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
+  state_.log.error(event::kPortFailed, {{"job", state_.tables[table]->table.label(job.id)}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
   Outcome outcome = Retry(kPortFailed, error.what());
   if (error.error_class() == ErrorClass::permanent) outcome = Failed(kPortFailed, error.what());
   item.ended.ending = decide(job, outcome, state_.job_types.policy(job.job_type).retry, state_.random.unit());
@@ -124,8 +124,9 @@ void Completer::port_refused(std::size_t table, Item item, const DbError& error)
 void Completer::row_refused(std::size_t table, Item item, const DbError& error) {
   const Job& job = item.ended.job;
   const bool of_values = error.error_class() == ErrorClass::permanent;
+  const std::string label = state_.tables[table]->table.label(job.id);
   if (of_values && !item.meant) {
-    state_.log.error(event::kJobUnwritable, {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
+    state_.log.error(event::kJobUnwritable, {{"job", label}, {"job_type", job.job_type}, {"code", error.code()}}, error.what());
     item.meant = item.ended.ending;
     const std::string plain = plain_text(item.meant->message);
     if (plain != item.meant->message) {
@@ -139,7 +140,7 @@ void Completer::row_refused(std::size_t table, Item item, const DbError& error) 
   }
   if (item.meant) item.ended.ending = *std::exchange(item.meant, std::nullopt);
   const auto wait = kAsideFirst * (1 << std::min(item.refusals++, kAsideDoublings));
-  state_.log.error(event::kJobUnwritable, {{"job", job.id}, {"job_type", job.job_type}, {"code", error.code()},
+  state_.log.error(event::kJobUnwritable, {{"job", label}, {"job_type", job.job_type}, {"code", error.code()},
                                            {"again_s", std::chrono::seconds(wait).count()}}, error.what());
   buffers_[table].aside.emplace_back(state_.clock.mono() + wait, std::move(item));
   wake_.ring();

@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 /// Below this a second round trip costs more than it saves.
 constexpr std::size_t kWorthALane = 64;
 constexpr auto kLeastRest = 1ms;
+/// Ends do not wait longer for the first lane, which carries a claim that takes its time.
+constexpr auto kLate = 20ms;
 constexpr auto kCrowded = 30s;
 constexpr auto kCrowdLineEvery = 1min;
 constexpr std::string_view kLocked = "55P03";
@@ -43,6 +45,9 @@ class Exchanger::Lane final : public Service {
 
   bool idle() const { return waiting_; }
   bool first() const { return number_ == 0; }
+  /// It knows when ends will have waited for the first lane for too long.
+  bool watches() const { return watches_; }
+  Mono sent() const { return sent_; }
   void ring() { wake_.ring(); }
 
  private:
@@ -60,6 +65,8 @@ class Exchanger::Lane final : public Service {
   Wake wake_;
   Load load_;  ///< what is on its way
   bool waiting_ = false;
+  bool watches_ = false;
+  Mono sent_{};
 };
 
 Exchanger::Exchanger(NodeState& state, Claimer& claimer, Completer& completer, std::vector<std::unique_ptr<Wire>> wires)
@@ -92,13 +99,22 @@ bool Exchanger::enough_for_two() const {
     // What was announced while a lane is on its way would wait for its return.
     if (claimer_.due(table) <= now) return true;
   }
-  return false;
+  return late_at() <= now;
+}
+
+/// When ends that wait will have waited for the first lane for too long.
+Mono Exchanger::late_at() const {
+  if (lanes_.front()->idle() || state_.clock.mono() < completer_.not_before()) return Mono::max();
+  for (std::size_t table = 0; table < state_.tables.size(); ++table) {
+    if (completer_.waiting(table) > 0 && !state_.tables[table]->broken()) return lanes_.front()->sent() + kLate;
+  }
+  return Mono::max();
 }
 
 void Exchanger::ring() {
   for (const auto& lane : lanes_) {
     if (!lane->idle()) continue;
-    if (lane->first() || enough_for_two()) lane->ring();
+    if (lane->first() || enough_for_two() || (!lane->watches() && late_at() != Mono::max())) lane->ring();
     return;
   }
 }
@@ -135,6 +151,7 @@ asio::awaitable<void> Exchanger::Lane::run() {
   give_back();  // what was on its way when this service failed
   for (;;) {
     load_ = exchanger_.gather(*this);
+    sent_ = exchanger_.state_.clock.mono();
     if (load_) {
       co_await carry();
       // The first one waits for what was due before this answer.
@@ -144,9 +161,11 @@ asio::awaitable<void> Exchanger::Lane::run() {
     waiting_ = true;
     // A moment at least: were something due that nobody then asks for, this would never let go of the thread.
     const Mono now = exchanger_.state_.clock.mono();
-    const Mono until = first() ? std::max(exchanger_.next_due(), now + kLeastRest) : now + 1h;
+    const Mono late = exchanger_.late_at();
+    watches_ = !first() && late != Mono::max();
+    const Mono until = std::max(first() ? exchanger_.next_due() : std::min(late, now + 1h), now + kLeastRest);
     co_await wake_.wait_until(until);
-    waiting_ = false;
+    waiting_ = watches_ = false;
   }
 }
 
@@ -250,7 +269,7 @@ asio::awaitable<void> Exchanger::Lane::claim_around() {
     what.around = true;
     done = co_await send(load_.table, std::move(what), error);
     for (const Unclaimable& job : done.unclaimable) {
-      exchanger_.state_.log.error(event::kJobUnclaimable, {{"table", table.table.name()}, {"job", job.id}, {"queue", job.queue}}, job.error);
+      exchanger_.state_.log.error(event::kJobUnclaimable, {{"table", table.table.name()}, {"job", table.table.label(job.id)}, {"queue", job.queue}}, job.error);
     }
   }
   if (!error && !plan.wants.empty()) {

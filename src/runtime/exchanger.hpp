@@ -32,6 +32,7 @@ class Exchanger final {
 
   void crowded_out(const DbError& error);
   bool enough_for_two() const;
+  Mono late_at() const;
   Load gather(Lane& lane);
   Mono next_due() const;
 

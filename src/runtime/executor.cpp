@@ -20,12 +20,12 @@ namespace {
 /// Every line of one execution carries whose it is; made when a line is written, not before.
 class JobLog final : public Log {
  public:
-  JobLog(Log& parent, const Job& job) : parent_(parent), job_(job) {}
+  JobLog(Log& parent, const JobTable& table, const Job& job) : parent_(parent), table_(table), job_(job) {}
   bool enabled(LogLevel level) const override { return parent_.enabled(level); }
   void write(LogLevel level, std::string_view event, std::span<const LogField> fields, std::string_view message) override {
     std::vector<LogField> all;
     all.reserve(fields.size() + 4);
-    all.emplace_back("job", job_.id);
+    all.emplace_back("job", table_.label(job_.id));
     all.emplace_back("job_type", job_.job_type);
     all.emplace_back("attempt", job_.attempt);
     all.emplace_back("queue", job_.queue);
@@ -35,6 +35,7 @@ class JobLog final : public Log {
 
  private:
   Log& parent_;
+  const JobTable& table_;
   const Job& job_;
 };
 
@@ -80,7 +81,7 @@ void Executor::start(std::size_t table, ClaimedJob claimed) {
 }
 
 asio::awaitable<void> Executor::run(RunningJobs::Ref running, JobTypePolicy policy) {
-  JobLog log(state_.log, running->job);
+  JobLog log(state_.log, state_.tables[running->table]->table, running->job);
   log.info(event::kJobStarted, {});
   std::optional<Outcome> outcome = co_await run_handler(*running, log, policy);
   if (progress_.waits(*running)) {  // before the end is: afterwards the fence would refuse it
@@ -167,7 +168,7 @@ void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, c
     ended.ending = released(running.job);
   } else {
     // Lease over or claim lost: nothing of ours to write. The database rescues it, or has.
-    state_.log.warning(event::kJobClaimLost, {{"job", running.job.id}, {"job_type", running.job.job_type}},
+    state_.log.warning(event::kJobClaimLost, {{"job", state_.tables[running.table]->table.label(running.job.id)}, {"job_type", running.job.job_type}},
                        "the claim was lost while the job ran; its handler was stopped");
     completer_.forget(running.table, running.job);
     slot_freed_(queue, ran);

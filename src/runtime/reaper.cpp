@@ -30,7 +30,7 @@ asio::awaitable<void> Reaper::run() {
   bool rung = true;
   for (;;) {
     // Also without a death seen here: a claim may commit after its node was reaped. The leader is told.
-    if (state_.holds_lease() && !state_.stopping && (rung || !state_.leader_present)) {
+    if (state_.holds_lease() && (rung || !state_.leader_present)) {
       for (const auto& table : state_.tables) {
         if (!table->broken()) co_await reap_table(table->table);
       }
@@ -118,7 +118,7 @@ asio::awaitable<bool> Reaper::reap_in_pieces(JobTable& table, std::int64_t after
       } else if (const auto id = search.refused()) {
         further = true;
         left_out_[table.name()][*id] = state_.clock.mono() + kLeftOut;
-        state_.log.error(event::kJobUnwritable, {{"table", table.name()}, {"job", *id}, {"code", error->code()},
+        state_.log.error(event::kJobUnwritable, {{"table", table.name()}, {"job", table.label(*id)}, {"code", error->code()},
                                                  {"again_s", std::chrono::seconds(kLeftOut).count()}}, error->what());
       }
     }
@@ -138,13 +138,14 @@ std::vector<std::string> Reaper::left_out(const JobTable& table) {
 
 void Reaper::report(const JobTable& table, const ReapedPage& page) {
   for (const ReapedJob& job : page.jobs) {
+    const std::string label = table.label(job.id);
     if (job.status == "failed") {
-      state_.log.error(event::kJobPoison, {{"job", job.id}, {"job_type", job.job_type}, {"table", table.name()}},
+      state_.log.error(event::kJobPoison, {{"job", label}, {"job_type", job.job_type}, {"table", table.name()}},
                        "its node died each time that it ran alone: failed as poison");
     } else if (job.status == "cancelled") {
-      state_.log.info(event::kJobCancelled, {{"job", job.id}, {"job_type", job.job_type}}, job.message);
+      state_.log.info(event::kJobCancelled, {{"job", label}, {"job_type", job.job_type}}, job.message);
     } else {
-      state_.log.warning(event::kJobRescued, {{"job", job.id}, {"job_type", job.job_type}, {"table", table.name()}},
+      state_.log.warning(event::kJobRescued, {{"job", label}, {"job_type", job.job_type}, {"table", table.name()}},
                          "its node died: it waits to run again");
     }
   }

@@ -6,6 +6,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from support.fleet import BIN, FleetTest, run, wait_for  # noqa: E402
+from support.slow import claiming_slowly, slow_claims  # noqa: E402
 
 QUICK = {"reconcile_every": "200ms", "audit_every": "500ms", "poll_every": "200ms"}
 
@@ -127,6 +128,51 @@ class ByHand(FleetTest):
 
     def test_a_node_with_one_slot_does_not_freeze_while_jobs_wait_for_permits(self):
         self.work_until_empty_under_a_limit(slots=1, jobs=40)
+
+
+class Aside(FleetTest):
+    def sleeps(self):
+        return self.db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' "
+                             "AND (classid::bigint << 32) + objid::bigint = 7126300141 "
+                             "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 1
+
+    def test_a_node_of_two_tables_and_queues_sleeps_soon_after_short_jobs(self):
+        # A claim of one table had to leave out the queue whose slots that of the other had asked for, at each look.
+        self.node().ready()
+        for n in range(1, 5):
+            self.enqueue("noop")
+            wait_for(f"job {n}", lambda: self.db.counts().get("completed") == n)
+        wait_for("it to sleep", self.sleeps, 5)
+
+    def test_ends_do_not_wait_for_a_slow_claim_of_another_table(self):
+        slow_claims(self.db, "processing_jobs", "3 s")
+        self.node().ready()
+        for n in range(1, 5):
+            self.enqueue("noop")
+            wait_for(f"job {n}", lambda: self.db.counts().get("completed") == n)
+        # Asleep a node claims from the table that was announced; awake it would ask this one for all its slots.
+        wait_for("it to sleep", self.sleeps)
+        self.enqueue("noop", table="processing_jobs", column="type")
+        wait_for("the claim", lambda: claiming_slowly(self.db))
+        for n in range(5, 9):
+            self.enqueue("noop")
+            wait_for(f"job {n}", lambda: self.db.counts().get("completed") == n)
+        self.assertLess(self.db.value("SELECT max(completed_at - started_at) FROM rowcrew.job_queue").total_seconds(), 0.5)
+
+    def test_a_job_that_nobody_serves_is_handed_back_also_where_that_fails_once(self):
+        self.db.execute("CREATE SEQUENCE tries")
+        self.db.execute("GRANT ALL ON SEQUENCE tries TO PUBLIC")
+        self.db.execute("CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('public.tries') = 1 THEN "
+                        "RAISE EXCEPTION 'once' USING ERRCODE = 'serialization_failure'; END IF; RETURN NEW; END $$")
+        self.db.execute("CREATE TRIGGER once BEFORE UPDATE ON rowcrew.job_queue FOR EACH ROW WHEN (OLD.status = 'processing' "
+                        "AND NEW.status IN ('pending', 'retrying') AND NEW.job_type = 'mystery') EXECUTE FUNCTION once()")
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, payload) SELECT t, '{\"ms\": 300}' FROM unnest(ARRAY['sleep', 'sleep', 'mystery']) t")
+        node = self.node(node={"audit_every": "1h"}).ready()
+        wait_for("the served ones to end", lambda: self.db.counts().get("completed") == 2)
+        wait_for("the other to wait", lambda: self.db.execute(
+            "SELECT status, attempts, crashes FROM rowcrew.job_queue WHERE job_type = 'mystery'") == [("pending", 0, 0)], 10)
+        wait_for("its hint", lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue_parked") == 1, 10)
+        self.assertEqual(node.lines("hint.healed"), [])
 
 
 class Refused(FleetTest):

@@ -51,6 +51,19 @@ class Ports(FleetTest):
         self.wait_finished()
         self.assertEqual(self.ends(), [("1", "completed", None)])
 
+    def test_an_app_that_is_registered_while_nodes_rest_is_told_of_the_next_job(self):
+        node = self.node().ready()
+        node.wait_event("listener.ready")
+        self.shop("INSERT INTO shop.told VALUES (job_id, ended ->> 'status', NULL);")
+        self.db.execute("UPDATE rowcrew.app SET schema_name = schema_name")  # the function exists now
+        beats = "SELECT beat FROM rowcrew.node"
+        before = self.db.value(beats)
+        wait_for("the beat that reads it", lambda: self.db.value(beats) > before, 3)
+        self.insert(1)
+        wait_for("the port to be told", lambda: self.db.value("SELECT count(*) FROM shop.told") == 1, 10)
+        self.wait_finished()
+        self.assertEqual(self.db.value("SELECT count(*) FROM shop.told"), 1)
+
     def test_what_has_run_does_not_pile_up_behind_a_slow_port(self):
         # A node's death makes all of it run again.
         self.shop("PERFORM pg_sleep(0.005);")
