@@ -40,7 +40,7 @@ COMMENT ON TABLE rowcrew.job_event IS 'The outbox: written in the transaction th
 -- Creates the weekly partitions from this week to p_ahead weeks on; returns how many. A default
 -- partition takes what falls beside them, so that a late maintainer never makes a finish fail.
 CREATE FUNCTION rowcrew.ensure_partitions(p_ahead integer DEFAULT 4) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_parent text;
   v_week timestamptz;
@@ -75,19 +75,33 @@ SELECT rowcrew.ensure_partitions();
 CREATE TABLE rowcrew.schedule (
   name       text        PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 100),
   cron       text,
-  every_ms   bigint      CHECK (every_ms >= 1000),
+  every_ms   bigint      CHECK (every_ms BETWEEN 1000 AND 31536000000),
   zone       text        NOT NULL DEFAULT 'UTC',
-  job_type   text        NOT NULL,
+  job_type   text        NOT NULL CHECK (length(job_type) BETWEEN 1 AND 100),
   payload    jsonb       NOT NULL DEFAULT '{}',
-  queue      text        COLLATE "C" NOT NULL DEFAULT 'default',
+  queue      text        COLLATE "C" NOT NULL DEFAULT 'default' CHECK (length(queue) BETWEEN 1 AND 63),
   priority   smallint    NOT NULL DEFAULT 5 CHECK (priority BETWEEN 0 AND 9),
   enabled    boolean     NOT NULL DEFAULT true,
-  created_at timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  created_at timestamptz NOT NULL DEFAULT rowcrew.clock() CHECK (isfinite(created_at)),
+  changed_at timestamptz CHECK (isfinite(changed_at)),
   CHECK ((cron IS NULL) <> (every_ms IS NULL))
 );
-COMMENT ON COLUMN rowcrew.schedule.cron IS 'Five fields, local to zone: minute hour day-of-month month day-of-week.';
+COMMENT ON COLUMN rowcrew.schedule.cron IS
+  'Five fields, local to zone: minute hour day-of-month month day-of-week. Of an hour that a change of the clocks repeats '
+  'the first is meant, and nothing is due in the second.';
 COMMENT ON COLUMN rowcrew.schedule.every_ms IS 'Instead of cron: an interval, counted from the epoch, so that all nodes agree.';
 COMMENT ON COLUMN rowcrew.schedule.created_at IS 'Moments before this are never due.';
+COMMENT ON COLUMN rowcrew.schedule.changed_at IS
+  'When its times were changed last, or it was switched on or off. Moments before this are not due either.';
+
+CREATE FUNCTION rowcrew.schedule_changed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  NEW.changed_at := rowcrew.clock();
+  RETURN NEW;
+END $$;
+CREATE TRIGGER changed BEFORE UPDATE ON rowcrew.schedule FOR EACH ROW
+  WHEN ((OLD.cron, OLD.every_ms, OLD.zone, OLD.enabled) IS DISTINCT FROM (NEW.cron, NEW.every_ms, NEW.zone, NEW.enabled))
+  EXECUTE FUNCTION rowcrew.schedule_changed();
 
 CREATE TABLE rowcrew.tick (
   schedule text        NOT NULL REFERENCES rowcrew.schedule ON UPDATE CASCADE ON DELETE CASCADE,

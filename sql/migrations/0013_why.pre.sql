@@ -1,12 +1,12 @@
 -- 0013: why a job is not running.
 
-CREATE FUNCTION rowcrew.say_time(p timestamptz) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.say_time(p timestamptz) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT to_char(p AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
 $$;
 
 -- How many hints meet a condition that bounds a walk over the index: counted up to 100, then
 -- what the planner believes; both cost a few pages however many there are. (Volatile, for only then may it ask.)
-CREATE FUNCTION rowcrew.about(p_ready text, p_condition text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.about(p_ready text, p_condition text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_count bigint;
   v_plan json;
@@ -22,10 +22,11 @@ END $$;
 -- How many due jobs of its queue are claimed before this one, about. Its own hint is not looked for
 -- (no index leads there): it was filed when the job became due, or with the whole of its INSERT, of
 -- which it then takes the place that its own moment has between the statement's begin and end.
-CREATE FUNCTION rowcrew.about_before(j rowcrew.any_job) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.about_before(j rowcrew.any_job) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_ready text := j.job_table || '_ready';
-  v_due timestamptz := greatest(j.scheduled_at, j.created_at);
+  v_created timestamptz := CASE WHEN isfinite(j.created_at) THEN j.created_at END;
+  v_due timestamptz := greatest(j.scheduled_at, v_created);
   v_filed timestamptz;
   v_before bigint;
 BEGIN
@@ -34,23 +35,23 @@ BEGIN
               + rowcrew.about(v_ready, format('r.queue = %L AND r.priority = %s AND r.run_at < %L', j.queue, j.priority, v_due));
   EXECUTE format('SELECT r.run_at FROM rowcrew.%I r WHERE r.queue = %L AND r.priority = %s AND r.run_at >= %L ORDER BY r.run_at LIMIT 1',
                  v_ready, j.queue, j.priority, v_due) INTO v_filed;
-  IF v_filed > j.created_at THEN
+  IF v_filed > v_created THEN
     v_before := v_before + floor(
-      least(1, extract(epoch FROM v_due - j.created_at) / extract(epoch FROM v_filed - j.created_at))
+      least(1, extract(epoch FROM v_due - v_created) / extract(epoch FROM v_filed - v_created))
       * greatest(0, rowcrew.about(v_ready, format('r.queue = %L AND r.priority = %s AND r.run_at = %L', j.queue, j.priority, v_filed)) - 1));
   END IF;
   RETURN v_before;
 END $$;
 
 CREATE FUNCTION rowcrew.because(j rowcrew.any_job, p_reason text, p_text text, p_until timestamptz DEFAULT NULL, p_more jsonb DEFAULT '{}')
-RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT jsonb_build_object('job', j.id, 'reason', p_reason, 'text', p_text, 'until', p_until, 'details', jsonb_build_object(
     'table', j.job_table, 'job_type', j.job_type, 'queue', j.queue, 'tenant', j.tenant, 'status', j.status, 'attempts', j.attempts,
     'max_attempts', j.max_attempts, 'crashes', j.crashes) || p_more)
 $$;
 
 -- Of a job that has ended.
-CREATE FUNCTION rowcrew.why_ended(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.why_ended(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_at text := coalesce(' at ' || rowcrew.say_time(j.completed_at), '');
   v_error jsonb := jsonb_build_object('ended_at', j.completed_at, 'error_code', j.error_code, 'error_message', j.error_message);
@@ -68,7 +69,7 @@ BEGIN
 END $$;
 
 -- Of a job that is claimed.
-CREATE FUNCTION rowcrew.why_claimed(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.why_claimed(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   n rowcrew.node;
   p rowcrew.job_progress;
@@ -95,12 +96,15 @@ BEGIN
 END $$;
 
 -- Of a job that waits and is not due.
-CREATE FUNCTION rowcrew.why_later(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.why_later(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_until text := rowcrew.say_time(j.scheduled_at);
   v_outcome text;
   v_message text;
 BEGIN
+  IF j.scheduled_at = 'infinity' THEN
+    RETURN rowcrew.because(j, 'scheduled', 'never due: its time is infinity', j.scheduled_at);
+  END IF;
   -- Bounded in time, so that old partitions of the log are not opened.
   SELECT a.outcome, a.error_message INTO v_outcome, v_message FROM rowcrew.job_attempt a
   WHERE a.job_id = j.id AND a.ended_at > rowcrew.clock() - interval '7 days' ORDER BY a.ended_at DESC LIMIT 1;
@@ -116,7 +120,7 @@ END $$;
 
 -- Of a job that waits although it is due (or that nobody could run if it were): null when nothing but
 -- a permit or a slot is missing.
-CREATE FUNCTION rowcrew.why_kept(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.why_kept(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   p record;
   n record;
@@ -149,7 +153,7 @@ BEGIN
 END $$;
 
 -- Of a job that every claim has stumbled over: what its row holds, or a rule about it, does not let it be claimed.
-CREATE FUNCTION rowcrew.why_unclaimable(j rowcrew.any_job, p_key text) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.why_unclaimable(j rowcrew.any_job, p_key text) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_until timestamptz;
   v_error text;
@@ -162,7 +166,7 @@ END $$;
 
 -- Of a job that there is. p_key: its own id, which for a job of an adopted table is not j.id.
 CREATE FUNCTION rowcrew.why_of(j rowcrew.any_job, p_key text, p_keys jsonb DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
   r rowcrew.cancel_request;
   v_answer jsonb;
@@ -179,7 +183,7 @@ BEGIN
       jsonb_build_object('requested_by', r.requested_by, 'requested_at', r.requested_at, 'reason', r.reason));
   ELSIF j.scheduled_at > rowcrew.clock() THEN
     -- A node that has no handler hands the job back for half a minute: that is not the reason.
-    IF j.scheduled_at - rowcrew.clock() < interval '1 minute' THEN
+    IF j.scheduled_at < rowcrew.clock() + interval '1 minute' THEN
       v_answer := rowcrew.why_kept(j);
     END IF;
     RETURN CASE WHEN v_answer ->> 'reason' = 'type_unserved' THEN v_answer ELSE rowcrew.why_later(j) END;
@@ -201,7 +205,7 @@ END $$;
 -- queue_unserved, type_unserved, limit, rate, unclaimable, suspect, no_slot, running, node_lost, cancel_requested, cancelled,
 -- completed, failed, poison. What keeps a job whenever it is due comes before its being due.
 CREATE FUNCTION rowcrew.why(p_job uuid, OUT line text, OUT answer jsonb)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
 SET jit = off AS $$
 DECLARE
   j rowcrew.any_job;

@@ -1,9 +1,9 @@
 -- What the leader of a resting fleet has to know of a job table, in one look: ms until the next parked
--- job is due (null: none), whether jobs that a node's death has met are due, whether a claim has lost
+-- job is due (a day at most; null: none), whether jobs that a node's death has met are due, whether a claim has lost
 -- its node, and whether jobs are ready. $1 the queues of all nodes text[]
 -- $2 timestamptz[]: ten per queue, one per priority: what was ready before is not looked for, nor
 -- what has been due for three seconds (empty: all is)
-SELECT (SELECT greatest(0, ceil(extract(epoch FROM p.run_at - rowcrew.clock()) * 1000))::bigint
+SELECT (SELECT greatest(0, ceil(extract(epoch FROM least(p.run_at, rowcrew.clock() + interval '1 day') - rowcrew.clock()) * 1000))::bigint
         FROM {parked} p WHERE p.reason NOT IN ('rescued', 'suspect')
           AND p.run_at >= CASE WHEN cardinality($2::timestamptz[]) > 0 THEN rowcrew.clock() - interval '3 s' ELSE '-infinity' END ORDER BY p.run_at LIMIT 1),
   EXISTS (SELECT FROM unnest($1::text[]) AS w (queue), LATERAL (

@@ -17,7 +17,7 @@ Promoter::Promoter(NodeState& state, std::function<void()> promoted)
     : state_(state), promoted_(std::move(promoted)), wake_(state.executor, state.clock) {}
 
 void Promoter::expect(std::chrono::milliseconds delay) {
-  const Mono due = state_.clock.mono() + delay;
+  const Mono due = state_.clock.mono() + std::min<std::chrono::milliseconds>(delay, kLedNap);  // centuries would overflow
   if (due < next_) {
     next_ = due;
     wake_.ring();
@@ -29,45 +29,52 @@ asio::awaitable<void> Promoter::run() {
     // The leader is told of what is parked; without one every node looks for itself.
     next_ = state_.clock.mono() + (state_.leader_present ? std::chrono::milliseconds(kLedNap) : std::chrono::milliseconds(kLongestNap));
     if (state_.may_claim() && (state_.leads() || !passed_)) {
-      try {
-        const Mono due = co_await promote_due();
-        passed_ = true;
-        state_.worked("scheduled jobs", "");
-        next_ = std::min(next_, due);
-      } catch (const Error& e) {
-        state_.failed("scheduled jobs", "", event::kClaimFailed, e);
-      }
+      const Mono due = co_await promote_due();
+      next_ = std::min(next_, due);
     }
     while (state_.clock.mono() < next_) co_await wake_.wait_until(next_);
   }
 }
 
 asio::awaitable<Mono> Promoter::promote_due() {
-  Mono next = state_.clock.mono() + 1h;
+  Mono next = state_.clock.mono() + kLedNap;
+  bool passed = true;
   for (std::size_t at = 0; at < state_.tables.size(); ++at) {
     const auto& table = state_.tables[at];
     if (!table->serving()) continue;
-    std::optional<std::int64_t> from = marks_[at].from(state_.clock.mono());
-    const bool sweep = !from;
-    Mono asked;
-    JobTable::Promoted moved;
-    do {
-      asked = state_.clock.mono();
-      moved = co_await table->table.promote(kPage, from);
-      if (moved.jobs > 0) promoted_();
-      from = moved.last_us;
-    } while (moved.jobs >= kPage);
-    marks_[at].passed(moved.seen_us, sweep, state_.clock.mono() - asked, state_.clock.mono());
-    from = moved.seen_us;
-    if (sweep) {
-      from.reset();
-    } else {
-      next = std::min(next, marks_[at].next_sweep());
+    try {
+      const Mono due = co_await promote_due(at);
+      next = std::min(next, due);
+      state_.worked("scheduled jobs", table->table.name());
+    } catch (const Error& e) {  // no reason to make other tables wait
+      state_.failed("scheduled jobs", table->table.name(), event::kClaimFailed, e);
+      next = std::min(next, state_.clock.mono() + kLongestNap);
+      passed = false;
     }
-    const auto due = co_await table->table.next_parked(from);
-    // At least a little later: what is due but locked by another node is that node's.
-    if (due) next = std::min(next, state_.clock.mono() + std::max<std::chrono::milliseconds>(*due, 10ms));
   }
+  passed_ = passed_ || passed;
+  co_return next;
+}
+
+asio::awaitable<Mono> Promoter::promote_due(std::size_t at) {
+  JobTable& table = state_.tables[at]->table;
+  std::optional<std::int64_t> from = marks_[at].from(state_.clock.mono());
+  const bool sweep = !from;
+  Mono asked;
+  JobTable::Promoted moved;
+  do {
+    asked = state_.clock.mono();
+    moved = co_await table.promote(kPage, from);
+    if (moved.jobs > 0) promoted_();
+    from = moved.last_us;
+  } while (moved.jobs >= kPage);
+  marks_[at].passed(moved.seen_us, sweep, state_.clock.mono() - asked, state_.clock.mono());
+  Mono next = sweep ? Mono::max() : marks_[at].next_sweep();
+  from = moved.seen_us;
+  if (sweep) from.reset();
+  const auto due = co_await table.next_parked(from);
+  // At least a little later: what is due but locked by another node is that node's.
+  if (due) next = std::min(next, state_.clock.mono() + std::max<std::chrono::milliseconds>(*due, 10ms));
   co_return next;
 }
 

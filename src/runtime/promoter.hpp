@@ -22,7 +22,8 @@ class Promoter final : public Service {
   bool passed() const { return passed_; }
 
  private:
-  boost::asio::awaitable<Mono> promote_due();
+  boost::asio::awaitable<Mono> promote_due();  ///< of all tables: when to look again
+  boost::asio::awaitable<Mono> promote_due(std::size_t table);
 
   NodeState& state_;
   std::function<void()> promoted_;

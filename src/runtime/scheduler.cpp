@@ -11,6 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds kLongestNap = 10s;  // a new schedule is noticed within this
+constexpr std::chrono::milliseconds kAgain = 1s;        // after a failure
 
 Cron::Moment moment(std::int64_t ms) { return Cron::Moment(std::chrono::milliseconds(ms)); }
 
@@ -18,7 +19,7 @@ Cron::Moment moment(std::int64_t ms) { return Cron::Moment(std::chrono::millisec
 
 asio::awaitable<void> Scheduler::run() {
   for (;;) {
-    std::chrono::milliseconds nap = 1s;
+    std::chrono::milliseconds nap = kAgain;
     if (state_.may_claim() && state_.leads()) {
       try {
         nap = co_await pass();
@@ -46,7 +47,15 @@ asio::awaitable<std::chrono::milliseconds> Scheduler::pass() {
     if (line.every_ms == 0 && cron == nullptr) continue;
     const std::chrono::milliseconds every(line.every_ms);
     const auto due = cron ? cron->latest_in(line.last, line.now) : latest_interval(every, line.last, line.now);
-    if (due) co_await enqueue(line, *due);
+    if (due) {
+      try {
+        co_await enqueue(line, *due);
+        state_.worked("schedules", line.name);
+      } catch (const Error& e) {  // no reason to make other schedules wait
+        state_.failed("schedules", line.name, event::kTickEnqueued, e);
+        nap = std::min(nap, kAgain);
+      }
+    }
     const auto next = cron ? cron->next_after(line.now) : std::optional(line.now + every - line.now.time_since_epoch() % every);
     if (next) nap = std::min(nap, std::max<std::chrono::milliseconds>(*next - line.now, 1ms));
   }

@@ -37,6 +37,33 @@ class Scheduled(FleetTest):
         print(f"ended {took:.1f} s after its commit")
         self.assertLess(took, WITHIN_S)
 
+    def test_scheduled_jobs_of_all_tables_start_although_one_waits_for_infinity(self):
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, scheduled_at) VALUES ('tried', 'infinity'), ('tried', '9999-12-31')")
+        self.node("one").ready()
+        for table, column in (("job_queue", "job_type"), ("processing_jobs", "type")):
+            self.db.execute(f"INSERT INTO rowcrew.{table} ({column}, queue, scheduled_at) VALUES ('tried', 'default', now() + interval '300 ms')")
+        for table in ("job_queue", "processing_jobs"):
+            wait_for(f"the job of {table}", lambda t=table: self.db.counts(t).get("completed") == 1, 10)
+
+    def test_scheduled_jobs_of_one_table_start_although_those_of_another_cannot_be_promoted(self):
+        self.db.execute("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not here'; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON rowcrew.job_queue_ready FOR EACH ROW EXECUTE FUNCTION refuse()""")
+        node = self.node("one").ready()
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, scheduled_at) VALUES ('tried', now() + interval '300 ms')")
+        node.wait_event("work.failing", within=10, what="scheduled jobs", of="job_queue")
+        self.db.execute("INSERT INTO rowcrew.processing_jobs (type, queue, scheduled_at) VALUES ('tried', 'default', now() + interval '300 ms')")
+        wait_for("the job of the other table", lambda: self.db.counts("processing_jobs").get("completed") == 1, 10)
+
+    def test_a_schedule_whose_job_is_refused_is_named_and_stops_no_other(self):
+        self.db.execute("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not here'; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON rowcrew.job_queue FOR EACH ROW WHEN (NEW.job_type = 'refused') EXECUTE FUNCTION refuse();
+            INSERT INTO rowcrew.schedule (name, every_ms, job_type) VALUES ('bad', 1000, 'refused'), ('good', 1000, 'tried')""")
+        node = self.node("one").ready()
+        wait_for("two jobs of the other schedule", lambda: self.db.counts().get("completed", 0) >= 2, 10)
+        node.wait_event("work.failing", within=10, what="schedules", of="bad")
+
     def ended(self, job, within):
         wait_for(f"job {job}", lambda: self.db.value("SELECT status FROM rowcrew.job_queue WHERE id = %s", (job,)) == "completed",
                  within, every=0.01)

@@ -108,6 +108,18 @@ TEST_CASE("deadlines: a job's age counts from its creation, its lateness from wh
   }
 }
 
+TEST_CASE("deadlines: a job that was created before all time, or after it, has an age") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    JobControl control(b.pool, table_map(table));
+    const std::string always = b.insert_one("created_at, scheduled_at", "'-infinity', '-infinity'");
+    CHECK(b.await(control.ages({always})).at(0).since_due > std::chrono::years(50));
+    const std::string never = b.insert_one("created_at", "'infinity'");
+    CHECK(b.await(control.ages({never})).at(0).since_created == std::chrono::milliseconds(0));
+    CHECK(b.await(control.ages({never})).at(0).since_due == std::chrono::milliseconds(0));
+  }
+}
+
 TEST_CASE("results: go when their time is over, and the job stays") {
   for (const char* table : kJobTables) {
     QueueBench b(table);

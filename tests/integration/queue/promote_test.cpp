@@ -114,6 +114,22 @@ TEST_CASE("next parked: the wait for the next that is due, never below nothing")
   }
 }
 
+TEST_CASE("next parked: a job for the year 9999, or for infinity, is looked at again within a day") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    for (const char* at : {"'9999-12-31'", "'infinity'"}) {
+      CAPTURE(at);
+      b.exec("TRUNCATE {t}");
+      b.insert_one("scheduled_at", at);
+      CHECK(b.await(b.jobs.next_parked()) == 24h);
+      CHECK(b.await(b.jobs.pulse({"q"}, {})).next_parked == 24h);
+      CHECK(b.await(b.jobs.promote(10)).jobs == 0);
+      b.insert_one("scheduled_at", "now() + interval '10 min'");
+      CHECK(b.await(b.jobs.next_parked()) <= 10min);
+    }
+  }
+}
+
 TEST_CASE("time: claim, promote and next parked all follow the database's clock") {
   for (const char* table : kJobTables) {
     QueueBench b(table);

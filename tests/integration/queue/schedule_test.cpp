@@ -85,6 +85,35 @@ TEST_CASE(
   CHECK(due.integer(0, 4) == kNoon + 999);
 }
 
+TEST_CASE("schedule: one that is switched on, or gets other times, does not make up for what was before") {
+  QueueBench b;
+  schedule(b, "nightly", ", created_at, enabled", ", '2026-01-01 12:00Z', false");
+  const auto last = [&] { return b.run(sql::schedule_due).integer(0, 4); };
+  const auto changed = [&] {
+    const std::int64_t since = last();
+    b.exec("UPDATE rowcrew.schedule SET changed_at = NULL");
+    return since > kNoon;
+  };
+  b.exec("UPDATE rowcrew.schedule SET enabled = true");
+  CHECK(changed());
+  b.exec("UPDATE rowcrew.schedule SET priority = 3, payload = '{}', enabled = true");
+  CHECK(last() == kNoon);
+  b.exec("UPDATE rowcrew.schedule SET zone = 'Europe/Berlin'");
+  CHECK(changed());
+  b.exec("UPDATE rowcrew.schedule SET cron = NULL, every_ms = 60000");
+  CHECK(changed());
+}
+
+TEST_CASE("schedule: what no job could be made of is refused where it is written") {
+  QueueBench b;
+  schedule(b, "nightly");
+  for (const char* change : {"queue = ''", "queue = repeat('q', 64)", "job_type = ''", "job_type = repeat('t', 101)", "created_at = 'infinity'",
+                             "cron = NULL, every_ms = 9223372036854775807"}) {
+    CAPTURE(change);
+    CHECK_THROWS_AS(b.exec(std::string("UPDATE rowcrew.schedule SET ") + change), DbError);
+  }
+}
+
 TEST_CASE("schedule: a tick that cron found is not found again") {
   QueueBench b;
   schedule(b, "nightly", ", created_at", ", '2026-01-01 12:00Z'");

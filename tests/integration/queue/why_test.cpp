@@ -66,6 +66,11 @@ const std::vector<Fixture>& fixtures() {
          b.node();
          return b.insert_one("scheduled_at", "now() + interval '1 hour'");
        }},
+      {"never", "scheduled", "never due: its time is infinity", true,
+       [](QueueBench& b) {
+         b.node();
+         return b.insert_one("scheduled_at", "'infinity'");
+       }},
       {"backing off", "backoff", "backing off until 20.* UTC after http_500: it broke \\(execution 1 of 3\\)", true,
        [](QueueBench& b) { return ended_as(b, Retry("http_500", "it broke", 10min)); }},
       {"snoozed", "snoozed", "snoozed until 20.* UTC: the shop is closed", true,
