@@ -59,7 +59,8 @@ COMMENT ON COLUMN rowcrew.job_queue.scheduled_at IS 'Not before. A retry moves i
 COMMENT ON COLUMN rowcrew.job_queue.claim_token IS
   'The fence: every write of a worker presents it. Kept after the end, so that a repeated completion is recognised. Never set it by hand.';
 COMMENT ON COLUMN rowcrew.job_queue.unique_key IS
-  'At most one live job per key, honoured by enqueue() and POST /v1/jobs only; a plain INSERT just stores it.';
+  'At most one live job per key, honoured by enqueue(), POST /v1/jobs and whatever lets an ended job run again; a plain '
+  'INSERT just stores it.';
 COMMENT ON COLUMN rowcrew.job_queue.enqueued_by IS 'The database role that enqueued: whose job it is for the view my_jobs.';
 
 CREATE TABLE rowcrew.processing_jobs (
@@ -151,7 +152,7 @@ BEGIN
   EXECUTE format($$COMMENT ON TABLE %s IS 'Hints: what may not run yet, until when, and why.'$$, v_parked);
 
   EXECUTE format($t$
-    CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     DECLARE
       v_now timestamptz := rowcrew.clock_now();
     BEGIN
@@ -169,7 +170,7 @@ BEGIN
                  ' FOR EACH STATEMENT EXECUTE FUNCTION %s()', v_table, v_file);
 
   EXECUTE format($t$
-    CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     DECLARE
       v_now timestamptz := rowcrew.clock_now();
     BEGIN
@@ -208,7 +209,7 @@ BEGIN
                  ' WHEN (OLD.unique_key IS NOT NULL) EXECUTE FUNCTION rowcrew.release_unique()', v_table);
 
   EXECUTE format($t$
-    CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     BEGIN
       TRUNCATE %2$s, %3$s, %4$s;
       DELETE FROM rowcrew.job_unique WHERE job_table = TG_TABLE_NAME;
@@ -234,7 +235,7 @@ BEGIN
     USING ERRCODE = 'object_not_in_prerequisite_state';
 END $$;
 
-CREATE FUNCTION rowcrew.release_unique() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.release_unique() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   DELETE FROM rowcrew.job_unique
   WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
@@ -243,7 +244,7 @@ END $$;
 
 -- A hint to whoever listens; carries nothing, so that the server folds it within a transaction. A
 -- statement trigger fires for no rows, too: a promotion of nothing must not wake the fleet.
-CREATE FUNCTION rowcrew.wake() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.wake() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM fresh) THEN
     PERFORM pg_notify('rowcrew_wake', '');

@@ -26,7 +26,7 @@ COMMENT ON COLUMN rowcrew.api_key.job_types IS
 CREATE FUNCTION rowcrew.enqueue_one(
   p_job_type text, p_payload jsonb, p_queue text, p_priority integer, p_scheduled_at timestamptz,
   p_max_attempts integer, p_unique_key text, OUT id uuid, OUT created boolean
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_type rowcrew.job_type;
 BEGIN
@@ -57,14 +57,14 @@ END $$;
 CREATE FUNCTION rowcrew.enqueue(
   p_job_type text, p_payload jsonb DEFAULT '{}', p_queue text DEFAULT NULL, p_priority integer DEFAULT NULL,
   p_scheduled_at timestamptz DEFAULT NULL, p_max_attempts integer DEFAULT NULL, p_unique_key text DEFAULT NULL
-) RETURNS uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+) RETURNS uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT e.id FROM rowcrew.enqueue_one(p_job_type, p_payload, p_queue, p_priority, p_scheduled_at, p_max_attempts, p_unique_key) e
 $$;
 
 -- First of the two calls of the ingest role: which key is this, and what may it enqueue?
 -- No row: unknown or revoked.
 CREATE FUNCTION rowcrew.ingest_key(p_key_hash text) RETURNS TABLE (key_id bigint, name text, job_types text[])
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT k.key_id, k.name, k.job_types FROM rowcrew.api_key k
   WHERE k.key_hash = p_key_hash AND k.revoked_at IS NULL
 $$;
@@ -81,7 +81,7 @@ CREATE FUNCTION rowcrew.ingest_enqueue(
   p_key_hash text, p_job_type text, p_payload jsonb, p_once text DEFAULT NULL, p_queue text DEFAULT NULL,
   p_priority integer DEFAULT NULL, p_delay_ms bigint DEFAULT NULL, p_unique_key text DEFAULT NULL
 ) RETURNS TABLE (id uuid, created boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_key rowcrew.api_key;
   v_scope text;
@@ -101,6 +101,9 @@ BEGIN
     ON CONFLICT (scope, key) DO NOTHING;
     IF NOT FOUND THEN
       SELECT u.job_id INTO id FROM rowcrew.job_unique u WHERE u.scope = v_scope AND u.key = p_once;
+      IF id IS NULL THEN
+        RAISE EXCEPTION 'ingest: the idempotency key was forgotten while this call used it, try again' USING ERRCODE = 'serialization_failure';
+      END IF;
       created := false;
       RETURN NEXT;
       RETURN;

@@ -30,7 +30,7 @@ COMMENT ON COLUMN rowcrew.email_notifications.sent_at IS 'When the relay, or the
 
 -- The left part is the first 20 bytes of SHA-256 of the key, in base32 (RFC 4648, lower case, 32 letters).
 CREATE FUNCTION rowcrew.email_message_id(p_key text, p_domain text) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog AS $$
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT string_agg(substr('abcdefghijklmnopqrstuvwxyz234567',
                            1 + substring(h.bits FROM 1 + 5 * i FOR 5)::bit(5)::integer, 1), '' ORDER BY i) || '@' || p_domain
   FROM (SELECT ('x' || left(encode(sha256(convert_to(p_key, 'UTF8')), 'hex'), 40))::bit(160) AS bits) h,
@@ -39,14 +39,14 @@ $$;
 
 -- A text of the payload, or null; cut, as nobody has checked it.
 CREATE FUNCTION rowcrew.email_payload_text(p_payload jsonb, p_key text) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog AS $$
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE jsonb_typeof(p_payload -> p_key) WHEN 'string' THEN left(p_payload ->> p_key, 300) END
 $$;
 
 -- The ended port of the type email: in the transaction that ends an execution, so that the ledger says
 -- what the job says. A job that ended before its row was written (a bad address) gets it here.
 CREATE FUNCTION rowcrew.email_ended(p_job_id uuid, p_ended jsonb) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_status text := CASE p_ended ->> 'status' WHEN 'completed' THEN 'sent' ELSE p_ended ->> 'status' END;
   v_sent   timestamptz := CASE v_status WHEN 'sent' THEN rowcrew.clock() END;

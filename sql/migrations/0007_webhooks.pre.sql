@@ -2,7 +2,7 @@
 
 -- Signing keys as of Standard Webhooks: 24 to 64 random bytes, base64 behind "whsec_".
 CREATE FUNCTION rowcrew.webhook_secret_ok(p_secret text) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE WHEN p_secret ~ '^whsec_([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
               THEN octet_length(decode(substr(p_secret, 7), 'base64')) BETWEEN 24 AND 64
               ELSE false END
@@ -65,7 +65,7 @@ COMMENT ON COLUMN rowcrew.webhook_deliveries.status IS 'That of the job at its l
 COMMENT ON COLUMN rowcrew.webhook_deliveries.job_id IS 'The job that delivers it; the latest, if somebody enqueued it again.';
 
 -- What an UPDATE by a person means beside the columns that it names.
-CREATE FUNCTION rowcrew.webhook_endpoint_edit() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.webhook_endpoint_edit() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF NEW.secret <> OLD.secret AND NEW.previous_secret IS NOT DISTINCT FROM OLD.previous_secret THEN
     NEW.previous_secret := OLD.secret;
@@ -86,7 +86,7 @@ CREATE TRIGGER edit BEFORE UPDATE ON rowcrew.webhook_endpoints
 
 -- The engine writes events of its own only while somebody subscribes: one subscription per endpoint
 -- that wants some, kept here. Endpoints of an account want none: those events name no account.
-CREATE FUNCTION rowcrew.webhook_subscribe() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.webhook_subscribe() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_wanted text[] := ARRAY['job.completed', 'job.failed', 'job.cancelled'];
 BEGIN
@@ -113,7 +113,7 @@ CREATE TRIGGER unsubscribe_all AFTER TRUNCATE ON rowcrew.webhook_endpoints
 
 -- Whose job it is: its app, or the only one there is.
 CREATE FUNCTION rowcrew.webhook_event_app(p_job_table text, p_job_id uuid) RETURNS text LANGUAGE sql STABLE
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce(CASE p_job_table
                     WHEN 'job_queue' THEN (SELECT j.app FROM rowcrew.job_queue j WHERE j.id = p_job_id)
                     WHEN 'processing_jobs' THEN (SELECT j.app FROM rowcrew.processing_jobs j WHERE j.id = p_job_id)
@@ -124,7 +124,7 @@ $$;
 -- Every event becomes one delivery and one job per endpoint that wants it, in the transaction that
 -- wrote the event. Fires once per statement, also for none: it must cost nothing then. Events about
 -- jobs of type webhook stop here, whoever wrote them: their deliveries would end in such events again.
-CREATE FUNCTION rowcrew.webhook_fan_out() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.webhook_fan_out() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM fresh WHERE job_type <> 'webhook')
      OR NOT EXISTS (SELECT FROM rowcrew.webhook_endpoints e WHERE e.enabled) THEN
@@ -160,7 +160,7 @@ CREATE TRIGGER webhook_fan_out AFTER INSERT ON rowcrew.job_event REFERENCING NEW
 -- What an execution means for its endpoint: null, nothing. Only what the receiver has done or left
 -- undone counts; our own trouble (a database away, a deadline) does not.
 CREATE FUNCTION rowcrew.webhook_judge_endpoint(p_endpoint uuid, p_success boolean, p_gone boolean) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF p_success THEN
     UPDATE rowcrew.webhook_endpoints SET failing_since = NULL WHERE endpoint_id = p_endpoint AND failing_since IS NOT NULL;
@@ -179,7 +179,7 @@ END $$;
 -- The handler's words: error code http_<status>, endpoint_gone for 410; what the receiver said stands
 -- in a result's "excerpt", in an error message behind " and said: ".
 CREATE FUNCTION rowcrew.webhook_ended(job_id uuid, ended jsonb) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_ended jsonb := CASE WHEN jsonb_typeof(ended) = 'object' THEN ended ELSE '{}' END;
   v_code text := left(v_ended ->> 'error_code', 100);
@@ -194,7 +194,7 @@ DECLARE
                          WHEN v_said > 0 THEN substr(v_message, v_said + 11) END;
   v_endpoint uuid;
 BEGIN
-  IF v_status IS NULL OR v_delivery !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
+  IF v_status IS NULL OR v_delivery !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
     RETURN;
   END IF;
   UPDATE rowcrew.webhook_deliveries d
@@ -215,11 +215,11 @@ END $$;
 
 -- A job that is cancelled while it waits never runs, so no port hears of it.
 -- Called by the one trigger that sees every change of a job (0010).
-CREATE FUNCTION rowcrew.webhook_job_cancelled(p_payload jsonb) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.webhook_job_cancelled(p_payload jsonb) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_delivery text := p_payload ->> 'delivery';
 BEGIN
-  IF v_delivery ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
+  IF v_delivery ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
     UPDATE rowcrew.webhook_deliveries d
     SET status = 'cancelled', error_code = 'cancelled', error_message = 'The delivery was cancelled while it waited.'
     WHERE d.delivery_id = v_delivery::uuid AND d.status IN ('pending', 'retrying');

@@ -61,7 +61,7 @@ COMMENT ON COLUMN rowcrew.retention_policy.resume_after IS 'Where a walk under w
 -- partition have no key.
 CREATE FUNCTION rowcrew.retention_rules(
   p_target text, OUT relation text, OUT key text, OUT key_type text, OUT ended_at text, OUT has_ended text
-) LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT 'rowcrew.' || t.target, t.key, t.key_type, t.ended_at, t.has_ended
   FROM (VALUES
     -- Who cancels by hand leaves no time of the end: the last that is known of the job stands for it.
@@ -90,7 +90,7 @@ $$;
 CREATE FUNCTION rowcrew.retention_keyed(
   p_policy rowcrew.retention_policy, p_dry_run boolean, p_after text,
   OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text
-) LANGUAGE plpgsql SET search_path = pg_catalog AS $fn$
+) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
 DECLARE
   v record;
   v_type text := CASE p_policy.target WHEN 'job_queue' THEN 'r.job_type' WHEN 'processing_jobs' THEN 'r.type' END;
@@ -135,7 +135,7 @@ END $fn$;
 CREATE FUNCTION rowcrew.retention_minutes(
   p_policy rowcrew.retention_policy, p_dry_run boolean, p_after text,
   OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text
-) LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_after jsonb := p_after::jsonb;
 BEGIN
@@ -167,7 +167,7 @@ END $$;
 CREATE FUNCTION rowcrew.retention_weeks(
   p_policy rowcrew.retention_policy, p_dry_run boolean, p_after text,
   OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text
-) LANGUAGE plpgsql SET search_path = pg_catalog SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
+) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
 DECLARE
   v_ended text := (SELECT r.ended_at FROM rowcrew.retention_rules(p_policy.target) r);
   v_default text := format('rowcrew.%I', p_policy.target || '_default');
@@ -227,7 +227,7 @@ END $$;
 -- Nodes may delete through this only: what a policy does not mean stays out of their reach.
 CREATE FUNCTION rowcrew.retention_page(p_name text, p_dry_run boolean, p_after text, p_job uuid)
 RETURNS TABLE (looked_at bigint, removed bigint, archived bigint, next text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_policy rowcrew.retention_policy;
   v_dry boolean;

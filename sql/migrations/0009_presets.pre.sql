@@ -36,7 +36,7 @@ INSERT INTO rowcrew.preset (name, category, description, workflow) VALUES
 
 -- For a generation of either job table: a row of job_queue carries {"provider", "inputs"} as payload.
 CREATE FUNCTION rowcrew.generation_input(p_job_id uuid) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE WHEN q.inputs ->> 'source' IS NULL OR q.inputs ->> 'target' IS NULL
               THEN jsonb_build_object('refuse', jsonb_build_object('code', 'bad_payload',
                 'message', 'inputs: expected "source" and "target", the paths of two files'))

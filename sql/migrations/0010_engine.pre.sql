@@ -68,7 +68,7 @@ BEGIN
 END $$;
 
 -- On <table>_parked: what is due before the sleeper looks by itself.
-CREATE FUNCTION rowcrew.wake_soon() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.wake_soon() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM fresh WHERE run_at < rowcrew.clock_now() + interval '40 s') THEN
     PERFORM rowcrew.wake_sleepers('parked');
@@ -79,20 +79,21 @@ END $$;
 -- What the columns of a job may hold. Asked by triggers, whose plans are kept. Rows that a replica or
 -- a restore inserts while triggers are off are not asked: they were where they come from.
 CREATE FUNCTION rowcrew.job_is_sound(
-  p_type text, p_status text, p_attempts smallint, p_max_attempts smallint, p_priority smallint, p_queue text, p_claim_token bigint,
-  p_unique_key text, p_tenant text
+  p_type text, p_status text, p_attempts smallint, p_max_attempts smallint, p_crashes smallint, p_lonely_crashes smallint,
+  p_priority smallint, p_queue text, p_claim_token bigint, p_unique_key text, p_tenant text
 ) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN length(p_type) BETWEEN 1 AND 100
    AND p_status IN ('pending', 'processing', 'completed', 'failed', 'retrying', 'cancelled')
    AND (p_status <> 'processing' OR p_claim_token IS NOT NULL)
-   AND p_attempts >= 0 AND p_max_attempts BETWEEN 1 AND 1000 AND p_priority BETWEEN 0 AND 9 AND length(p_queue) BETWEEN 1 AND 63
+   AND p_attempts >= 0 AND p_max_attempts BETWEEN 1 AND 1000 AND p_crashes >= 0 AND p_lonely_crashes >= 0
+   AND p_priority BETWEEN 0 AND 9 AND length(p_queue) BETWEEN 1 AND 63
    AND (p_unique_key IS NULL OR length(p_unique_key) <= 300) AND (p_tenant IS NULL OR length(p_tenant) BETWEEN 1 AND 100);
 
 -- Says which rule such a job breaks, in the words of the CHECK constraint that the rule would be.
 CREATE FUNCTION rowcrew.refuse_unsound(
-  p_table text, p_type text, p_status text, p_attempts smallint, p_max_attempts smallint, p_priority smallint, p_queue text,
-  p_claim_token bigint, p_unique_key text, p_tenant text
-) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+  p_table text, p_type text, p_status text, p_attempts smallint, p_max_attempts smallint, p_crashes smallint,
+  p_lonely_crashes smallint, p_priority smallint, p_queue text, p_claim_token bigint, p_unique_key text, p_tenant text
+) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_column text;
   v_expected text;
@@ -109,7 +110,9 @@ BEGIN
     (6, 'priority', p_priority BETWEEN 0 AND 9, '0 to 9', p_priority::text),
     (7, 'queue', length(p_queue) BETWEEN 1 AND 63, '1 to 63 characters', p_queue),
     (8, 'unique_key', length(p_unique_key) <= 300, 'up to 300 characters', p_unique_key),
-    (9, 'tenant', length(p_tenant) BETWEEN 1 AND 100, '1 to 100 characters', p_tenant)
+    (9, 'tenant', length(p_tenant) BETWEEN 1 AND 100, '1 to 100 characters', p_tenant),
+    (10, 'crashes', p_crashes >= 0, '0 or more', p_crashes::text),
+    (11, 'lonely_crashes', p_lonely_crashes >= 0, '0 or more', p_lonely_crashes::text)
   ) AS r (n, name, holds, expected, found) WHERE NOT r.holds ORDER BY r.n LIMIT 1;
   RAISE check_violation USING
     MESSAGE = format('new row for relation "%s" violates check constraint "%s"', p_table, concat_ws('_', p_table, v_column, 'check')),
@@ -125,6 +128,30 @@ RETURN p_status IN ('pending', 'retrying') AND p_scheduled_at <= p_now AND p_cra
 CREATE FUNCTION rowcrew.job_is_parked(p_status text, p_scheduled_at timestamptz, p_crashes smallint, p_now timestamptz)
 RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN p_status IN ('pending', 'retrying') AND (p_scheduled_at > p_now OR p_crashes > 0);
+
+-- A job that has ended and is to run again needs its unique key back. Two live jobs of one key are what the key is against,
+-- so the write is refused while another has it.
+CREATE FUNCTION rowcrew.take_unique_again(p_table text, p_key text, p_job uuid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_holder uuid;
+BEGIN
+  IF current_setting('session_replication_role') = 'replica' THEN
+    RETURN;  -- the row of the key is applied, too
+  END IF;
+  LOOP
+    INSERT INTO rowcrew.job_unique (scope, key, job_table, job_id) VALUES ('live:' || p_table, p_key, p_table, p_job)
+    ON CONFLICT (scope, key) DO NOTHING;
+    EXIT WHEN FOUND;
+    v_holder := (SELECT u.job_id FROM rowcrew.job_unique u WHERE u.scope = 'live:' || p_table AND u.key = p_key);
+    EXIT WHEN v_holder = p_job;
+    IF v_holder IS NOT NULL THEN
+      RAISE unique_violation USING
+        MESSAGE = format('%s: job %s cannot run again: unique key %L is taken by job %s', p_table, p_job, p_key, v_holder),
+        HINT = 'Run it again when that job has ended, or clear its unique_key in the same UPDATE.', SCHEMA = 'rowcrew', TABLE = p_table;
+    END IF;
+  END LOOP;
+END $$;
 
 -- Makes, or makes anew, the functions and triggers that keep the hints of a job table of ours.
 CREATE FUNCTION rowcrew.keep_hints(p_table text) RETURNS void LANGUAGE plpgsql AS $keep$
@@ -142,7 +169,7 @@ DECLARE
   v_of_new text := format(v_of, 'NEW');
   v_sound text := format('rowcrew.%I', p_table || '_sound');
   v_type text := CASE p_table WHEN 'job_queue' THEN 'job_type' ELSE 'type' END;
-  v_columns text := v_type || ', status, attempts, max_attempts, priority, queue, claim_token, unique_key, tenant';
+  v_columns text := v_type || ', status, attempts, max_attempts, crashes, lonely_crashes, priority, queue, claim_token, unique_key, tenant';
   v_new text := 'NEW.' || replace(v_columns, ', ', ', NEW.');
 BEGIN
   -- On the path of every enqueue, so it has no SET search_path, which is set and undone by each call.
@@ -189,7 +216,7 @@ BEGIN
                  ' FOR EACH STATEMENT EXECUTE FUNCTION %s()', v_table, v_file);
 
   EXECUTE format($t$
-    CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     DECLARE
       v_now timestamptz := rowcrew.clock_now();
       v_held boolean := false;
@@ -230,6 +257,9 @@ BEGIN
          AND NEW.status IN ('completed', 'failed', 'cancelled') THEN
         DELETE FROM rowcrew.job_unique
         WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
+      ELSIF NEW.unique_key IS NOT NULL AND NEW.status IN ('pending', 'retrying')
+         AND OLD.status IN ('completed', 'failed', 'cancelled') THEN
+        PERFORM rowcrew.take_unique_again(TG_TABLE_NAME, NEW.unique_key, NEW.id);
       END IF;
       %7$s
       RETURN NULL;
@@ -249,7 +279,7 @@ BEGIN
     EXECUTE FUNCTION %s()$$, v_table, v_changed);
   -- Columns that no claim and no completion sets: told from the statement, which costs those nothing.
   EXECUTE format($t$
-    CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+    CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     BEGIN
       IF NOT rowcrew.job_is_sound(%2$s) THEN
         PERFORM rowcrew.refuse_unsound(TG_TABLE_NAME, %2$s);
@@ -257,9 +287,16 @@ BEGIN
       IF OLD.id IS DISTINCT FROM NEW.id THEN
         RAISE EXCEPTION '%%: the id of a job cannot change', TG_TABLE_NAME USING ERRCODE = 'object_not_in_prerequisite_state';
       END IF;
+      IF NEW.unique_key IS NULL AND OLD.unique_key IS NOT NULL THEN
+        DELETE FROM rowcrew.job_unique WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
+      ELSIF NEW.unique_key <> OLD.unique_key THEN
+        UPDATE rowcrew.job_unique SET key = NEW.unique_key
+        WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
+      END IF;
       RETURN NULL;
     END $f$ $t$, v_sound, v_new);
-  EXECUTE format('CREATE OR REPLACE TRIGGER rowcrew_sound AFTER UPDATE OF id, %s, max_attempts, priority, queue, unique_key, tenant ON %s'
+  EXECUTE format('CREATE OR REPLACE TRIGGER rowcrew_sound AFTER UPDATE OF id, %s, max_attempts, crashes, lonely_crashes,'
+                 ' priority, queue, unique_key, tenant ON %s'
                  ' FOR EACH ROW EXECUTE FUNCTION %s()', v_type, v_table, v_sound);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_sound', v_table);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_changed', v_table);
@@ -285,7 +322,7 @@ RETURN CASE WHEN p_crashes > 1 THEN 'suspect' WHEN p_crashes = 1 THEN 'rescued'
 -- third of what a small one costs.
 
 -- Hints that were taken and gave no job: those of jobs that wait for later, or elsewhere, are filed
--- again from the truth. Returns how many hints were taken per queue.
+-- again from the truth, unless the job's own lies there already. Returns how many hints were taken per queue.
 CREATE FUNCTION rowcrew.file_again(p_table text, p_taken uuid[], p_queues text[], p_claimed uuid[])
 RETURNS TABLE (queue text, taken bigint) LANGUAGE plpgsql AS $$
 BEGIN
@@ -294,14 +331,20 @@ BEGIN
     SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue, rowcrew.parked_reason(q.status, q.crashes)
     FROM (SELECT unnest($1) EXCEPT SELECT unnest($2)) AS stale (id)
     JOIN rowcrew.%1$I q ON q.id = ANY (ARRAY[stale.id])
-    WHERE q.status IN ('pending', 'retrying')$q$, p_table, p_table || '_parked') USING p_taken, p_claimed;
+    WHERE q.status IN ('pending', 'retrying')
+      -- Whoever postponed it has filed it: filed again each time, the hints of jobs that are postponed all the time would
+      -- only grow. One that is seen here goes by promotion alone, whose transaction files another; those of jobs that have
+      -- met a crash go by claims, which may give nothing for them.
+      AND NOT (q.crashes = 0 AND EXISTS (
+        SELECT FROM rowcrew.%2$I p WHERE p.run_at = q.scheduled_at AND p.id = q.id AND p.reason NOT IN ('rescued', 'suspect')
+        AND p.priority = q.priority AND p.queue = q.queue OFFSET 0))$q$, p_table, p_table || '_parked') USING p_taken, p_claimed;
   RETURN QUERY SELECT t.name, count(*) FROM unnest(p_queues) AS t (name) GROUP BY t.name;
 END $$;
 
 -- Whether a job of these queues, or a parked one, has been due for two seconds: a fleet that is not
 -- full takes it sooner. Looks back for a while only, so that a long pin does not fill it with dead rows:
 -- beats come more often.
-CREATE FUNCTION rowcrew.overdue(p_queues text[]) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.overdue(p_queues text[]) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_from constant timestamptz := rowcrew.clock() - interval '30 s';
   v_to constant timestamptz := rowcrew.clock() - interval '2 s';
@@ -351,7 +394,7 @@ BEGIN
                    WHERE indrelid = format('rowcrew.%I', v_table || '_parked')::regclass LOOP
       EXECUTE format('DROP INDEX %s', v_index.name);
     END LOOP;
-    EXECUTE format('CREATE INDEX ON rowcrew.%I (run_at) WHERE reason NOT IN (''rescued'', ''suspect'')', v_table || '_parked');
+    EXECUTE format('CREATE INDEX ON rowcrew.%I (run_at, id) WHERE reason NOT IN (''rescued'', ''suspect'')', v_table || '_parked');
     EXECUTE format('CREATE INDEX ON rowcrew.%I (reason, queue, run_at) WHERE reason IN (''rescued'', ''suspect'')', v_table || '_parked');
     PERFORM rowcrew.keep_hints(v_table);
     EXECUTE format('DROP FUNCTION IF EXISTS rowcrew.%I()', v_table || '_refile');
@@ -359,13 +402,15 @@ BEGIN
 END $$;
 DROP FUNCTION rowcrew.refuse_update();
 
--- Nodes that rest reread the policies of job types when they are told.
+-- Nodes that rest reread the policies of job types, and the ports of applications, when they are told.
 CREATE FUNCTION rowcrew.announce_policies() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM pg_notify('rowcrew_command', 'policies');
   RETURN NULL;
 END $$;
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.job_type
+  FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.announce_policies();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.app
   FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.announce_policies();
 
 UPDATE rowcrew.meta SET schema_version = 10;

@@ -2,14 +2,14 @@
 
 -- Enqueues one job. What p_if_exists says holds when a live job has p_unique_key:
 --   keep     nothing is enqueued: that job's id, outcome 'kept'
---   replace  while it waits, it becomes the job given here (payload, queue, priority, schedule, attempts
---            from the start): its id, outcome 'replaced'; one that runs is left alone: outcome 'running'
+--   replace  while it waits, it becomes the job given here, as if created now (payload, queue, priority, schedule,
+--            attempts from the start, no checkpoint): its id, outcome 'replaced'; one that runs is left alone: 'running'
 --   reject   an error, 23505
 -- p_subject begins the sentence of an error. Not granted: the functions below call it.
 CREATE FUNCTION rowcrew.enqueue_keyed(
   p_subject text, p_job_type text, p_payload jsonb, p_queue text, p_priority integer, p_scheduled_at timestamptz,
   p_max_attempts integer, p_unique_key text, p_app text, p_if_exists text, OUT id uuid, OUT outcome text
-) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_type rowcrew.job_type;
   v_job rowcrew.job_queue;
@@ -37,6 +37,12 @@ BEGIN
 
     id := (SELECT u.job_id FROM rowcrew.job_unique u WHERE u.scope = 'live:job_queue' AND u.key = p_unique_key);
     CONTINUE WHEN id IS NULL;
+    IF NOT EXISTS (SELECT FROM rowcrew.job_queue q WHERE q.id = enqueue_keyed.id AND q.status IN ('pending', 'retrying', 'processing')) THEN
+      -- It has ended meanwhile; or its key was left behind, where our triggers were off: then nobody else would free it.
+      DELETE FROM rowcrew.job_unique u WHERE u.scope = 'live:job_queue' AND u.key = p_unique_key AND u.job_id = enqueue_keyed.id
+        AND NOT EXISTS (SELECT FROM rowcrew.job_queue q WHERE q.id = u.job_id AND q.status IN ('pending', 'retrying', 'processing'));
+      CONTINUE;
+    END IF;
     IF p_if_exists = 'keep' THEN
       RETURN;
     END IF;
@@ -47,11 +53,12 @@ BEGIN
     UPDATE rowcrew.job_queue q
     SET payload = coalesce(p_payload, '{}'), queue = coalesce(p_queue, v_type.queue, 'default'),
         priority = coalesce(p_priority, v_type.priority, 5), scheduled_at = coalesce(p_scheduled_at, rowcrew.clock_now()),
-        max_attempts = coalesce(p_max_attempts, v_type.max_attempts, 5), app = p_app,
-        status = 'pending', attempts = 0, error_code = NULL, error_message = NULL
+        max_attempts = coalesce(p_max_attempts, v_type.max_attempts, 5), app = p_app, created_at = rowcrew.clock(),
+        status = 'pending', attempts = 0, crashes = 0, lonely_crashes = 0, error_code = NULL, error_message = NULL
     WHERE q.id = enqueue_keyed.id AND q.status IN ('pending', 'retrying') AND q.job_type = p_job_type
       AND q.enqueued_by = session_user;
     IF FOUND THEN
+      DELETE FROM rowcrew.job_progress p WHERE p.job_table = 'job_queue' AND p.job_id = enqueue_keyed.id;
       outcome := 'replaced';
       RETURN;
     END IF;
@@ -76,7 +83,7 @@ END $$;
 CREATE OR REPLACE FUNCTION rowcrew.enqueue_one(
   p_job_type text, p_payload jsonb, p_queue text, p_priority integer, p_scheduled_at timestamptz,
   p_max_attempts integer, p_unique_key text, OUT id uuid, OUT created boolean
-) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT e.id, e.outcome = 'created'
   FROM rowcrew.enqueue_keyed('enqueue', p_job_type, p_payload, p_queue, p_priority, p_scheduled_at, p_max_attempts,
                              p_unique_key, NULL, 'keep') e
@@ -88,7 +95,7 @@ CREATE FUNCTION rowcrew.enqueue(
   p_job_type text, p_payload jsonb DEFAULT '{}', p_queue text DEFAULT NULL, p_priority integer DEFAULT NULL,
   p_scheduled_at timestamptz DEFAULT NULL, p_max_attempts integer DEFAULT NULL, p_unique_key text DEFAULT NULL,
   p_if_exists text DEFAULT 'keep', p_app text DEFAULT NULL
-) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_done record;
 BEGIN
@@ -125,7 +132,7 @@ END $$;
 DROP FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text);
 
 -- What is wrong with an element of enqueue_many's array, from its field on; null when nothing is.
-CREATE FUNCTION rowcrew.enqueue_fault(p_job jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.enqueue_fault(p_job jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   c_fields constant text[] := ARRAY['job_type', 'payload', 'queue', 'priority', 'scheduled_at', 'delay_ms', 'max_attempts',
                                     'unique_key', 'if_exists', 'app'];
@@ -174,7 +181,7 @@ END $$;
 -- Keys are taken in sorted order, so that two callers cannot wait for each other.
 CREATE FUNCTION rowcrew.enqueue_many(p_jobs jsonb)
 RETURNS TABLE (n integer, id uuid, created boolean, outcome text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   v_fault text;

@@ -109,7 +109,7 @@ COMMENT ON TABLE demo.usage_permit IS
 INSERT INTO rowcrew.app (name, schema_name) VALUES ('demo', 'demo') ON CONFLICT DO NOTHING;
 
 -- A watched folder has a schedule as long as its account is active.
-CREATE OR REPLACE FUNCTION demo.schedule_folder(p_folder text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION demo.schedule_folder(p_folder text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   DELETE FROM rowcrew.schedule s WHERE s.name = 'demo.folder.' || p_folder
     AND NOT EXISTS (SELECT FROM demo.watched_folder f WHERE f.folder_id = p_folder);

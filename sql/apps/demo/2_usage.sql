@@ -3,7 +3,7 @@
 -- The account's current period, opened if need be and locked until the transaction ends: whoever
 -- decides about the limit or counts holds it.
 CREATE OR REPLACE FUNCTION demo.lock_usage(p_account bigint) RETURNS demo.usage_tracking
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_usage demo.usage_tracking;
   v_start timestamptz := date_trunc('month', rowcrew.clock(), 'UTC');
@@ -24,7 +24,7 @@ END $$;
 -- May this job count? Null: yes, and its permit is noted. Exactly at the limit: while the last places
 -- are taken by photos that are being processed and may yet fail, the others wait for them.
 CREATE OR REPLACE FUNCTION demo.take_permit(p_account bigint, p_job uuid) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_usage demo.usage_tracking := demo.lock_usage(p_account);
   v_running integer;
@@ -48,7 +48,7 @@ END $$;
 
 -- Port. Opens the period of every active account whose last one is over, and lets the photos in
 -- that waited for it.
-CREATE OR REPLACE FUNCTION demo.usage_reset() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION demo.usage_reset() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_account bigint;
   v_opened integer := 0;

@@ -1,7 +1,7 @@
 -- The way of a photo: found in a folder, processed, told about.
 
 -- Port. What to look at, and what is known already.
-CREATE OR REPLACE FUNCTION demo.drive_folder(p_folder text) RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE OR REPLACE FUNCTION demo.drive_folder(p_folder text) RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT jsonb_build_object('backend', 'folder', 'path', f.path, 'settle_ms', f.settle_ms, 'known', coalesce((
            SELECT jsonb_agg(jsonb_build_object('device', p.device, 'inode', p.inode, 'size', p.size, 'mtime_ns', p.mtime_ns))
            FROM demo.photo p
@@ -14,13 +14,13 @@ $$;
 -- "holiday.JPG" -> "<output>/holiday-portrait_pro-3fa9c1.jpg": readable, and the same whenever the
 -- same photo is processed with the same preset.
 CREATE OR REPLACE FUNCTION demo.output_path(p_folder text, p_name text, p_preset text, p_sha256 text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT p_folder || '/' || left(regexp_replace(p_name, '\.[^.]*$', ''), 50) || '-' || p_preset || '-' || left(p_sha256, 6)
          || lower(substring(p_name FROM '\.[A-Za-z]+$'))
 $$;
 
 CREATE OR REPLACE FUNCTION demo.take_photo(p_folder demo.watched_folder, p_file jsonb) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_sha text := coalesce(p_file ->> 'sha256', '');
   v_preset text := coalesce(p_folder.preset, (SELECT a.default_preset FROM demo.account a WHERE a.account_id = p_folder.account_id));
@@ -60,7 +60,7 @@ END $$;
 
 -- Port. Sorted, so that two polls of one folder lock in one order.
 CREATE OR REPLACE FUNCTION demo.drive_files_found(p_folder text, p_files jsonb) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_folder demo.watched_folder;
   v_file jsonb;
@@ -80,7 +80,7 @@ END $$;
 
 -- Port.
 CREATE OR REPLACE FUNCTION demo.drive_poll_ended(p_job_id uuid, p_ended jsonb) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   INSERT INTO demo.drive_polls AS d (folder_id, last_poll_at, files_found, poll_status, error_code, error_message)
   SELECT f.folder_id, rowcrew.clock(), coalesce((p_ended -> 'result' ->> 'new')::bigint, 0),
          CASE WHEN p_ended ->> 'status' = 'completed' THEN 'success' ELSE 'error' END, p_ended ->> 'error_code', p_ended ->> 'error_message'
@@ -92,7 +92,7 @@ $$;
 
 -- Port. Account, preset and limit are judged when the work begins, not when the photo was found.
 CREATE OR REPLACE FUNCTION demo.generation_input(p_job_id uuid) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_photo demo.photo;
   v_preset rowcrew.preset;
@@ -133,7 +133,7 @@ END $$;
 
 -- A file's name may hold a line end, the subject of a mail may not.
 CREATE OR REPLACE FUNCTION demo.send_mail(p_account demo.account, p_template text, p_data jsonb) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   INSERT INTO rowcrew.job_queue (job_type, payload, max_attempts, app)
   VALUES ('email', jsonb_build_object('to', p_account.email, 'template', p_template, 'account', p_account.account_id::text,
                                       'data', p_data || jsonb_build_object('name', p_account.name,
@@ -142,7 +142,7 @@ $$;
 
 -- Counts one ended photo. A photo counts once, however often its job is run again by hand.
 CREATE OR REPLACE FUNCTION demo.count_photo(p_photo demo.photo, p_ended jsonb, p_credits bigint) RETURNS demo.usage_tracking
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_usage demo.usage_tracking := demo.lock_usage(p_photo.account_id);
   v_done boolean := p_ended ->> 'status' = 'completed';
@@ -163,7 +163,7 @@ END $$;
 
 -- Port: in the transaction that ends the job. Usage, photo, event and mail are one with it.
 CREATE OR REPLACE FUNCTION demo.generation_ended(p_job_id uuid, p_ended jsonb) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_status text := p_ended ->> 'status';
   v_photo demo.photo;
@@ -208,6 +208,6 @@ END $$;
 
 -- Port.
 CREATE OR REPLACE FUNCTION demo.email_allowed(p_account text, p_template text) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce((SELECT a.email_notifications AND a.is_active FROM demo.account a WHERE a.account_id::text = p_account), false)
 $$;

@@ -35,7 +35,7 @@ CREATE OR REPLACE VIEW demo.stage_times AS
 -- An account that watches one folder; the same call again changes nothing. Returns the account.
 CREATE OR REPLACE FUNCTION demo.join_studio(p_name text, p_email text, p_tier text, p_folder text, p_path text, p_output text,
                                             p_preset text DEFAULT NULL)
-RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_account bigint := (SELECT f.account_id FROM demo.watched_folder f WHERE f.folder_id = p_folder);
 BEGIN

@@ -140,6 +140,67 @@ TEST_CASE("enqueue: a job that waits for its next attempt starts over when it is
   CHECK(job(b, id) == R"(pending|{"n": 2}|q|5|0|5|f)");
 }
 
+TEST_CASE("enqueue: nothing of the job that is replaced is left to the new one, neither age, crashes nor checkpoint") {
+  QueueBench b;
+  const std::string id = enqueue_with(b, "k", "keep");
+  b.exec("UPDATE {t} SET created_at = now() - interval '1 day', crashes = 2, lonely_crashes = 1");
+  b.query("INSERT INTO rowcrew.job_progress (job_table, job_id, checkpoint) VALUES ('job_queue', $1::uuid, '{\"page\": 9}')", Params{}.add(id));
+  CHECK(enqueue_with(b, "k", "replace") == id);
+  CHECK(b.value("SELECT concat_ws('|', created_at > now() - interval '1 min', crashes, lonely_crashes) FROM {t}") == "t|0|0");
+  CHECK(b.count("rowcrew.job_progress") == 0);
+  CHECK(ids_of(b.claim(b.node())) == Ids{id});
+}
+
+TEST_CASE("enqueue: a job that gives up its unique key, or takes another, frees the first") {
+  QueueBench b;
+  const std::string first = enqueue_with(b, "k", "keep");
+  b.exec("UPDATE {t} SET unique_key = NULL");
+  const std::string second = enqueue_with(b, "k", "keep");
+  CHECK(second != first);
+  b.exec("UPDATE {t} SET unique_key = 'other' WHERE unique_key = 'k'");
+  CHECK(enqueue_with(b, "other", "keep") == second);
+  CHECK(enqueue_with(b, "k", "keep") != second);
+  CHECK_THROWS_AS(b.exec("UPDATE {t} SET unique_key = 'other' WHERE unique_key = 'k'"), DbError);
+  b.exec("UPDATE {t} SET status = 'completed'");
+  CHECK(b.count("rowcrew.job_unique") == 0);
+}
+
+TEST_CASE("enqueue: a key that was left behind by a job which is gone or has ended keeps nobody out") {
+  QueueBench b;
+  for (const char* if_exists : {"keep", "replace", "reject"}) {
+    CAPTURE(if_exists);
+    const std::string ended = b.insert_one("status", "'completed'");
+    for (const std::string& holder : {ended, std::string("00000000-0000-7000-8000-000000000001")}) {
+      b.exec("DELETE FROM rowcrew.job_unique");
+      b.query("INSERT INTO rowcrew.job_unique (scope, key, job_table, job_id) VALUES ('live:job_queue', 'k', 'job_queue', $1::uuid)", Params{}.add(holder));
+      const std::string id = enqueue_with(b, "k", if_exists);
+      CHECK(b.status(id) == "pending");
+      CHECK(b.value("SELECT job_id FROM rowcrew.job_unique") == id);
+    }
+  }
+}
+
+TEST_CASE("unique keys: a job that is run again takes its key back, and is refused while another live job has it") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const std::string id = b.insert_one("unique_key, status", "'k', 'failed'");
+    b.exec("UPDATE {t} SET status = 'pending'");
+    CHECK(b.value("SELECT concat_ws('|', scope, key, job_id) FROM rowcrew.job_unique") == std::string("live:") + table + "|k|" + id);
+    const std::string other = b.insert_one("unique_key, status", "'k', 'completed'");
+    std::string said;
+    try {
+      b.query("UPDATE {t} SET status = 'pending' WHERE id = $1::uuid", Params{}.add(other));
+    } catch (const DbError& e) {
+      said = e.sqlstate() + " " + e.what();
+    }
+    CHECK(said.starts_with("23505"));
+    CHECK(said.find("unique key 'k' is taken by job " + id) != std::string::npos);
+    b.query("UPDATE {t} SET status = 'pending', unique_key = NULL WHERE id = $1::uuid", Params{}.add(other));
+    b.exec("UPDATE {t} SET status = 'cancelled'");
+    CHECK(b.count("rowcrew.job_unique") == 0);
+  }
+}
+
 TEST_CASE("enqueue: a running job is not replaced, and that is told") {
   QueueBench b;
   const std::string id = enqueue_with(b, "k", "keep", R"({"n": 1})");

@@ -143,6 +143,15 @@ TEST_CASE("ingest: eight calls with one idempotency key at once make one job, an
   CHECK(b.number("SELECT count(*) FROM rowcrew.job_unique u JOIN {t} q ON q.id = u.job_id") == 10);
 }
 
+TEST_CASE("ingest: a call whose idempotency key is forgotten the moment it is met is to be repeated") {
+  QueueBench b;
+  add_key(b);
+  b.run(sql::ingest_enqueue, request("mail", "a"));
+  b.ddl(R"(CREATE FUNCTION rowcrew.expire() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM rowcrew.job_unique; RETURN NULL; END $$;
+           CREATE TRIGGER expire AFTER INSERT ON rowcrew.job_unique FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.expire())");
+  CHECK(refusal_of(b, request("mail", "a")) == "40001");
+}
+
 TEST_CASE("ingest: a call whose forerunner was rolled back makes the job itself") {
   QueueBench b;
   add_key(b);

@@ -1,4 +1,5 @@
 // What a claim does about hints that are not true (any more).
+#include "held_transaction.hpp"
 #include "queue_bench.hpp"
 
 using namespace rowcrew;
@@ -28,6 +29,88 @@ TEST_CASE(
     CHECK(b.status(id) == "pending");
     CHECK(b.hints(id) == "parked:scheduled");
     CHECK(b.value("SELECT run_at FROM {parked}") == "2999-01-01 00:00:00+00");
+  }
+}
+
+TEST_CASE("claim: a job that is postponed again and again keeps one hint, that of its time") {
+  for (const char* kind : {"job_queue", "processing_jobs", "adopted"}) {
+    CAPTURE(kind);
+    const bool adopted = kind == std::string("adopted");
+    QueueBench b(adopted ? "job_queue" : kind);
+    if (adopted) {
+      b.adopt_like_job_queue();
+      b.exec("INSERT INTO {t} (id, job_type, queue, scheduled_at) VALUES (gen_random_uuid(), 't', 'q', now() + interval '1 min')");
+    } else {
+      b.insert(1, "scheduled_at", "now() + interval '1 min'");
+    }
+    const NodeIdentity node = b.node();
+    for (int hours = 1; hours <= 5; ++hours) {
+      b.exec("UPDATE {t} SET scheduled_at = now() + interval '" + std::to_string(hours) + " hours'");
+      b.exec("UPDATE {parked} SET run_at = now() WHERE run_at < (SELECT scheduled_at FROM {t})");
+      CHECK(b.await(b.jobs.promote(10)).jobs == 1);
+      CHECK(b.claim(node).empty());
+      CHECK(b.count("{ready}") == 0);
+      CHECK(b.value("SELECT string_agg((p.run_at = q.scheduled_at)::text, ' ') FROM {parked} p, {t} q") == "true");
+    }
+    b.ddl("SELECT rowcrew.set_clock_offset('6 hours')");
+    CHECK(b.await(b.jobs.promote(10)).jobs == 1);
+    CHECK(b.claim(node).size() == 1);
+  }
+}
+
+TEST_CASE("claim: behind rules about limits, too, a job that is postponed keeps one hint") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    b.exec("INSERT INTO rowcrew.job_limit (name, max_running) VALUES ('all', 5)");
+    const std::string id = b.insert_one();
+    for (int hours = 1; hours <= 3; ++hours) {
+      b.exec("UPDATE {t} SET scheduled_at = now() + interval '" + std::to_string(hours) + " hours'");
+      b.exec("DELETE FROM {parked} WHERE run_at < (SELECT scheduled_at FROM {t})");
+      b.exec("SELECT rowcrew.file_truth('" + b.table + "', ARRAY(SELECT id FROM {t}))");
+      CHECK(b.count("{parked}") == 1);
+    }
+    b.exec("DELETE FROM {parked}");
+    b.exec("SELECT rowcrew.file_truth('" + b.table + "', ARRAY(SELECT id FROM {t}))");
+    CHECK(b.count("{parked}") == 1);
+  }
+}
+
+TEST_CASE("claim: a job's own hint counts while somebody promotes it, whatever becomes of that") {
+  for (const bool commits : {true, false}) {
+    CAPTURE(commits);
+    QueueBench b;
+    const NodeIdentity node = b.node();
+    const std::string id = b.insert_one();
+    b.exec("DELETE FROM {ready}");
+    b.exec("INSERT INTO {parked} (run_at, id, priority, queue, reason) SELECT scheduled_at, id, priority, queue, 'scheduled' FROM {t}");
+    file_hint(b, id, "run_at, priority, queue", "now(), 1, 'q'");  // of the place in line that it had before
+    HeldTransaction promotion(b.db,
+                              "WITH p AS (DELETE FROM rowcrew.job_queue_parked RETURNING id, priority, queue) "
+                              "INSERT INTO rowcrew.job_queue_ready (run_at, id, priority, queue) SELECT now(), id, priority, queue FROM p");
+    CHECK(b.claim(node).empty());
+    CHECK(b.count("{ready}") == 0);
+    if (commits) {
+      promotion.commit();
+    } else {
+      promotion.roll_back();
+      CHECK(b.await(b.jobs.promote(10)).jobs == 1);
+    }
+    CHECK(ids_of(b.claim(node)) == Ids{id});
+    CHECK(b.count("{ready}") + b.count("{parked}") == 0);
+  }
+}
+
+TEST_CASE("claim: a hint that leads to another queue or place in line is none of the job's own") {
+  for (const char* change : {"queue = 'other'", "priority = 9"}) {
+    CAPTURE(change);
+    QueueBench b;
+    const std::string id = b.insert_one("scheduled_at", "now() + interval '1 hour'");
+    b.exec(std::string("UPDATE {t} SET ") + change);
+    b.exec(std::string("DELETE FROM {parked} WHERE ") + change);
+    file_hint(b, id, "run_at, priority, queue", "now(), 5, 'q'");
+    CHECK(b.claim(b.node()).empty());
+    CHECK(b.count("{parked}") == 2);
+    CHECK(b.number(std::string("SELECT count(*) FROM {parked} WHERE ") + change) == 1);
   }
 }
 

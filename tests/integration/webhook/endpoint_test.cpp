@@ -145,6 +145,18 @@ TEST_CASE("ended: a job that is cancelled while it waits takes its delivery alon
   CHECK(b.delivery(other).starts_with("cancelled|"));
 }
 
+TEST_CASE("ended: a delivery that was enqueued in capital letters learns what became of it") {
+  WebhookBench b;
+  b.endpoint("*");
+  const std::string sent = b.delivery_job();
+  const std::string cancelled = b.delivery_job();
+  b.exec("UPDATE rowcrew.job_queue SET payload = jsonb_build_object('delivery', upper(payload ->> 'delivery'))");
+  b.ended(sent, kDelivered);
+  CHECK(b.delivery(sent).starts_with("delivered|"));
+  b.exec("UPDATE rowcrew.job_queue SET status = 'cancelled' WHERE id = '" + cancelled + "'");
+  CHECK(b.delivery(cancelled).starts_with("cancelled|"));
+}
+
 TEST_CASE("ended: odd reports and odd jobs are passed over, never refused") {
   WebhookBench b;
   b.endpoint("*");
