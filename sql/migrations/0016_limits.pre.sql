@@ -56,7 +56,9 @@ CREATE TABLE rowcrew.limit_start (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX ON rowcrew.limit_start (key, at);
 ALTER TABLE rowcrew.limit_start REPLICA IDENTITY FULL;
-COMMENT ON TABLE rowcrew.limit_start IS 'What started when, of sliding windows; removed when no window reaches so far back.';
+COMMENT ON TABLE rowcrew.limit_start IS
+  'What started when, of sliding windows; removed when no window reaches so far back. Less than 0: of units charged then, for jobs '
+  'that did not start after all; of a bucket only these.';
 
 -- The keys of a job in order, what it takes of each, and the group of jobs with the same ones.
 CREATE TYPE rowcrew.job_keys AS (grp text, keys text[], units integer[]);
@@ -71,7 +73,7 @@ $$;
 
 -- Null: no rule is about such a job.
 CREATE FUNCTION rowcrew.keys_of(p_queue text, p_type text, p_tenant text, p_provider text, p_payload jsonb) RETURNS rowcrew.job_keys
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   k rowcrew.job_keys;
   r rowcrew.job_limit;
@@ -107,14 +109,14 @@ COMMENT ON COLUMN rowcrew.job_queue_claim.mark_run_at IS
   'With mark_priority: where the jobs of the group that were handed on end. What lies before is read at sweep_at only.';
 COMMENT ON COLUMN rowcrew.job_queue_claim.grp IS 'The group whose jobs this claim is of, where rules are about them.';
 
-CREATE FUNCTION rowcrew.free_permits() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.free_permits() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO rowcrew.limit_freed (key, n) SELECT unnest(OLD.keys), OLD.held - CASE TG_OP WHEN 'UPDATE' THEN NEW.held ELSE 0 END;
   RETURN NULL;
 END $$;
 
 -- Files jobs that wait and are due by what they are now: behind their rules, or as ready.
-CREATE FUNCTION rowcrew.file_due(p_table text, p_ids uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.file_due(p_table text, p_ids uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format($q$
     WITH j AS MATERIALIZED (
@@ -133,7 +135,7 @@ BEGIN
 END $$;
 
 -- Removes hints of jobs that wait no longer in these groups, up to 500 each; what waits elsewhere is filed anew.
-CREATE FUNCTION rowcrew.drop_stale_limited(p_table text, p_queue text, p_groups text[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.drop_stale_limited(p_table text, p_queue text, p_groups text[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_stale uuid[];
 BEGIN
@@ -153,7 +155,7 @@ BEGIN
 END $$;
 
 -- Files jobs whose hint was wrong by what they are now.
-CREATE FUNCTION rowcrew.file_truth(p_table text, p_ids uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.file_truth(p_table text, p_ids uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_due uuid[];
 BEGIN
@@ -163,7 +165,10 @@ BEGIN
     ), p AS (
       INSERT INTO rowcrew.%2$I (run_at, id, priority, queue, reason)
       SELECT greatest(j.scheduled_at, rowcrew.clock_now()), j.id, j.priority, j.queue, rowcrew.parked_reason(j.status, j.crashes)
-      FROM j WHERE j.scheduled_at > rowcrew.clock_now() OR j.crashes > 1
+      FROM j WHERE (j.scheduled_at > rowcrew.clock_now() OR j.crashes > 1)
+        AND NOT (j.crashes = 0 AND EXISTS (  -- as in file_again
+          SELECT FROM rowcrew.%2$I p WHERE p.run_at = j.scheduled_at AND p.id = j.id AND p.reason NOT IN ('rescued', 'suspect')
+          AND p.priority = j.priority AND p.queue = j.queue OFFSET 0))
     )
     SELECT array_agg(j.id) FROM j WHERE j.scheduled_at <= rowcrew.clock_now() AND j.crashes < 2$q$, p_table, p_table || '_parked') USING p_ids INTO v_due;
   PERFORM rowcrew.file_due(p_table, v_due);
@@ -196,7 +201,7 @@ BEGIN
                    ' EXECUTE FUNCTION rowcrew.free_permits()', v_table || '_claim');
     EXECUTE format('ALTER TABLE rowcrew.%1$I ENABLE ALWAYS TRIGGER rowcrew_free, ENABLE ALWAYS TRIGGER rowcrew_free_some', v_table || '_claim');
     EXECUTE format($t$
-      CREATE OR REPLACE FUNCTION rowcrew.%1$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
+      CREATE OR REPLACE FUNCTION rowcrew.%1$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
       BEGIN
         DELETE FROM rowcrew.%2$I WHERE keys IS NOT NULL;  -- gives the permits back
         TRUNCATE rowcrew.%3$I, rowcrew.%4$I, rowcrew.%5$I, rowcrew.%2$I;
@@ -212,13 +217,14 @@ CREATE TYPE rowcrew.key_room AS (
   key    text,
   kind   text,             -- running, window, bucket or none
   free   bigint,           -- units left
+  most   integer,          -- units of one job: its hint may have been filed by a rule that allowed more
   folded integer,          -- permits that came back: to be taken off what is held
   level  double precision, -- of the bucket
   look   bigint            -- ms until a key without room may have some; null: nothing is known
 );
 
 -- Makes the rows of keys that have none and need one.
-CREATE FUNCTION rowcrew.make_keys(p_keys text[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.make_keys(p_keys text[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   -- Two that make the same rows in different orders would wait for each other.
   IF (SELECT count(*) FROM rowcrew.limit_key k WHERE k.key = ANY (p_keys)) < cardinality(p_keys)
@@ -231,25 +237,45 @@ BEGIN
   END IF;
 END $$;
 
+-- What one job takes at most of a key of this rule; of one that is gone, too.
+CREATE FUNCTION rowcrew.most_units(r rowcrew.job_limit) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN r.weight IS NULL THEN 1 ELSE coalesce(r.burst, r.units) END
+$$;
+
 -- Locks keys as far as nobody else holds them, and tells what is left of each. Never waits: a key that
 -- is being changed has no room for a moment. p_need: the units that the next job takes of each.
 -- What came back is folded here and nowhere else, by whoever holds the key's row.
 CREATE FUNCTION rowcrew.lock_keys(p_keys text[], p_need integer[]) RETURNS SETOF rowcrew.key_room
-LANGUAGE plpgsql SET search_path = pg_catalog SET plan_cache_mode = force_generic_plan SET enable_hashjoin = on AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_hashjoin = on AS $$
 DECLARE
   c_busy constant bigint := 2;
   v_may text[] := p_keys;
   v_now timestamptz;
+  v_rates boolean := EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL);
 BEGIN
   PERFORM rowcrew.make_keys(p_keys);
-  -- What started within a window is read after its key was locked, by a statement that sees it all.
-  IF EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL AND r.burst IS NULL) THEN
+  IF v_rates THEN  -- what started within a window is read after its key was locked, by a statement that sees it all
     v_may := ARRAY(SELECT k.key FROM rowcrew.limit_key k WHERE k.key = ANY (p_keys) FOR UPDATE SKIP LOCKED);
   END IF;
   v_now := rowcrew.clock_now();
+  -- A clock that was set back would keep its keys until it comes there again.
+  IF v_rates AND EXISTS (SELECT FROM rowcrew.limit_start w WHERE w.key = ANY (v_may) AND w.at > v_now) THEN
+    UPDATE rowcrew.limit_start w SET at = v_now WHERE w.key = ANY (v_may) AND w.at > v_now;
+  END IF;
+  IF v_rates AND EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.burst IS NOT NULL) THEN
+    -- Back come units that were not used, less what flowed in meanwhile: that much a full bucket would not have kept.
+    WITH z AS (
+      DELETE FROM rowcrew.limit_start w USING rowcrew.job_limit r
+      WHERE w.key = ANY (v_may) AND w.units < 0 AND r.name = split_part(w.key, ':', 1) AND r.burst IS NOT NULL
+      RETURNING w.key, greatest(0, -w.units - r.units * extract(epoch FROM v_now - w.at) / extract(epoch FROM r.per)) AS units
+    )
+    UPDATE rowcrew.limit_key k SET level = k.level + coalesce(s.units, 0), filled_at = least(k.filled_at, v_now)
+    FROM unnest(v_may) AS m (key) LEFT JOIN (SELECT z.key, sum(z.units) AS units FROM z GROUP BY z.key) s ON s.key = m.key
+    WHERE k.key = ANY (ARRAY[m.key]) AND (s.units > 0 OR k.filled_at > v_now);
+  END IF;
   RETURN QUERY
   WITH n AS MATERIALIZED (
-    SELECT x.key, x.need, r.max_running, r.units, r.per, r.burst,
+    SELECT x.key, least(x.need, rowcrew.most_units(r)) AS need, rowcrew.most_units(r) AS most, r.max_running, r.units, r.per, r.burst,
            CASE WHEN r.max_running IS NOT NULL THEN 'running' WHEN r.burst IS NOT NULL THEN 'bucket' WHEN r.units IS NOT NULL THEN 'window' ELSE 'none' END AS kind,
            CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.pause y WHERE y.scope = 'key'))
                 THEN (SELECT max(coalesce(y.until, 'infinity')) FROM rowcrew.pause y
@@ -271,7 +297,7 @@ BEGIN
   SELECT b.key, b.kind,
          CASE WHEN b.paused IS NOT NULL THEN 0 WHEN b.kind = 'none' THEN 2000000000 WHEN NOT b.locked THEN 0
               WHEN b.kind = 'running' THEN b.max_running - b.held + b.folded WHEN b.kind = 'bucket' THEN floor(b.level + 1e-9) ELSE b.room END::bigint,
-         b.folded, b.level,
+         b.most, b.folded, b.level,
          CASE WHEN b.paused IS NOT NULL THEN CASE WHEN b.paused < 'infinity' THEN ceil(extract(epoch FROM b.paused - v_now) * 1000) END
               WHEN b.kind <> 'none' AND NOT b.locked THEN c_busy
               WHEN b.kind = 'bucket' AND b.level + 1e-9 < b.need THEN ceil((b.need - b.level) * extract(epoch FROM b.per) * 1000 / b.units)
@@ -284,7 +310,7 @@ END $$;
 
 -- Takes permits for one job, of all its keys or of none. Returns those that its claim row has to
 -- hold; null: there is no room. A job without keys needs none.
-CREATE FUNCTION rowcrew.take_keys(p_of rowcrew.job_keys) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.take_keys(p_of rowcrew.job_keys) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_fits boolean;
   v_room rowcrew.key_room[];
@@ -292,12 +318,12 @@ BEGIN
   IF (p_of).grp IS NULL THEN
     RETURN '{}';
   END IF;
-  SELECT array_agg(k), bool_and(k.free >= x.need) INTO v_room, v_fits
+  SELECT array_agg(k), bool_and(k.free >= least(x.need, k.most)) INTO v_room, v_fits
   FROM unnest((p_of).keys, (p_of).units) AS x (key, need) LEFT JOIN rowcrew.lock_keys((p_of).keys, (p_of).units) k ON k.key = x.key;
   v_fits := coalesce(v_fits, false);
   UPDATE rowcrew.limit_key l
-  SET held = CASE WHEN k.kind = 'running' THEN l.held - k.folded + v_fits::integer ELSE l.held END,
-      level = CASE WHEN k.kind = 'bucket' AND v_fits THEN k.level - x.need ELSE l.level END,
+  SET held = l.held - k.folded + (k.kind = 'running' AND v_fits)::integer,
+      level = CASE WHEN k.kind = 'bucket' AND v_fits THEN k.level - least(x.need, k.most) ELSE l.level END,
       filled_at = CASE WHEN k.kind = 'bucket' AND v_fits THEN rowcrew.clock_now() ELSE l.filled_at END
   FROM unnest(v_room) k JOIN unnest((p_of).keys, (p_of).units) AS x (key, need) ON x.key = k.key
   WHERE l.key = k.key AND (k.folded > 0 OR (v_fits AND k.kind IN ('running', 'bucket')));
@@ -305,43 +331,58 @@ BEGIN
     RETURN NULL;
   END IF;
   INSERT INTO rowcrew.limit_start (key, at, units)
-  SELECT x.key, rowcrew.clock_now(), x.need FROM unnest(v_room) k JOIN unnest((p_of).keys, (p_of).units) AS x (key, need) ON x.key = k.key WHERE k.kind = 'window';
+  SELECT x.key, rowcrew.clock_now(), least(x.need, k.most) FROM unnest(v_room) k JOIN unnest((p_of).keys, (p_of).units) AS x (key, need) ON x.key = k.key WHERE k.kind = 'window';
   RETURN ARRAY(SELECT k.key FROM unnest(v_room) k WHERE k.kind = 'running');
 END $$;
 
--- Puts keys right whose permits do not add up: claims that were removed past their trigger (a restore,
--- replication) gave nothing back. Every move of a permit is one transaction, so within one snapshot a
--- difference is a fault, and it stays the same whatever happens meanwhile. Then removes what nothing
--- needs: keys without permits out and with a full bucket, starts beyond every window.
--- Returns how many keys were wrong.
-CREATE FUNCTION rowcrew.forget_keys() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
-DECLARE
-  v_wrong bigint;
-  v_claims text := 'SELECT f.key, f.n FROM rowcrew.limit_freed f';
-  v_claim regclass;
+-- What statements say of a table, ours or an adopted one, for adopted_fill().
+CREATE FUNCTION rowcrew.limits_of(p_table text) RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT coalesce((SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_table), jsonb_build_object(
+    'table', format('rowcrew.%I', p_table), 'claim', format('rowcrew.%I', p_table || '_claim'), 'limited', format('rowcrew.%I', p_table || '_limited'),
+    'parked', format('rowcrew.%I', p_table || '_parked'), 'key', 'id', 'key_type', 'uuid', 'tenant', 'q.tenant',
+    'job_type', CASE p_table WHEN 'job_queue' THEN 'q.job_type' ELSE 'q.type' END,
+    'keys', format('rowcrew.keys_of(q.queue, %s)', rowcrew.key_columns(p_table, 'q'))))
+$$;
+
+-- Gives back what rates were charged for jobs that are handed back without having started, while their claims are there to tell.
+-- Rows of their own once more: they leave a window together with the charge, and whoever calls waits for no key.
+CREATE FUNCTION rowcrew.units_back(p_table text, p_ids text[], p_tokens bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  FOR v_claim IN SELECT to_regclass(format('rowcrew.%I', x.name || '_claim'))
-                 FROM (SELECT unnest(ARRAY['job_queue', 'processing_jobs']) AS name UNION ALL SELECT z.name FROM rowcrew.adopted_table z) x LOOP
-    CONTINUE WHEN v_claim IS NULL;
-    v_claims := v_claims || format(' UNION ALL SELECT unnest(c.keys), c.held FROM %s c WHERE c.keys IS NOT NULL', v_claim);
-  END LOOP;
-  EXECUTE format($q$
-    UPDATE rowcrew.limit_key k SET held = k.held - d.surplus
-    FROM (SELECT x.key, x.held - coalesce(o.out, 0) AS surplus FROM rowcrew.limit_key x
-          LEFT JOIN (SELECT u.key, sum(u.n) AS out FROM (%s) u GROUP BY u.key) o ON o.key = x.key) d
-    WHERE k.key = d.key AND d.surplus <> 0$q$, v_claims);
-  GET DIAGNOSTICS v_wrong = ROW_COUNT;
-  DELETE FROM rowcrew.limit_start s WHERE s.ctid = ANY (ARRAY(
-    SELECT x.ctid FROM rowcrew.limit_start x LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
-    WHERE x.at < rowcrew.clock() - coalesce(r.per, interval '0') - interval '1 minute' LIMIT 10000 FOR UPDATE OF x SKIP LOCKED));
-  DELETE FROM rowcrew.limit_key k WHERE k.ctid = ANY (ARRAY(
-    SELECT x.ctid FROM rowcrew.limit_key x LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
-    WHERE x.held = 0 AND NOT EXISTS (SELECT FROM rowcrew.limit_freed f WHERE f.key = x.key)
-      AND NOT EXISTS (SELECT FROM rowcrew.limit_start s WHERE s.key = x.key)
-      AND (r.burst IS NULL OR x.level IS NULL
-           OR x.level + r.units * extract(epoch FROM rowcrew.clock() - x.filled_at) / extract(epoch FROM r.per) >= r.burst)
-    LIMIT 1000 FOR UPDATE OF x SKIP LOCKED));
-  RETURN v_wrong;
+  IF NOT EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL) THEN
+    RETURN;
+  END IF;
+  EXECUTE rowcrew.adopted_fill($q$
+    WITH j AS MATERIALIZED (
+      SELECT c.grp::text[] AS charged, c.claimed_at, {keys} AS k
+      FROM unnest($1::{key_type}[], $2) AS u (id, token) JOIN {claim} c ON c.token = ANY (ARRAY[u.token]) JOIN {table} q ON q.{key} = ANY (ARRAY[u.id])
+      WHERE c.grp IS NOT NULL
+    ), b AS (
+      SELECT x.key, j.claimed_at AS at, sum(x.unit) AS units FROM j, unnest((j.k).keys, (j.k).units) AS x (key, unit) WHERE x.key = ANY (j.charged) GROUP BY x.key, j.claimed_at
+    )
+    INSERT INTO rowcrew.limit_start (key, at, units)
+    SELECT b.key, b.at, -CASE WHEN r.burst IS NULL THEN least(b.units, s.units) ELSE b.units END
+    FROM b JOIN rowcrew.job_limit r ON r.name = split_part(b.key, ':', 1) AND r.units IS NOT NULL,
+      LATERAL (SELECT sum(w.units) AS units FROM rowcrew.limit_start w WHERE w.key = b.key AND w.at = b.at) s
+    WHERE r.burst IS NOT NULL OR s.units > 0$q$, rowcrew.limits_of(p_table)) USING p_ids, p_tokens;
+END $$;
+
+-- More jobs of the groups of these claims that are of a paused type or tenant, out of the way of claims: up to 1000, without a write to them.
+CREATE FUNCTION rowcrew.shelve_limited(p_table text, p_tokens bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE rowcrew.adopted_fill($q$
+    WITH h AS MATERIALIZED (
+      SELECT x.* FROM (SELECT DISTINCT c.queue, c.grp FROM {claim} c WHERE c.token = ANY ($1) AND c.grp IS NOT NULL) g, LATERAL (
+        SELECT l.ctid AS hint, l.id, l.priority, l.queue FROM {limited} l WHERE l.queue = g.queue AND l.grp = g.grp
+        ORDER BY l.priority, l.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED) x
+      LIMIT 1000
+    ), p AS MATERIALIZED (
+      SELECT h.*, rowcrew.paused_key({job_type}, {tenant}) AS pause FROM h JOIN {table} q ON q.{key} = ANY (ARRAY[h.id])
+    ), d AS (
+      DELETE FROM {limited} WHERE ctid = ANY (ARRAY(SELECT p.hint FROM p WHERE p.pause IS NOT NULL))
+    )
+    INSERT INTO {parked} (run_at, id, priority, queue, reason, key)
+    SELECT rowcrew.clock() + interval '100 years', p.id, p.priority, p.queue, 'paused', p.pause FROM p WHERE p.pause IS NOT NULL$q$,
+    rowcrew.limits_of(p_table)) USING p_tokens;
 END $$;
 
 UPDATE rowcrew.meta SET schema_version = 16;

@@ -10,8 +10,9 @@
 -- permits while they wait for one, so they are claimed only of keys of which plenty is left, and where no rule is a rate.
 -- p_around: steps around jobs whose rows somebody holds, their hints stay; without it such a row makes the claim wait, and fail.
 -- Returns the jobs; then a row per queue with a null id: in job_type where the next walk begins, in
--- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs. Of an adopted
--- table also a row without id per job that was laid aside (0023): in job_type its key, in app what the database said.
+-- run_at_us in how many ms it may find something (null: nothing waits), in attempts how many groups gave jobs, in max_attempts
+-- 1 when it found no room in as many as it looks at and others wait. Of an adopted table also a row without id per job that was
+-- laid aside (0023): in job_type its key, in app what the database said.
 -- p_names: what the table's own statements say, by name. claim_t is the CTE u, which claims the jobs of t; claim_handed, a whole
 -- statement, those of v_ids; may_be_taken judges the hint y while p_around; fence is the table that holds a job's token.
 CREATE FUNCTION rowcrew.make_take(p_names jsonb) RETURNS void LANGUAGE plpgsql AS $make$
@@ -56,26 +57,39 @@ DECLARE
   v_looked integer;
   v_fed integer;
   v_look bigint;
+  v_more boolean;
   v_looks bigint[] := '{}';
   v_cursors text[] := '{}';
   v_feds integer[] := '{}';
+  v_mores smallint[] := '{}';
+  -- of the groups that were walked to, where they share a key: what one takes the next has not, so they go one at a time
+  l_grps text[];
+  l_keys text[];
+  l_units text[];
+  l_no integer;       -- of them are done
+  l_walked boolean;
+  l_full text[];      -- keys in which one of them found no room
   -- of the groups at hand
   v_grps text[];
   v_keys text[];      -- each an array, as text
+  v_units text[];
   v_all_keys text[];
   v_need integer[];
   v_shared boolean;
   v_plain boolean := NOT EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.weight IS NOT NULL);
   -- Nothing but limits of how many run, none of them paused: what is common is cheaper.
-  v_simple boolean := NOT EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL) AND NOT EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key') AND NOT p_around;
+  v_simple boolean := NOT EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.units IS NOT NULL) AND NOT p_around
+    AND NOT EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key' AND (x.until IS NULL OR x.until > rowcrew.clock()));
   v_now timestamptz;
   -- what to take of them
   k_key text[];
   k_kind text[];
+  k_most integer[];
   k_folded integer[];
   k_level double precision[];
   t_grp text[];
   t_keys text[];
+  t_none text[];
   t_hints tid[];
   v_got integer;      -- hints taken of them
   v_full bigint;      -- the last group that gave a job
@@ -85,7 +99,7 @@ BEGIN
     v_place := array_position(p_queues, e.queue);
     CONTINUE WHEN v_place IS NULL OR NOT p_first[v_place] OR v_slots[v_place] <= 0 OR v_token >= cardinality(p_tokens);
     -- Not of keys of which more is out than their rules allow now, what came back counts as out here; nor while any is paused.
-    CONTINUE WHEN EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key') OR EXISTS (
+    CONTINUE WHEN EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope = 'key' AND (x.until IS NULL OR x.until > rowcrew.clock())) OR EXISTS (
       SELECT FROM unnest(e.keys) AS x (key) LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
       WHERE r.max_running IS NULL OR (SELECT l.held > r.max_running FROM rowcrew.limit_key l WHERE l.key = x.key));
     v_now := rowcrew.clock_now();
@@ -154,20 +168,25 @@ BEGIN
     v_step := greatest(p_groups[i], 1);
     v_fed := 0;
     v_look := NULL;
+    v_more := false;
     v_got := NULL;
+    l_full := '{}';
+    l_grps := NULL;
     LOOP
-      IF p_groups[i] = 0 AND cardinality(v_given) = 0 THEN
+      IF p_groups[i] = 0 AND cardinality(v_given) = 0 AND l_grps IS NULL THEN
         v_look := 0;
         EXIT;
       END IF;
       IF v_room <= 0 OR (v_free <= 0 AND v_got = 0) OR v_looked >= c_groups OR v_token >= cardinality(p_tokens) THEN
-        -- First from here on: what was taken before may not be removed while there is an old snapshot, and would be read through.
-        IF EXISTS (SELECT FROM {limited} x WHERE x.queue = v_queue AND x.grp >= v_at) OR EXISTS (SELECT FROM {limited} x WHERE x.queue = v_queue) THEN
+        IF v_looked >= c_groups AND v_fed = 0 AND v_look > 0 THEN
+          v_more := true;
+        ELSIF  -- first from here on: what was taken before may not be removed while there is an old snapshot, and would be read through
+          EXISTS (SELECT FROM {limited} x WHERE x.queue = v_queue AND x.grp >= v_at) OR EXISTS (SELECT FROM {limited} x WHERE x.queue = v_queue) THEN
           v_look := 0;
         END IF;
         EXIT;
       END IF;
-      IF v_last THEN
+      IF v_last AND l_grps IS NULL THEN
         IF v_round THEN
           IF v_free <= 0 AND EXISTS (SELECT FROM {limited} x WHERE x.queue = v_queue) THEN  -- they might have had a slot
             v_look := 0;
@@ -177,37 +196,55 @@ BEGIN
         v_round := true;
         v_at := '';
       END IF;
-      v_step := least(v_step, c_groups - v_looked, cardinality(p_tokens) - v_token);
-      WITH RECURSIVE walk AS (
-        SELECT x.* FROM (
-          SELECT y.grp, y.keys, y.units, 1 AS no FROM {limited} y
-          WHERE cardinality(v_given) = 0 AND y.queue = v_queue AND y.grp > v_at ORDER BY y.grp, y.priority, y.run_at LIMIT 1) x
-        UNION ALL
-        SELECT x.* FROM walk w, LATERAL (
-          SELECT y.grp, y.keys, y.units, w.no + 1 FROM {limited} y
-          WHERE w.no < v_step AND y.queue = v_queue AND y.grp > w.grp ORDER BY y.grp, y.priority, y.run_at LIMIT 1) x
-      ), g AS MATERIALIZED (
-        SELECT w.grp, w.keys, w.units, w.no FROM walk w WHERE NOT v_round OR v_from = '' OR w.grp <= v_from
-        UNION ALL
-        SELECT x.grp, y.keys, y.units, x.no::integer FROM unnest(v_given[1:v_step]) WITH ORDINALITY AS x (grp, no), LATERAL (
-          SELECT z.keys, z.units FROM {limited} z WHERE z.queue = v_queue AND z.grp = x.grp ORDER BY z.priority, z.run_at LIMIT 1) y
-      ), n AS MATERIALIZED (
-        SELECT x.key, min(x.need) AS need, count(*) AS groups FROM g, unnest(g.keys, g.units) AS x (key, need) GROUP BY x.key
-      )
-      SELECT array_agg(g.grp ORDER BY g.no), array_agg(g.keys::text ORDER BY g.no), (SELECT array_agg(n.key) FROM n), (SELECT array_agg(n.need) FROM n),
-             (SELECT bool_or(n.groups > 1) FROM n)
-      INTO v_grps, v_keys, v_all_keys, v_need, v_shared FROM g;
-      v_last := cardinality(v_given) = 0 AND coalesce(cardinality(v_grps), 0) < v_step;
-      IF v_grps IS NULL THEN
-        v_given := '{}';
-        CONTINUE;
+      IF l_grps IS NULL THEN
+        v_step := least(v_step, c_groups - v_looked, cardinality(p_tokens) - v_token);
+        WITH RECURSIVE walk AS (
+          SELECT x.* FROM (
+            SELECT y.grp, y.keys, y.units, 1 AS no FROM {limited} y
+            WHERE cardinality(v_given) = 0 AND y.queue = v_queue AND y.grp > v_at ORDER BY y.grp, y.priority, y.run_at LIMIT 1) x
+          UNION ALL
+          SELECT x.* FROM walk w, LATERAL (
+            SELECT y.grp, y.keys, y.units, w.no + 1 FROM {limited} y
+            WHERE w.no < v_step AND y.queue = v_queue AND y.grp > w.grp ORDER BY y.grp, y.priority, y.run_at LIMIT 1) x
+        ), g AS MATERIALIZED (
+          SELECT w.grp, w.keys, w.units, w.no FROM walk w WHERE NOT v_round OR v_from = '' OR w.grp <= v_from
+          UNION ALL
+          SELECT x.grp, y.keys, y.units, x.no::integer FROM unnest(v_given[1:v_step]) WITH ORDINALITY AS x (grp, no), LATERAL (
+            SELECT z.keys, z.units FROM {limited} z WHERE z.queue = v_queue AND z.grp = x.grp ORDER BY z.priority, z.run_at LIMIT 1) y
+        ), n AS MATERIALIZED (
+          SELECT x.key, min(x.need) AS need, count(*) AS groups FROM g, unnest(g.keys, g.units) AS x (key, need) GROUP BY x.key
+        )
+        SELECT array_agg(g.grp ORDER BY g.no), array_agg(g.keys::text ORDER BY g.no), array_agg(g.units::text ORDER BY g.no), (SELECT array_agg(n.key) FROM n),
+               (SELECT array_agg(n.need) FROM n), (SELECT bool_or(n.groups > 1) FROM n)
+        INTO v_grps, v_keys, v_units, v_all_keys, v_need, v_shared FROM g;
+        l_walked := cardinality(v_given) = 0;
+        v_given := v_given[v_step + 1:];
+        v_last := l_walked AND coalesce(cardinality(v_grps), 0) < v_step;
+        v_step := v_step * 2;
+        CONTINUE WHEN v_grps IS NULL;
+        IF v_shared THEN
+          l_grps := v_grps;
+          l_keys := v_keys;
+          l_units := v_units;
+          l_no := 0;
+        END IF;
       END IF;
-      IF v_shared THEN  -- what one takes the next has not: one at a time
-        v_last := false;
-        v_grps := v_grps[1:1];
-        v_keys := v_keys[1:1];
-        v_need := ARRAY(SELECT x.need FROM unnest(v_all_keys, v_need) AS x (key, need) WHERE x.key = ANY (v_keys[1]::text[]));
-        v_all_keys := ARRAY(SELECT x.key FROM unnest(v_all_keys) AS x (key) WHERE x.key = ANY (v_keys[1]::text[]));
+      IF l_grps IS NOT NULL THEN
+        l_no := l_no + 1;
+        v_grps := l_grps[l_no:l_no];
+        v_keys := l_keys[l_no:l_no];
+        v_all_keys := v_keys[1]::text[];
+        v_need := l_units[l_no]::integer[];
+        IF l_no = cardinality(l_grps) THEN
+          l_grps := NULL;
+        END IF;
+        IF v_all_keys && l_full THEN
+          IF l_walked THEN
+            v_at := v_grps[1];
+            v_looked := v_looked + 1;
+          END IF;
+          CONTINUE;
+        END IF;
       END IF;
 
       IF v_simple THEN
@@ -239,8 +276,9 @@ BEGIN
           SELECT h.no, count(*) AS n FROM h GROUP BY h.no
         )
         SELECT (SELECT array_agg(h.hint) FROM h), array_agg(v_grps[r.no]) FILTER (WHERE d.n > 0), array_agg(r.keys::text) FILTER (WHERE d.n > 0),
-               coalesce(sum(d.n), 0), max(d.no), min(r.look), (SELECT array_agg(k.key) FROM k), (SELECT array_agg(k.folded) FROM k)
-        INTO t_hints, t_grp, t_keys, v_count, v_full, v_wait, k_key, k_folded FROM r LEFT JOIN d ON d.no = r.no;
+               coalesce(sum(d.n), 0), max(d.no), min(r.look), (SELECT array_agg(k.key) FROM k), (SELECT array_agg(k.folded) FROM k),
+               CASE WHEN v_shared THEN ARRAY(SELECT n.key FROM n LEFT JOIN k ON k.key = n.key WHERE n.max_running <= coalesce(k.held - k.folded, n.max_running)) END
+        INTO t_hints, t_grp, t_keys, v_count, v_full, v_wait, k_key, k_folded, t_none FROM r LEFT JOIN d ON d.no = r.no;
       ELSE
         WITH k AS MATERIALIZED (
           SELECT * FROM rowcrew.lock_keys(v_all_keys, v_need)
@@ -259,7 +297,7 @@ BEGIN
           SELECT h.no, h.hint, h.seq FROM h WHERE v_plain
           UNION ALL
           SELECT x.no, min(x.hint), x.seq FROM (
-            SELECT h.no, h.hint, h.seq, k.free, sum(y.unit) OVER (PARTITION BY h.no, y.place ORDER BY h.seq) AS gone
+            SELECT h.no, h.hint, h.seq, k.free, sum(least(y.unit, k.most)) OVER (PARTITION BY h.no, y.place ORDER BY h.seq) AS gone
             FROM h JOIN g ON g.no = h.no, unnest(h.units, g.keys::text[]) WITH ORDINALITY AS y (unit, key, place) JOIN k ON k.key = y.key WHERE NOT v_plain) x
           GROUP BY x.no, x.seq HAVING bool_and(x.gone <= x.free)
         ), t AS MATERIALIZED (
@@ -269,13 +307,17 @@ BEGIN
         )
         SELECT (SELECT array_agg(t.hint) FROM t), array_agg(g.grp) FILTER (WHERE d.n > 0), array_agg(g.keys) FILTER (WHERE d.n > 0), coalesce(sum(d.n), 0), max(d.no),
                min(CASE WHEN g.look IS NOT NULL THEN g.look WHEN g.rated AND d.n > 0 THEN 0 ELSE c_again END),
-               (SELECT array_agg(k.key) FROM k), (SELECT array_agg(k.kind) FROM k), (SELECT array_agg(k.folded) FROM k), (SELECT array_agg(k.level) FROM k)
-        INTO t_hints, t_grp, t_keys, v_count, v_full, v_wait, k_key, k_kind, k_folded, k_level FROM g LEFT JOIN d ON d.no = g.no;
+               (SELECT array_agg(k.key) FROM k), (SELECT array_agg(k.kind) FROM k), (SELECT array_agg(k.most) FROM k), (SELECT array_agg(k.folded) FROM k),
+               (SELECT array_agg(k.level) FROM k), ARRAY(SELECT k.key FROM k WHERE k.free <= 0)
+        INTO t_hints, t_grp, t_keys, v_count, v_full, v_wait, k_key, k_kind, k_most, k_folded, k_level, t_none FROM g LEFT JOIN d ON d.no = g.no;
       END IF;
       v_got := coalesce(cardinality(t_hints), 0);
       v_now := rowcrew.clock_now();
       v_look := least(v_look, v_wait);
-      IF cardinality(v_given) = 0 THEN
+      IF v_shared THEN
+        l_full := l_full || t_none;
+      END IF;
+      IF l_walked THEN
         v_place := cardinality(v_grps);
         IF v_count >= v_room THEN  -- those after the last one that was fed have not had their turn
           v_last := v_last AND v_full = v_place;
@@ -284,9 +326,6 @@ BEGIN
         v_at := v_grps[v_place];
         v_looked := v_looked + v_place;
         v_fed := v_fed + coalesce(cardinality(t_grp), 0);
-        v_step := v_step * 2;
-      ELSE
-        v_given := v_given[cardinality(v_grps) + 1:];
       END IF;
 
       IF v_simple THEN
@@ -319,7 +358,7 @@ BEGIN
       ELSE
         RETURN QUERY
         WITH k AS MATERIALIZED (
-          SELECT * FROM unnest(k_key, k_kind, k_folded, k_level) AS x (key, kind, folded, level)
+          SELECT * FROM unnest(k_key, k_kind, k_most, k_folded, k_level) AS x (key, kind, most, folded, level)
         ), w AS MATERIALIZED (
           SELECT x.grp, x.keys::text[] AS keys, p_tokens[v_token + x.no] AS token FROM unnest(t_grp, t_keys) WITH ORDINALITY AS x (grp, keys, no)
         ), c AS MATERIALIZED (
@@ -329,16 +368,17 @@ BEGIN
         ), {claim_t}, g AS MATERIALIZED (
           SELECT u.token, count(*) AS n, array_agg(u.id) AS ids FROM u GROUP BY u.token
         ), used AS MATERIALIZED (
-          SELECT x.key, sum(CASE WHEN v_plain THEN g.n ELSE (SELECT sum(t.units[x.place]) FROM u JOIN t ON t.id = u.id WHERE u.token = g.token) END) AS units
-          FROM g JOIN w ON w.token = g.token, unnest(w.keys) WITH ORDINALITY AS x (key, place) GROUP BY x.key
+          SELECT x.key, sum(CASE WHEN v_plain THEN g.n ELSE (SELECT sum(least(t.units[x.place], k.most)) FROM u JOIN t ON t.id = u.id WHERE u.token = g.token) END) AS units
+          FROM g JOIN w ON w.token = g.token, unnest(w.keys) WITH ORDINALITY AS x (key, place) JOIN k ON k.key = x.key GROUP BY x.key
         ), claim AS (
-          INSERT INTO {claim} (token, node_id, epoch, ids, queue, grp, keys, held)
+          INSERT INTO {claim} (token, node_id, epoch, ids, queue, grp, keys, held, claimed_at)
           SELECT w.token, p_node, p_epoch, g.ids, v_queue, w.grp, nullif(ARRAY(
-            SELECT x.key FROM unnest(w.keys) WITH ORDINALITY AS x (key, place) JOIN k ON k.key = x.key AND k.kind = 'running' ORDER BY x.place), '{}'), g.n
+            SELECT x.key FROM unnest(w.keys) WITH ORDINALITY AS x (key, place) JOIN k ON k.key = x.key AND k.kind = 'running' ORDER BY x.place), '{}'), g.n,
+            v_now  -- when its starts are charged: units_back finds them by it
           FROM g JOIN w ON w.token = g.token
         ), charged AS (
           UPDATE rowcrew.limit_key l
-          SET held = CASE WHEN k.kind = 'running' THEN l.held - k.folded + coalesce(used.units, 0) ELSE l.held END,
+          SET held = l.held - k.folded + CASE WHEN k.kind = 'running' THEN coalesce(used.units, 0) ELSE 0 END,
               level = CASE WHEN k.kind = 'bucket' THEN k.level - coalesce(used.units, 0) ELSE l.level END,
               filled_at = CASE WHEN k.kind = 'bucket' THEN v_now ELSE l.filled_at END
           FROM k LEFT JOIN used ON used.key = k.key
@@ -365,10 +405,11 @@ BEGIN
     v_cursors[i] := v_at;
     v_looks[i] := v_look;
     v_feds[i] := v_fed;
+    v_mores[i] := v_more::integer;
   END LOOP;
 
-  RETURN QUERY SELECT NULL::{id_type}, x.cursor, x.name, NULL::jsonb, x.fed::smallint, NULL::smallint, NULL::smallint, x.look, NULL::smallint, NULL::text, NULL::bigint
-  FROM unnest(p_queues, v_cursors, v_looks, v_feds) AS x (name, cursor, look, fed);
+  RETURN QUERY SELECT NULL::{id_type}, x.cursor, x.name, NULL::jsonb, x.fed::smallint, x.more, NULL::smallint, x.look, NULL::smallint, NULL::text, NULL::bigint
+  FROM unnest(p_queues, v_cursors, v_looks, v_feds, v_mores) AS x (name, cursor, look, fed, more);
 {refused}END $f$ $t$, p_names);
 END $make$;
 
@@ -382,7 +423,7 @@ BEGIN
                    'jsonb_build_object(''type'', q.type, ''provider'', q.provider, ''external_id'', q.external_id, ''prompt'', q.prompt, ''inputs'', q.inputs) END') LOOP
     PERFORM rowcrew.make_take(jsonb_build_object(
       'take', format('rowcrew.%I', v.column1 || '_take'), 'claim', format('rowcrew.%I', v.column1 || '_claim'), 'limited', format('rowcrew.%I', v.column1 || '_limited'),
-      'table_name', quote_literal(v.column1), 'id_type', 'uuid', 'key_type', 'uuid', 'as_text', '', 'rights', 'SECURITY DEFINER SET search_path = pg_catalog ',
+      'table_name', quote_literal(v.column1), 'id_type', 'uuid', 'key_type', 'uuid', 'as_text', '', 'rights', 'SECURITY DEFINER SET search_path = pg_catalog, pg_temp ',
       'file_truth', 'rowcrew.file_truth', 'drop_stale', 'rowcrew.drop_stale_limited', 'fence', format('rowcrew.%I', v.column1), 'fence_token', 'claim_token', 'refused', '',
       'may_be_taken', format('EXISTS (SELECT FROM rowcrew.%I q WHERE q.id = ANY (ARRAY[y.id]) FOR NO KEY UPDATE SKIP LOCKED)', v.column1),
       'claim_handed', format($t$UPDATE rowcrew.%1$I q

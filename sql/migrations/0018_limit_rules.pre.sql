@@ -1,10 +1,10 @@
--- 0018: setting and removing limits.
+-- 0018: setting and removing limits, and what is looked after for them.
 
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.job_limit
   FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.announce_policies();
 
 -- Moves what waits in a table to where its rules say now: out of ready what a rule is about, back what none is.
-CREATE FUNCTION rowcrew.refile_limited(p_table text, p_queue text, p_type text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.refile_limited(p_table text, p_queue text, p_type text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_moved uuid[];
 BEGIN
@@ -24,7 +24,7 @@ BEGIN
 END $$;
 
 -- Of adopted tables what waits for permits is ready again: the claim that meets it files it by the rules as they are then.
-CREATE FUNCTION rowcrew.refile_adopted(p_queue text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.refile_adopted(p_queue text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v record;
   v_count bigint;
@@ -41,7 +41,7 @@ END $$;
 
 -- Whether a path leads anywhere: among the last jobs that the rule would be about, or in an adopted table, of which the columns
 -- tell, since its rows may not be ours to read. Nothing is said of a kind that never had a job, and is not the type of such a table.
-CREATE FUNCTION rowcrew.limit_path_known(p_path text, p_queue text, p_type text) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.limit_path_known(p_path text, p_queue text, p_type text) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce(bool_or(x.known), true) FROM (
     (SELECT rowcrew.limit_value(p_path, q.tenant, NULL, q.payload) IS NOT NULL AS known FROM rowcrew.job_queue q
      WHERE (p_queue IS NULL OR q.queue = p_queue) AND (p_type IS NULL OR q.job_type = p_type) ORDER BY q.id DESC LIMIT 1000)
@@ -61,7 +61,7 @@ $$;
 CREATE FUNCTION rowcrew.limit_set(p_name text, p_queue text DEFAULT NULL, p_type text DEFAULT NULL, p_by text DEFAULT NULL,
                                   p_running integer DEFAULT NULL, p_units integer DEFAULT NULL, p_per interval DEFAULT NULL,
                                   p_burst integer DEFAULT NULL, p_weight text DEFAULT NULL)
-RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET jit = off AS $$
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
   c_path constant text := '^payload(\.[A-Za-z0-9_-]{1,63}){1,8}$';
   v_before rowcrew.job_limit;
@@ -97,6 +97,8 @@ BEGIN
   ELSIF p_weight IS NOT NULL AND NOT rowcrew.limit_path_known(p_weight, p_queue, p_type) THEN
     PERFORM rowcrew.refuse('weight', p_weight, 'a value that one of the last 1000 such jobs has');
   END IF;
+  -- One at a time: two that move the same jobs, each by the rules as it sees them, would wait for each other, or file some by neither's.
+  PERFORM pg_advisory_xact_lock(hashtextextended('rowcrew.job_limit', 0));
   SELECT * INTO v_before FROM rowcrew.job_limit r WHERE r.name = p_name FOR UPDATE;
   INSERT INTO rowcrew.job_limit AS r (name, queue, job_type, keyed_by, max_running, units, per, burst, weight)
   VALUES (p_name, p_queue, p_type, p_by, p_running, p_units, p_per, p_burst, p_weight)
@@ -121,10 +123,11 @@ COMMENT ON FUNCTION rowcrew.limit_set(text, text, text, text, integer, integer, 
 
 -- False: there was none.
 CREATE FUNCTION rowcrew.limit_remove(p_name text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET jit = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
   v_before rowcrew.job_limit;
 BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('rowcrew.job_limit', 0));  -- as in limit_set
   DELETE FROM rowcrew.job_limit r WHERE r.name = p_name RETURNING * INTO v_before;
   IF v_before.name IS NULL THEN
     RETURN false;
@@ -135,9 +138,32 @@ BEGIN
   RETURN true;
 END $$;
 
+-- Whether claims from these queues have to look for jobs that rules are about: there are rules, or something waits behind those of
+-- before. What a transaction that saw a rule files there may be committed after the rule was removed.
+CREATE FUNCTION rowcrew.limits_matter(p_queues text[]) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_template jsonb;
+  v_found boolean;
+BEGIN
+  IF EXISTS (SELECT FROM rowcrew.job_limit)
+     OR EXISTS (SELECT FROM unnest(p_queues) AS w (queue), LATERAL (SELECT FROM rowcrew.job_queue_limited l WHERE l.queue = w.queue LIMIT 1) x)
+     OR EXISTS (SELECT FROM unnest(p_queues) AS w (queue), LATERAL (SELECT FROM rowcrew.processing_jobs_limited l WHERE l.queue = w.queue LIMIT 1) x) THEN
+    RETURN true;
+  END IF;
+  FOR v_template IN SELECT z.template FROM rowcrew.adopted_table z WHERE z.mode = 'serve' LOOP
+    BEGIN
+      EXECUTE rowcrew.adopted_fill('SELECT EXISTS (SELECT FROM unnest($1) AS w (queue), LATERAL (SELECT FROM {limited} l WHERE l.queue = w.queue LIMIT 1) x)', v_template)
+        INTO v_found USING p_queues;
+    EXCEPTION WHEN insufficient_privilege OR undefined_table THEN v_found := false;  -- as in adopted_overdue
+    END;
+    IF v_found THEN RETURN true; END IF;
+  END LOOP;
+  RETURN false;
+END $$;
+
 -- Of a due job: which of its keys has no room. Null: none, or no rule is about it.
 -- p_keys: those of a job of an adopted table, which whoever asks has read.
-CREATE FUNCTION rowcrew.why_limited(j rowcrew.any_job, p_keys jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.why_limited(j rowcrew.any_job, p_keys jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   k record;
   r rowcrew.job_limit;
@@ -177,7 +203,7 @@ BEGIN
         coalesce(', among them ' || array_to_string(v_jobs, ', '), '')), NULL,
         jsonb_build_object('key', k.key, 'running', v_used, 'max_running', r.max_running, 'jobs', to_jsonb(coalesce(v_jobs, '{}'))));
     ELSIF r.burst IS NOT NULL THEN
-      v_level := least(r.burst, coalesce(s.level + r.units * extract(epoch FROM rowcrew.clock() - s.filled_at) / extract(epoch FROM r.per), r.burst));
+      v_level := least(r.burst, coalesce(s.level + r.units * greatest(0, extract(epoch FROM rowcrew.clock() - s.filled_at)) / extract(epoch FROM r.per), r.burst));
       CONTINUE WHEN v_level >= k.units;
       v_until := rowcrew.clock() + r.per * ((k.units - v_level) / r.units);
     ELSIF r.units IS NOT NULL THEN
@@ -192,6 +218,64 @@ BEGIN
                            jsonb_build_object('key', k.key, 'units', r.units, 'per', r.per, 'burst', r.burst, 'needs', k.units));
   END LOOP;
   RETURN NULL;
+END $$;
+
+-- Puts keys right whose permits do not add up: claims that were removed past their trigger (a restore,
+-- replication) gave nothing back. Every move of a permit is one transaction, so within one snapshot a
+-- difference is a fault, and it stays the same whatever happens meanwhile. Returns how many keys were wrong.
+CREATE FUNCTION rowcrew.forget_keys() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_wrong bigint;
+  v_claims text := 'SELECT f.key, f.n FROM rowcrew.limit_freed f';
+  v_claim regclass;
+BEGIN
+  FOR v_claim IN SELECT to_regclass(format('rowcrew.%I', x.name || '_claim'))
+                 FROM (SELECT unnest(ARRAY['job_queue', 'processing_jobs']) AS name UNION ALL SELECT z.name FROM rowcrew.adopted_table z) x LOOP
+    CONTINUE WHEN v_claim IS NULL;
+    v_claims := v_claims || format(' UNION ALL SELECT unnest(c.keys), c.held FROM %s c WHERE c.keys IS NOT NULL', v_claim);
+  END LOOP;
+  EXECUTE format($q$
+    UPDATE rowcrew.limit_key k SET held = k.held - d.surplus
+    FROM (SELECT x.key, x.held - coalesce(o.out, 0) AS surplus FROM rowcrew.limit_key x
+          LEFT JOIN (SELECT u.key, sum(u.n) AS out FROM (%s) u GROUP BY u.key) o ON o.key = x.key) d
+    WHERE k.key = d.key AND d.surplus <> 0$q$, v_claims);
+  GET DIAGNOSTICS v_wrong = ROW_COUNT;
+  RETURN v_wrong;
+END $$;
+
+-- Removes some of what nothing needs: keys without permits out and with a full bucket, starts beyond every window, pauses of
+-- keys that were over a day ago. A page each, since what it locks has no room meanwhile. True: there may be more.
+CREATE FUNCTION rowcrew.forget_some_keys() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  c_page constant integer := 1000;
+  v_count bigint;
+  v_more boolean;
+BEGIN
+  DELETE FROM rowcrew.pause p WHERE p.scope = 'key' AND p.until < rowcrew.clock() - interval '1 day';
+  DELETE FROM rowcrew.limit_start s WHERE s.ctid = ANY (ARRAY(
+    SELECT x.ctid FROM rowcrew.limit_start x LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+    WHERE x.at < rowcrew.clock() - coalesce(r.per, interval '0') - interval '1 minute' LIMIT 10 * c_page FOR UPDATE OF x SKIP LOCKED));
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  v_more := v_count >= 10 * c_page;
+  -- Of a key that never comes back no claim folds what came back.
+  WITH k AS MATERIALIZED (
+    SELECT x.key FROM rowcrew.limit_key x
+    WHERE x.held > 0 AND x.held = (SELECT sum(f.n) FROM rowcrew.limit_freed f WHERE f.key = x.key) LIMIT c_page FOR UPDATE SKIP LOCKED
+  ), f AS (
+    DELETE FROM rowcrew.limit_freed x WHERE x.key = ANY (ARRAY(SELECT k.key FROM k)) RETURNING x.key, x.n
+  )
+  UPDATE rowcrew.limit_key k SET held = k.held - s.n FROM (SELECT f.key, sum(f.n) AS n FROM f GROUP BY f.key) s WHERE k.key = ANY (ARRAY[s.key]);
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  v_more := v_more OR v_count >= c_page;
+  DELETE FROM rowcrew.limit_key k WHERE k.ctid = ANY (ARRAY(
+    SELECT x.ctid FROM rowcrew.limit_key x LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
+    WHERE x.held = 0 AND NOT EXISTS (SELECT FROM rowcrew.limit_freed f WHERE f.key = x.key)
+      AND NOT EXISTS (SELECT FROM rowcrew.limit_start s WHERE s.key = x.key)
+      AND (r.burst IS NULL OR x.level IS NULL
+           OR x.level + r.units * extract(epoch FROM rowcrew.clock() - x.filled_at) / extract(epoch FROM r.per) >= r.burst)
+    LIMIT c_page FOR UPDATE OF x SKIP LOCKED));
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_more OR v_count >= c_page;
 END $$;
 
 UPDATE rowcrew.meta SET schema_version = 18;

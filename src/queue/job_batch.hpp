@@ -55,6 +55,7 @@ struct LimitedAnswer {
   std::string queue;
   std::string cursor;                             ///< where the next walk begins
   std::optional<std::chrono::milliseconds> look;  ///< when it may find something; nullopt: nothing waits
+  bool more = false;                              ///< as many as one walk looks at had no room, and others wait
   std::size_t groups = 0;                         ///< of the walk that gave jobs
   std::size_t jobs = 0;                           ///< of all groups
 };

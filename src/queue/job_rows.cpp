@@ -108,6 +108,7 @@ void read_limited(const Rows& rows, const std::string& table, Exchanged& done) {
       answer.cursor = rows.text(i, 1);
       if (!rows.is_null(i, 7)) answer.look = std::chrono::milliseconds(rows.integer(i, 7));
       answer.groups = static_cast<std::size_t>(rows.integer(i, 4));
+      answer.more = !rows.is_null(i, 5) && rows.integer(i, 5) > 0;
       answer.jobs = static_cast<std::size_t>(std::count_if(done.limited.begin(), done.limited.end(), [&](const ClaimedJob& job) {
         return job.job.queue == answer.queue;
       }));

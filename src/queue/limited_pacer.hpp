@@ -37,6 +37,7 @@ class LimitedPacer {
     for (auto& [name, queue] : queues_) {
       queue.due = std::min(queue.due, now);
       queue.announced = true;
+      queue.vain.reset();
     }
   }
 
@@ -96,6 +97,7 @@ class LimitedPacer {
     LimitedWant want{std::string(name), count, std::min(count, slots), "", 0, hands_over(name, count, freed)};
     if (!walks(name, count, freed, now)) return want;
     want.second = queue.first_out;
+    if (!want.second) queue.sent = now;
     (want.second ? queue.second_out : queue.first_out) = true;
     want.cursor = want.second ? queue.passed.front() : queue.passed.back();
     queue.announced = false;
@@ -121,8 +123,14 @@ class LimitedPacer {
       queue.passed.push_back(answer.cursor);
       if (queue.passed.size() > kPassed) queue.passed.pop_front();
     }
-    queue.due = answer.look ? now + std::chrono::duration_cast<MonoClock::duration>(*answer.look) : Mono::max();
-    if (queue.announced) queue.due = now;
+    queue.due = answer.look ? now + look(*answer.look) : Mono::max();
+    if (queue.announced) {
+      queue.due = now;
+    } else if (answer.more) {
+      if (!want.second) queue.due = due_after(queue, want, answer, now);
+    } else {
+      queue.vain.reset();
+    }
   }
   void refused(const LimitedWant& want, Mono now) {
     if (!want.walk()) return;
@@ -131,17 +139,30 @@ class LimitedPacer {
   }
 
   /// Jobs may be had that the last walk did not find: permits went back to nobody, or something was filed unannounced.
-  void walk_now(std::string_view queue, Mono now) { of(queue).due = std::min(of(queue).due, now); }
+  void walk_now(std::string_view queue, Mono now) {
+    of(queue).due = std::min(of(queue).due, now);
+    of(queue).vain.reset();
+  }
 
  private:
   static constexpr std::chrono::milliseconds kAfterError{500};
   static constexpr std::chrono::milliseconds kBetweenGlances{10};
   static constexpr std::chrono::milliseconds kNoneAhead{100};
+  /// However long a rate is spent or a key paused: of units that come back, and pauses that end early, not all is heard.
+  static constexpr std::chrono::milliseconds kLongestLook{1'000};
   static constexpr std::size_t kPassed = 8;
   static constexpr std::size_t kWorthASecond = 64;
+  /// Walks that found no room in the groups they looked at, each going on where the last one ended.
+  struct Vain {
+    std::string from;  ///< where the first one began
+    Mono since{};
+    std::chrono::milliseconds look{};  ///< the shortest that any of them said
+  };
   struct Queue {
     Mono due = Mono::max();
+    Mono sent{};    ///< the last walk, a second one aside
     Mono walked{};  ///< answered last
+    std::optional<Vain> vain;
     Mono ahead_from{};
     std::deque<std::string> passed{""};  ///< where walks ended: the next one goes on at the last, a second at the first
     unsigned turn = 0;
@@ -153,6 +174,24 @@ class LimitedPacer {
     bool announced = false;  ///< since the last walk began
     bool walking() const { return first_out || second_out; }
   };
+  static MonoClock::duration look(std::chrono::milliseconds said) {
+    return std::chrono::duration_cast<MonoClock::duration>(std::min(said, kLongestLook));
+  }
+  /// Goes on at once until all groups were looked at; then rests, at least as long as that took.
+  static Mono due_after(Queue& queue, const LimitedWant& want, const LimitedAnswer& answer, Mono now) {
+    const auto said = answer.look.value_or(kLongestLook);
+    if (!queue.vain) queue.vain = Vain{want.cursor, queue.sent, said};
+    Vain& vain = *queue.vain;
+    vain.look = std::min(vain.look, said);
+    // Whether it came by where the first one began; its groups may be gone meanwhile.
+    const bool from_before = want.cursor < vain.from;
+    const bool to_behind = answer.cursor >= vain.from;
+    const bool began_anew = answer.cursor <= want.cursor;
+    if (began_anew ? !from_before && !to_behind : !from_before || !to_behind) return now;
+    const Mono due = std::max(now + look(vain.look), now + (now - vain.since));
+    queue.vain.reset();
+    return due;
+  }
   static bool worth_a_second(const Queue& queue, std::size_t count) {
     return queue.plenty && !queue.second_out && count >= kWorthASecond && queue.passed.front() != queue.passed.back();
   }

@@ -65,7 +65,7 @@ void Claimer::add_limited(ClaimPlan& plan, bool others, const Freed& freed) {
 void Claimer::answered_limited(const ClaimPlan& plan, Exchanged& done) {
   const Mono now = state_.clock.mono();
   TableState& state = *state_.tables[plan.table];
-  for (const std::int64_t token : plan.limited_tokens) state.ledger.unknown(token);
+  for (const std::int64_t token : plan.limited_tokens) state.ledger.unused(token);
   std::map<std::int64_t, std::size_t> claims;
   for (const ClaimedJob& job : done.limited) ++claims[job.job.claim_token];
   for (const auto& [token, jobs] : claims) state.ledger.claimed_with_permits(token, jobs);

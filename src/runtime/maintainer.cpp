@@ -16,6 +16,7 @@ constexpr auto kWorkFirst = 2s;  // after a start or a failover: what is known t
 constexpr int kForgetPage = 1'000;
 constexpr std::ptrdiff_t kHealPage = 1'000;
 constexpr std::size_t kNamed = 10;
+constexpr auto kForgetKeysFor = 5s;
 }  // namespace
 
 Maintainer::Maintainer(NodeState& state, std::function<void()> healed)
@@ -64,18 +65,29 @@ asio::awaitable<void> Maintainer::audit_pieces() {
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     if (state_.tables[table]->serving()) co_await audit_piece(table);
   }
-  if (state_.limits && began >= next_keys_) {
-    next_keys_ = began + 1min;
-    const Rows wrong = co_await state_.db.query(sql::node_forget_keys, Params{});
-    if (wrong.integer(0, 0) > 0) {
-      state_.log.error(event::kHintHealed, {{"keys", wrong.integer(0, 0)}},
-                       "permits of limits did not add up: they were put right. Were claims removed past the triggers?");
-    }
+  if (began >= keys_forgotten_ + (state_.limits ? 1min : 60min)) {
+    keys_forgotten_ = began;
+    co_await forget_keys();
   }
   audit_took_ = state_.clock.mono() - began;
   if (state_.clock.mono() < next_forget_) co_return;
   next_forget_ = state_.clock.mono() + 1h;
   co_await forget();
+}
+
+/// Also where there are no limits any more: those of before leave keys behind.
+asio::awaitable<void> Maintainer::forget_keys() {
+  const Rows wrong = co_await state_.db.query(sql::node_forget_keys, Params{});
+  if (wrong.integer(0, 0) > 0) {
+    state_.log.error(event::kHintHealed, {{"keys", wrong.integer(0, 0)}},
+                     "permits of limits did not add up: they were put right. Were claims removed past the triggers?");
+  }
+  const Mono until = state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(kForgetKeysFor);
+  bool more = true;
+  while (more && state_.clock.mono() < until) {
+    const Rows page = co_await state_.db.query(sql::node_forget_some_keys, Params{});
+    more = page.boolean(0, 0);
+  }
 }
 
 asio::awaitable<void> Maintainer::audit_piece(std::size_t table) {
@@ -133,7 +145,7 @@ asio::awaitable<void> Maintainer::heal(std::size_t table, std::vector<std::strin
     // Each by name when something is amiss; a restore without triggers is one story.
     const std::size_t named = healed.size() <= kNamed ? healed.size() : 0;
     for (std::size_t i = 0; i < named; ++i) {
-      state_.log.error(event::kHintHealed, {{"job", healed[i]}, {"table", jobs.name()}},
+      state_.log.error(event::kHintHealed, {{"job", jobs.label(healed[i])}, {"table", jobs.name()}},
                        "a waiting job had no hint, or a running one no claim: it was filed again");
     }
     if (named == 0) {

@@ -25,6 +25,7 @@ class Maintainer final : public Service {
 
  private:
   boost::asio::awaitable<void> audit_pieces();
+  boost::asio::awaitable<void> forget_keys();
   boost::asio::awaitable<void> audit_piece(std::size_t table);
   boost::asio::awaitable<void> audit_whole_tables();
   boost::asio::awaitable<void> audit_whole(std::size_t table);
@@ -42,7 +43,7 @@ class Maintainer final : public Service {
   std::vector<std::int64_t> clean_pages_;  ///< walked without a find since the table last changed
   bool changed_ = true;
   MonoClock::duration audit_took_{};
-  Mono next_keys_{};
+  Mono keys_forgotten_{};
   Mono next_forget_{};
 };
 

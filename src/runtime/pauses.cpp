@@ -50,7 +50,7 @@ asio::awaitable<void> Pauses::look() {
     const std::string name(rows.text(i, 1));
     if (rows.text(i, 0) == "queue") {
       queues.insert(name);
-    } else {
+    } else if (rows.text(i, 0) != "key") {  // of a paused key nothing is claimed
       keys.insert(std::string(rows.text(i, 0)) + ":" + name);
     }
     if (rows.is_null(i, 2)) continue;

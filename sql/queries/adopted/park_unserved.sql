@@ -7,7 +7,7 @@ WITH f AS (
       scheduled_at = rowcrew.clock_now() + $4::bigint * interval '1 ms'
   FROM unnest($1::{key_type}[], $2::bigint[]) AS u (id, token)
   WHERE x.id = ANY (ARRAY[u.id]) AND x.token = u.token AND x.status = 'processing'
-  RETURNING x.id, x.status, x.crashes, x.scheduled_at AS due, 'released' AS outcome, NULL::text AS code, NULL::text AS message,
+  RETURNING x.id, u.token, x.status, x.crashes, x.scheduled_at AS due, 'released' AS outcome, NULL::text AS code, NULL::text AS message,
             0 AS counts, NULL::int AS duration_ms
 ), g AS (
   UPDATE {table} q SET {status} = {word}{set_ended} FROM f
@@ -16,7 +16,9 @@ WITH f AS (
 ), p AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason)
   SELECT due, id, priority, queue, rowcrew.parked_reason(status, crashes) FROM g
+), l AS MATERIALIZED (  -- while the claims are there to tell of
+  SELECT rowcrew.units_back({table_name}, array_agg(f.id::text), array_agg(f.token)) FROM f HAVING count(*) > 0
 ), d AS (
-  DELETE FROM {claim} WHERE token = ANY ($3::bigint[])
+  DELETE FROM {claim} WHERE token = ANY ($3::bigint[]) AND (SELECT count(*) FROM l) >= 0
 )
 SELECT id::text FROM g

@@ -8,7 +8,7 @@
 --   overdue   a job has been due for a while although nobody took it: a look that does not depend on any
 --             notification
 --   paused    the name of a queue
---   limits    there are rules about them
+--   limits    there are rules about them, or jobs still wait behind those of before
 --   cancels   jobs are to be cancelled
 --   commands  some wait for this node
 --   pauses, adopted   each with a text that is another one after a change
@@ -35,7 +35,8 @@ SELECT NULL, NULL, NULL, NULL, NULL, 'paused', p.name FROM rowcrew.pause p WHERE
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'pauses', string_agg(concat_ws(' ', p.scope, p.name, p.until), ',' ORDER BY p.scope, p.name) FROM rowcrew.pause p
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, 'limits', NULL WHERE EXISTS (SELECT FROM rowcrew.job_limit)
+SELECT NULL, NULL, NULL, NULL, NULL, 'limits', NULL
+WHERE rowcrew.limits_matter((SELECT n.queues FROM rowcrew.node n WHERE n.node_id = $1::bigint))
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'cancels', NULL WHERE EXISTS (SELECT FROM rowcrew.cancel_request)
 UNION ALL

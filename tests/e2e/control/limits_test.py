@@ -71,6 +71,44 @@ class Limits(FleetTest):
             wait_for("it to take effect", lambda expected=expected: running() == expected, 5, every=0.01)
             self.assertLess(time.monotonic() - began, 1.0)
 
+    def test_a_job_that_is_filed_behind_the_last_rule_while_that_is_removed_starts(self):
+        self.node(queues={"default": 4}, node={"lease": "3s"}).ready()
+        self.rowcrew("limit", "set", "all", "--queue", "default", "--running", "5")
+        producer = psycopg2.connect(self.db.url)
+        producer.cursor().execute("INSERT INTO rowcrew.job_queue (job_type) VALUES ('noop')")
+        self.rowcrew("limit", "remove", "all")
+        beat = lambda: self.db.value("SELECT beat FROM rowcrew.node")  # noqa: E731
+        seen = beat()
+        wait_for("the node to know of no rule", lambda: beat() > seen + 1, 10)
+        producer.commit()
+        producer.close()
+        self.wait_finished(10)
+
+    def test_a_paused_type_and_one_that_nobody_serves_cost_nothing_of_a_rate(self):
+        self.rowcrew("limit", "set", "calls", "--queue", "default", "--units", "5", "--per", "1h")
+        self.rowcrew("pause", "type", "noop")
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type) SELECT CASE WHEN i % 4 = 0 THEN 'unknown' ELSE 'noop' END FROM generate_series(1, 16) i")
+        self.node(queues={"default": 4}).ready()
+        parked = lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue_parked")  # noqa: E731
+        wait_for("all to be laid aside", lambda: parked() == 16)
+        self.rowcrew("resume", "type", "noop")
+        done = lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'completed'")  # noqa: E731
+        wait_for("as many as may to start", lambda: done() == 5)
+
+    def test_a_limit_that_nothing_can_pass_keeps_no_server_busy(self):
+        self.rowcrew("limit", "set", "tenants", "--queue", "default", "--by", "tenant", "--running", "0")
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, tenant) SELECT 'noop', 't' || i FROM generate_series(1, 600) i")
+        self.node(queues={"default": 50}).ready()
+        rounds = lambda: self.db.value("SELECT idx_scan / 600.0 FROM pg_stat_user_tables WHERE relname = 'job_queue_limited'")  # noqa: E731
+        wait_for("it to look", lambda: rounds() > 5)  # the server counts with a delay
+        began, before = time.monotonic(), rounds()
+        wait_for("it to look again", lambda: rounds() > before + 8, every=0.05)
+        a_second = float(rounds() - before) / (time.monotonic() - began)
+        print(f"{a_second:.1f} looks at all keys a second")
+        self.assertLess(a_second, 12)  # five by the clock
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type) VALUES ('noop')")
+        wait_for("another to start at once", lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'completed'") == 1, 1, every=0.01)
+
     def test_keys_that_have_room_start_at_once_behind_a_hundred_thousand_that_have_not(self):
         self.node(queues={"default": 10}).ready()
         self.rowcrew("limit", "set", "tenants", "--queue", "default", "--by", "tenant", "--running", "1")

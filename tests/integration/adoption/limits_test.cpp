@@ -122,6 +122,34 @@ TEST_CASE("adopted limits: a rate counts what has started, by weight") {
   CHECK(b.take(node, 20).jobs.size() == 2);
 }
 
+TEST_CASE("adopted limits: what a rate was charged for jobs that no handler serves, or that are paused, is given back") {
+  for (const AdoptedFixture& fixture : kAdoptedFixtures) {
+    CAPTURE(fixture.map);
+    LimitedTable b(fixture.map);
+    b.serve();
+    b.set("calls", "p_type => 'noop', p_units => 3, p_per => interval '1 hour'");
+    b.insert(8);
+    const NodeIdentity node = b.node();
+    const auto spent = [&] { return b.number("SELECT sum(units) FROM rowcrew.limit_start"); };
+    const Took unserved = b.take(node, 10);
+    REQUIRE(unserved.jobs.size() == 3);
+    std::vector<Job> jobs;
+    for (const ClaimedJob& job : unserved.jobs) jobs.push_back(job.job);
+    b.await(b.jobs->park_unserved(jobs, {jobs[0].claim_token}, 1h));
+    CHECK(spent() == 0);
+    b.query("SELECT rowcrew.pause('type', 'noop')");
+    const Took paused = b.take(node, 10);
+    REQUIRE(paused.jobs.size() == 3);
+    CHECK(spent() == 3);
+    Ids ids;
+    for (const ClaimedJob& job : paused.jobs) ids.push_back(job.job.id);
+    const std::int64_t token = paused.jobs[0].job.claim_token;
+    b.await(b.control->hold(ids, std::vector<std::int64_t>(3, token), {token}));
+    CHECK(spent() == 0);
+    CHECK(b.number("SELECT count(*) FROM {parked} WHERE key = 'type:noop'") == 5);  // the other two need no claim
+  }
+}
+
 TEST_CASE("adopted limits: permits of a node that died come back, and what it ran is claimed behind its keys again") {
   for (const AdoptedFixture& fixture : kAdoptedFixtures) {
     CAPTURE(fixture.map);

@@ -149,6 +149,17 @@ struct Model : LimitsBench {
     set(name, fmt::format("p_queue => 'q', {} p_running => {}", name == "all" ? "" : name == "tenant" ? "p_by => 'tenant'," : "p_by => 'payload.account',", cap));
     caps[name] = cap;
   }
+  /// What comes back meanwhile is folded; what starts then holds no permit of the account.
+  void rate_for_a_while() {
+    const std::size_t by = static_cast<std::size_t>(below(4));
+    const std::string rule = "p_queue => 'q', p_by => 'payload.account', ";
+    set("account", rule + "p_units => 1000000, p_per => '1 s'");
+    const auto ends = some_to_end(by, 3);
+    if (!ends.empty()) end_alone(ends, Completed());
+    const Took took = take(nodes[by], 2);
+    if (!took.jobs.empty()) end_alone(took.jobs, Completed());
+    set("account", rule + fmt::format("p_running => {}", caps["account"]));
+  }
   void by_hand() {
     const char* acts[] = {
         "UPDATE {t} SET status = 'pending' WHERE id = (SELECT id FROM {t} WHERE status = 'processing' ORDER BY id LIMIT 1)",
@@ -166,8 +177,13 @@ struct Model : LimitsBench {
     else if (dice < 91) kill_and_rescue();
     else if (dice < 94) suspect();
     else if (dice < 97) by_hand();
-    else if (dice < 99) change_cap();
-    else run(sql::node_forget_keys);
+    else if (dice < 98) change_cap();
+    else if (dice < 99) rate_for_a_while();
+    else forget();
+  }
+  void forget() {
+    if (below(2) == 0) run(sql::node_forget_some_keys);
+    CHECK(run(sql::node_forget_keys).integer(0, 0) == 0);
   }
   /// What the database holds of each key is what runs.
   void compare() {

@@ -253,6 +253,14 @@ TEST_CASE("limits: a new rule moves what waits, a removed one frees it") {
   CHECK(b.count("{ready}") == 3);
 }
 
+TEST_CASE("limits: rules change one after the other, so that none moves jobs by what another is about to change") {
+  LimitsBench b;
+  HeldTransaction change(b.db, "SELECT rowcrew.limit_set('one', p_queue => 'q', p_running => 1)");
+  CHECK_THROWS_AS(b.set("two", "p_queue => 'q', p_running => 1"), DbError);
+  change.commit();
+  CHECK(b.set("two", "p_queue => 'q', p_running => 1") == 0);
+}
+
 TEST_CASE("limits: what becomes due later is filed behind its rules") {
   LimitsBench b;
   b.set("one", "p_queue => 'q', p_running => 1");
@@ -286,20 +294,96 @@ TEST_CASE("limits: a job filed while somebody was awake keeps the leader from go
   CHECK(b.await(b.jobs.pulse({"q"})).ready);
 }
 
-TEST_CASE("limits: keys that nobody holds are forgotten") {
+TEST_CASE("limits: keys that nobody holds are forgotten, also those that never come back") {
   LimitsBench b;
   b.set("tenant", "p_queue => 'q', p_by => 'tenant', p_running => 2");
   const NodeIdentity node = b.node();
   b.insert(1, "tenant", "'a'");
-  b.insert(1, "tenant", "'b'");
-  const Took took = b.take(node, 1);
-  b.run(sql::node_forget_keys);
-  CHECK(b.out("tenant:a") == 1);
-  b.take(node, 1, took.jobs);
-  b.run(sql::node_forget_keys);
-  CHECK(b.number("SELECT count(*) FROM rowcrew.limit_key WHERE key = 'tenant:a'") == 1);  // what came back is folded first
-  b.insert(1, "tenant", "'a'");
-  b.complete(b.take(node, 1).jobs);
+  const Took a = b.take(node, 10);
+  b.insert(2, "tenant", "'b'");
+  CHECK(b.take(node, 10).jobs.size() == 2);
+  b.end_alone(a.jobs, Completed());
+  CHECK(b.count("rowcrew.limit_freed") == 1);
+  CHECK_FALSE(b.run(sql::node_forget_some_keys).boolean(0, 0));
+  CHECK(b.value("SELECT string_agg(key, ',') FROM rowcrew.limit_key") == "tenant:b");
+  CHECK(b.count("rowcrew.limit_freed") == 0);
+  CHECK(b.out("tenant:b") == 2);
+  CHECK(b.run(sql::node_forget_keys).integer(0, 0) == 0);
+}
+
+TEST_CASE("limits: of many keys that nobody holds one look forgets some, and says that there are more") {
+  LimitsBench b;
+  b.set("tenant", "p_queue => 'q', p_by => 'tenant', p_running => 2");
+  b.exec("INSERT INTO rowcrew.limit_key (key, held) SELECT 'tenant:' || i, 1 FROM generate_series(1, 1200) i");
+  b.exec("INSERT INTO rowcrew.limit_freed (key, n) SELECT 'tenant:' || i, 1 FROM generate_series(1, 1200) i");
+  CHECK(b.run(sql::node_forget_some_keys).boolean(0, 0));
+  CHECK(b.count("rowcrew.limit_freed") == 200);
+  CHECK_FALSE(b.run(sql::node_forget_some_keys).boolean(0, 0));
+  CHECK(b.count("rowcrew.limit_key") == 0);
+}
+
+TEST_CASE("limits: a pause of a key that is over costs nothing, and is forgotten a day later") {
+  LimitsBench b;
+  b.set("one", "p_queue => 'q', p_running => 1");
+  const NodeIdentity node = b.node();
+  b.insert(2);
+  const Took first = b.take(node, 5);
+  b.exec("SELECT rowcrew.pause('key', 'other', NULL, interval '1 s')");
+  b.exec("UPDATE rowcrew.pause SET since = now() - interval '2 hours', until = now() - interval '1 hour'");
+  CHECK(b.take(node, 1, first.jobs, false).jobs.size() == 1);  // the end hands its permits over
+  b.run(sql::node_forget_some_keys);
+  CHECK(b.count("rowcrew.pause") == 1);
+  b.exec("UPDATE rowcrew.pause SET since = now() - interval '26 hours', until = now() - interval '25 hours'");
+  b.run(sql::node_forget_some_keys);
+  CHECK(b.count("rowcrew.pause") == 0);
+}
+
+TEST_CASE("limits: permits that came back while the rule was a rate are not lost when it is a limit again") {
+  LimitsBench b;
+  const NodeIdentity node = b.node();
+  const std::string rate = "p_queue => 'q', p_units => 20, p_per => '1 s'";
+  for (const char* other : {"", ", p_burst => 20"}) {
+    CAPTURE(other);
+    b.set("rule", "p_queue => 'q', p_running => 2");
+    b.insert(2);
+    const Took two = b.take(node, 5);
+    REQUIRE(two.jobs.size() == 2);
+    b.set("rule", rate + other);
+    b.end_alone(two.jobs, Completed());
+    b.insert(1);
+    const Took third = b.take(node, 5);  // folds what came back
+    REQUIRE(third.jobs.size() == 1);
+    b.end_alone(third.jobs, Completed());
+    b.set("rule", "p_queue => 'q', p_running => 2");
+    CHECK(b.out("rule") == 0);
+  }
+}
+
+TEST_CASE("limits: a walk that finds no room in as many groups as it looks at says that there are more, and the next ones go on") {
+  for (const bool shared : {false, true}) {
+    CAPTURE(shared);
+    LimitsBench b;
+    if (shared) b.set("all", "p_queue => 'q', p_running => 0");
+    b.set("per-tenant", std::string("p_queue => 'q', p_by => 'tenant', p_running => ") + (shared ? "1" : "0"));
+    b.exec("INSERT INTO {t} ({type}, queue, tenant) SELECT 't', 'q', 't' || i FROM generate_series(100, 399) i");
+    const NodeIdentity node = b.node();
+    const Took first = b.take(node, 200);
+    CHECK(first.jobs.empty());
+    CHECK(first.answer.more);
+    CHECK(first.answer.look == 200ms);
+    CHECK(first.answer.cursor == (shared ? "{all,per-tenant:t227}" : "{per-tenant:t227}"));
+    const Took second = b.take(node, 200, {}, true, first.answer.cursor);
+    CHECK(second.answer.more);
+    if (shared) {
+      b.set("all", "p_queue => 'q', p_running => 150");
+    } else {
+      b.set("per-tenant", "p_queue => 'q', p_by => 'tenant', p_running => 1");
+    }
+    const Took third = b.take(node, 200, {}, true, second.answer.cursor);
+    CHECK(third.jobs.size() == 128);
+    CHECK_FALSE(third.answer.more);
+    CHECK(third.answer.look == 0ms);
+  }
 }
 
 TEST_CASE("limits: permits of claims that were removed past their trigger are found") {

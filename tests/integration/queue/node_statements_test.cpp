@@ -1,5 +1,6 @@
 // What nodes write about themselves and read about each other.
 #include "beat_rows.hpp"
+#include "held_transaction.hpp"
 
 using namespace rowcrew;
 using namespace rowcrew::testing;
@@ -56,6 +57,23 @@ TEST_CASE("node: is declared dead only with the very beat that was watched") {
   CHECK(declare(5, 1) == 1);
   CHECK(b.value("SELECT dead FROM rowcrew.node") == "t");
   CHECK(declare(5, 1) == 0);  // somebody was first
+}
+
+TEST_CASE("node: a job that was filed behind a rule while that was removed keeps nodes looking for it") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    QueueBench b(table);
+    const NodeIdentity node = registered(b, 5);
+    const auto limits = [&] { return told(beat(b, node), "limits").size(); };
+    b.exec("SELECT rowcrew.limit_set('one', p_running => 1)");
+    HeldTransaction producer(b.db, b.named("INSERT INTO {t} ({type}, queue) VALUES ('t', 'mail')"));
+    b.exec("SELECT rowcrew.limit_remove('one')");
+    CHECK(limits() == 0);
+    producer.commit();
+    CHECK(limits() == 1);
+    b.exec("UPDATE {limited} SET queue = 'elsewhere'");
+    CHECK(limits() == 0);  // others look there
+  }
 }
 
 TEST_CASE("node: a look tells of limits, cancels and its own commands, and of what has changed") {

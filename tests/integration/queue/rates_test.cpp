@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "limits_bench.hpp"
+#include "queue/job_control.hpp"
 
 using namespace std::chrono_literals;
 using namespace rowcrew;
@@ -118,4 +119,111 @@ TEST_CASE("rates: of a rate and a limit together a job takes both or none") {
   CHECK(b.number("SELECT coalesce(sum(units), 0) FROM rowcrew.limit_start") == 1);
   CHECK(b.take(node, 5, first.jobs).jobs.size() == 1);  // not handed over: each start is charged
   CHECK(b.number("SELECT coalesce(sum(units), 0) FROM rowcrew.limit_start") == 2);
+}
+
+TEST_CASE("rates: a job that a hint of before says weighs more than its rule allows keeps nobody from starting") {
+  for (const char* more : {"", ", p_burst => 20"}) {
+    CAPTURE(more);
+    LimitsBench b;
+    b.insert_one("payload", R"('{"tokens": 1}')");
+    b.set("tokens", std::string("p_queue => 'q', p_units => 20, p_per => '1 min', p_weight => 'payload.tokens'") + more);
+    b.exec("UPDATE {limited} SET units = '{50}'");  // committed after the rule was lowered
+    CHECK(b.take(b.node(), 5).jobs.size() == 1);
+    b.insert_one("payload", R"('{"tokens": 1}')");
+    CHECK(b.take(b.node(), 5).jobs.empty());
+  }
+}
+
+TEST_CASE("rates: a hint that weighs much takes one permit when its rule is a limit now") {
+  LimitsBench b;
+  b.insert_one("payload", R"('{"tokens": 1}')");
+  b.set("tokens", "p_queue => 'q', p_running => 3");
+  b.set("other", "p_queue => 'q', p_units => 20, p_per => '1 min', p_weight => 'payload.tokens'");
+  b.exec("UPDATE {limited} SET units[2] = 50");
+  CHECK(b.take(b.node(), 5).jobs.size() == 1);
+  CHECK(b.out("tokens") == 1);
+}
+
+TEST_CASE("rates: a job that is laid aside because its type is paused costs nothing, and others of its group need not be claimed for it") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    LimitsBench b(table);
+    JobControl control(b.pool, table_map(table));
+    b.set("calls", "p_queue => 'q', p_units => 5, p_per => '1 hour'");
+    b.insert(12);
+    const std::string other = b.value("INSERT INTO {t} ({type}, queue) VALUES ('other', 'q') RETURNING id");
+    const NodeIdentity node = b.node();
+    b.exec("SELECT rowcrew.pause('type', 't')");
+    const Took took = b.take(node, 10);
+    REQUIRE(took.jobs.size() == 5);
+    const std::int64_t token = took.jobs.front().job.claim_token;
+    b.await(control.hold(ids_of(took.jobs), std::vector<std::int64_t>(5, token), {token}));
+    CHECK(b.number("SELECT sum(units) FROM rowcrew.limit_start") == 0);
+    CHECK(b.number("SELECT count(*) FROM {parked} WHERE key = 'type:t'") == 12);
+    const Took next = b.take(node, 10);
+    REQUIRE(next.jobs.size() == 1);
+    CHECK(next.jobs.front().job.id == other);
+    b.exec("SELECT rowcrew.resume('type', 't')");
+    CHECK(b.await(control.release("type:t", 100)) == 12);
+    CHECK(b.take(node, 10).jobs.size() == 4);
+  }
+}
+
+TEST_CASE("rates: a job that no handler here serves costs nothing, whatever it weighs, but once started it does") {
+  for (const char* more : {"", ", p_burst => 10"}) {
+    CAPTURE(more);
+    LimitsBench b;
+    b.insert_one("payload", R"('{"tokens": 3}')");
+    b.set("tokens", std::string("p_queue => 'q', p_units => 10, p_per => '1 hour', p_weight => 'payload.tokens'") + more);
+    b.insert_one("payload", R"('{"tokens": 4}')");
+    b.insert_one("payload", R"('{"tokens": 3}')");
+    const NodeIdentity node = b.node();
+    const Took took = b.take(node, 10);
+    REQUIRE(took.jobs.size() == 3);
+    std::vector<Job> unserved;
+    for (const ClaimedJob& job : took.jobs) {
+      if (job.job.payload.find('4') != std::string::npos) unserved.push_back(job.job);
+    }
+    REQUIRE(unserved.size() == 1);
+    b.await(b.jobs.park_unserved(unserved, {}, 1h));
+    b.insert(1, "payload", R"('{"tokens": 5}')");
+    CHECK(b.take(node, 10).jobs.empty());  // four came back
+    b.exec("DELETE FROM {limited}");
+    b.insert(1, "payload", R"('{"tokens": 3}')");  // a bucket has kept a little less than four
+    CHECK(b.take(node, 10).jobs.size() == 1);
+    b.insert(1, "payload", R"('{"tokens": 2}')");
+    CHECK(b.take(node, 10).jobs.empty());
+  }
+}
+
+TEST_CASE("rates: what comes back to a bucket that was filled meanwhile does not come twice") {
+  LimitsBench b;
+  b.set("bucket", "p_queue => 'q', p_units => 1, p_per => '1 s', p_burst => 10");
+  b.insert(30);
+  const NodeIdentity node = b.node();
+  const Took took = b.take(node, 4);
+  REQUIRE(took.jobs.size() == 4);
+  b.ddl("SELECT rowcrew.set_clock_offset('1 hour')");
+  b.await(b.jobs.park_unserved({took.jobs[0].job, took.jobs[1].job}, {}, 1h));
+  CHECK(b.take(node, 30).jobs.size() == 10);
+  CHECK(b.take(node, 30).jobs.empty());
+}
+
+TEST_CASE("rates: a clock that was set back keeps no key without room until it comes there again") {
+  for (const char* more : {"", ", p_burst => 5"}) {
+    CAPTURE(more);
+    LimitsBench b;
+    b.set("rate", std::string("p_queue => 'q', p_units => 5, p_per => '1 s'") + more);
+    b.insert(20);
+    const NodeIdentity node = b.node();
+    b.ddl("SELECT rowcrew.set_clock_offset('1 hour')");
+    CHECK(b.take(node, 20).jobs.size() == 5);
+    b.ddl("SELECT rowcrew.set_clock_offset('0')");
+    const Took none = b.take(node, 20);
+    CHECK(none.jobs.size() <= 1);
+    REQUIRE(none.answer.look);
+    CHECK(*none.answer.look <= 1001ms);
+    b.ddl("SELECT rowcrew.set_clock_offset('1100 ms')");
+    CHECK(b.take(node, 20).jobs.size() >= 4);
+  }
 }

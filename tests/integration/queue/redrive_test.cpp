@@ -107,6 +107,22 @@ TEST_CASE("redrive: a job that somebody holds is skipped and counted") {
   CHECK(b.count("rowcrew.cancel_request") == 0);
 }
 
+TEST_CASE("redrive: of jobs with one unique key one runs again, none while a live job has the key, and the preview knows") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const Ids same = b.insert(3, std::string(kFailed) + ", unique_key", failed_with("x") + ", 'same'");
+    b.insert(2, kFailed, failed_with("x"));
+    b.insert_one(std::string(kFailed) + ", unique_key", failed_with("x") + ", 'taken'");
+    const std::string live = b.insert_one("status, unique_key", "'failed', 'taken'");
+    b.query("UPDATE {t} SET status = 'pending' WHERE id = $1::uuid", Params{}.add(live));
+    CHECK(preview(b, R"({"error_code": "x"})") == 3);
+    CHECK(all_pages(b, begin(b, R"({"error_code": "x"})")) == 3);
+    CHECK(b.value("SELECT metadata ->> 'skipped' FROM rowcrew.audit_logs") == "3");
+    CHECK(b.status(sorted(same)[0]) == "pending");
+    CHECK(b.number("SELECT count(*) FROM {t} WHERE status = 'pending' AND unique_key IS NOT NULL") == b.count("rowcrew.job_unique"));
+  }
+}
+
 TEST_CASE("redrive: where matches are rare a page ends after five thousand rows") {
   QueueBench b;
   b.insert(12'000, "status", "'completed'");

@@ -144,6 +144,45 @@ TEST_CASE("limited pacer: asks for more than there are slots while walks give mo
   CHECK_FALSE(p.pacer.ahead("mail", kStart + 1s));
 }
 
+TEST_CASE("limited pacer: where no group has room it looks at all of them at once, and then rests") {
+  Paced p;
+  const auto in_vain = [&](Mono sent, std::string cursor, std::chrono::milliseconds look) {
+    LimitedAnswer found = answer(look, std::move(cursor));
+    found.more = true;
+    p.pacer.answered(p.walk(sent), found, sent + 5ms);
+    return p.pacer.due("mail", 10) - (sent + 5ms);
+  };
+  CHECK(in_vain(kStart, "{f}", 200ms) == 0ms);  // a to f
+  CHECK(in_vain(kStart + 5ms, "{p}", 2ms) == 0ms);
+  CHECK(in_vain(kStart + 10ms, "{c}", 200ms) == 15ms);  // q to z, then a to c: they took longer than the shortest look
+  SUBCASE("the next round begins where this one ended") {
+    CHECK(in_vain(kStart + 1s, "{m}", 200ms) == 0ms);
+    CHECK(in_vain(kStart + 1005ms, "{b}", 200ms) == 0ms);
+    CHECK(in_vain(kStart + 1010ms, "{h}", 200ms) == 200ms);
+  }
+  SUBCASE("what was announced meanwhile makes it look at all of them once more") {
+    CHECK(in_vain(kStart + 1s, "{m}", 200ms) == 0ms);
+    p.pacer.woken(kStart + 1s);
+    CHECK(in_vain(kStart + 1005ms, "{b}", 200ms) == 0ms);
+    CHECK(in_vain(kStart + 1010ms, "{h}", 200ms) == 0ms);
+    CHECK(in_vain(kStart + 1015ms, "{n}", 200ms) == 200ms);
+  }
+  SUBCASE("it ends with a walk that gave a job") {
+    CHECK(in_vain(kStart + 1s, "{m}", 200ms) == 0ms);
+    LimitedAnswer found = answer(0ms, "{n}");
+    found.groups = found.jobs = 1;
+    p.pacer.answered(p.walk(kStart + 1005ms), found, kStart + 1005ms);
+    CHECK(in_vain(kStart + 1010ms, "{b}", 200ms) == 0ms);
+    CHECK(in_vain(kStart + 1015ms, "{h}", 200ms) == 0ms);
+  }
+}
+
+TEST_CASE("limited pacer: looks once a second however long there will be no room, since not all that changes is announced") {
+  Paced p;
+  p.pacer.answered(p.walk(kStart), answer(1h), kStart);
+  CHECK(p.pacer.due("mail", 10) == kStart + 1s);
+}
+
 TEST_CASE("limited pacer: begins with about as many groups as the last walk needed") {
   Paced p;
   LimitedAnswer found = answer(0ms);

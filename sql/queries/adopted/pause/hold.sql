@@ -6,7 +6,7 @@ WITH f AS (
   SET status = CASE WHEN x.attempts = 0 THEN 'pending' ELSE 'retrying' END, moved = pg_current_xact_id()
   FROM unnest($1::{key_type}[], $2::bigint[]) AS u (id, token)
   WHERE x.id = ANY (ARRAY[u.id]) AND x.token = u.token AND x.status = 'processing'
-  RETURNING x.id, x.status, x.crashes, coalesce(x.scheduled_at, rowcrew.clock_now()) AS due, 'released' AS outcome, NULL::text AS code,
+  RETURNING x.id, u.token, x.status, x.crashes, coalesce(x.scheduled_at, rowcrew.clock_now()) AS due, 'released' AS outcome, NULL::text AS code,
             NULL::text AS message, 0 AS counts, NULL::int AS duration_ms
 ), g AS (
   UPDATE {table} q SET {status} = {word}{set_ended} FROM f
@@ -17,7 +17,9 @@ WITH f AS (
 ), p AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason, key)
   SELECT rowcrew.clock() + interval '100 years', id, priority, queue, 'paused', pause FROM g WHERE pause IS NOT NULL
+), l AS MATERIALIZED (  -- while the claims are there to tell of
+  SELECT rowcrew.units_back({table_name}, array_agg(f.id::text), array_agg(f.token)), rowcrew.shelve_limited({table_name}, array_agg(f.token)) FROM f HAVING count(*) > 0
 ), d AS (
-  DELETE FROM {claim} WHERE token = ANY ($3::bigint[])
+  DELETE FROM {claim} WHERE token = ANY ($3::bigint[]) AND (SELECT count(*) FROM l) >= 0
 )
 SELECT id::text FROM g
