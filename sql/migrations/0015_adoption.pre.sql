@@ -37,8 +37,8 @@ CREATE TABLE rowcrew.adopted_conflict (
 );
 CREATE INDEX ON rowcrew.adopted_conflict (job_table, at);
 COMMENT ON TABLE rowcrew.adopted_conflict IS
-  'Writes of the application that would have made a running or finished job wait again. The job''s columns '
-  'kept their values, everything else of the write was done.';
+  'Writes of the application that would have made a running or finished job wait again, or a waiting one seem to run. '
+  'The job''s columns kept their values, everything else of the write was done. Kept for a month.';
 
 -- Ids of adopted tables are of any type; what is written about their jobs is found by job_key.
 ALTER TABLE rowcrew.job_attempt ADD COLUMN job_key text;
@@ -56,11 +56,11 @@ AS $$ SELECT md5(p_table || ':' || p_key)::uuid $$;
 CREATE FUNCTION rowcrew.job_uuid(p_table text, p_key bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT md5(p_table || ':' || p_key::text)::uuid $$;
 
--- The column of a table, or nothing.
+-- The column of a table, or nothing. base: a type modifier of -1 names char(n) as "bpchar"; "character" would be char(1).
 CREATE FUNCTION rowcrew.adopted_column(p_rel oid, p_name text, OUT number smallint, OUT type text, OUT base text, OUT length integer,
                                        OUT needed boolean, OUT "collation" text)
-LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
-  SELECT a.attnum, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, NULL),
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT a.attnum, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, -1),
          CASE WHEN a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
          a.attnotnull,
          CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation
@@ -83,10 +83,17 @@ CREATE FUNCTION rowcrew.adopted_text_in(p_base text, p_length integer, p_text te
   SELECT CASE WHEN p_base IN ('json', 'jsonb') THEN format('to_jsonb(%s)', p_text) ELSE format('left(%s, %s)', p_text, coalesce(p_length, 100000)) END
 $$;
 
+-- A column as text. Where our own rights are at work it is never cast: a cast that the owner of its type has made would
+-- run as we do, while format() knows nothing but output functions, and those of types that are not built in are a superuser's.
+CREATE FUNCTION rowcrew.adopted_said(p_base text, p_column text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT format(CASE p_base WHEN 'bpchar' THEN 'CASE WHEN %1$s IS NOT NULL THEN pg_catalog.rtrim(pg_catalog.format(''%%s'', %1$s)) END'
+                ELSE 'CASE WHEN %1$s IS NOT NULL THEN pg_catalog.format(''%%s'', %1$s) END' END, p_column)
+$$;
+
 -- Everything that the statements of nodes and the triggers need to know about a table, as SQL text
 -- in terms of its row q, and of f, the row that tells how an execution ended (finish_ended).
 CREATE FUNCTION rowcrew.adopted_template(p_name text, p_rel oid, p_map jsonb) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_columns jsonb := p_map -> 'columns';
   v_states jsonb := p_map -> 'states';
@@ -129,7 +136,7 @@ BEGIN
   -- A collation of the column's own would not go with that of what it is compared with.
   FOR v_role, v_q IN SELECT key, value FROM jsonb_each_text(v_columns) ORDER BY key LOOP
     SELECT * INTO v_col FROM rowcrew.adopted_column(p_rel, v_q);
-    v_null := CASE WHEN v_col.needed AND v_col.base IN ('text', 'character varying') THEN '''''' ELSE 'NULL' END;
+    v_null := CASE WHEN v_col.needed AND v_col.base IN ('text', 'character varying', 'bpchar') THEN '''''' ELSE 'NULL' END;
     v_q := quote_ident(v_q);
     CASE v_role
     WHEN 'job_type' THEN
@@ -142,7 +149,8 @@ BEGIN
       v_provider := format('(q.%s::text COLLATE pg_catalog."C")', v_q);
       CONTINUE;
     WHEN 'queue' THEN
-      v_queue := format('(coalesce(q.%s::pg_catalog.text, %s) COLLATE pg_catalog."C")', v_q, v_queue);
+      v_queue := format('(coalesce(%s, %s) COLLATE pg_catalog."C")',
+        CASE WHEN v_col.base IN ('text', 'character varying', 'bpchar') THEN format('q.%s::pg_catalog.text', v_q) ELSE rowcrew.adopted_said(v_col.base, 'q.' || v_q) END, v_queue);
       CONTINUE;
     WHEN 'priority' THEN
       v_priority := format('least(greatest(coalesce(q.%s, %s), 0), 9)::smallint', v_q, coalesce(p_map ->> 'priority', '5'));
@@ -242,7 +250,7 @@ BEGIN
 END $$;
 
 -- What each column of the map is now: to be compared later.
-CREATE FUNCTION rowcrew.adopted_columns(p_rel oid, p_map jsonb) RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_columns(p_rel oid, p_map jsonb) RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce(jsonb_object_agg(c.name, jsonb_build_object('number', (rowcrew.adopted_column(p_rel, c.name)).number,
                                                               'type', (rowcrew.adopted_column(p_rel, c.name)).type)), '{}')
   FROM (SELECT p_map ->> 'key' AS name
@@ -250,19 +258,15 @@ CREATE FUNCTION rowcrew.adopted_columns(p_rel oid, p_map jsonb) RETURNS jsonb LA
         UNION SELECT value FROM jsonb_array_elements_text(coalesce(p_map -> 'touch', '[]'))) c
 $$;
 
--- Fills "{name}" in from a template, as nodes do. Names and words with braces are refused before.
-CREATE FUNCTION rowcrew.adopted_fill(p_text text, p_template jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$
-DECLARE
-  v record;
+-- Fills "{name}" in from a template, as nodes do: in one pass, so that braces of what is filled in mean nothing.
+CREATE FUNCTION rowcrew.adopted_fill(p_text text, p_template jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  FOR v IN SELECT key, value FROM jsonb_each_text(p_template) LOOP
-    p_text := replace(p_text, '{' || v.key || '}', v.value);
-  END LOOP;
-  RETURN p_text;
+  RETURN (SELECT string_agg(coalesce(p_template ->> x.m[2], x.m[1]), '' ORDER BY x.place)
+          FROM regexp_matches(p_text, '(\{([a-z_]+)\}|[^{]+|\{)', 'g') WITH ORDINALITY AS x (m, place));
 END $$;
 
 -- The template of one table, with the names of its functions.
-CREATE FUNCTION rowcrew.adopted_names(p_name text) RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_names(p_name text) RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT z.template || jsonb_build_object(
     'file', format('rowcrew.%I', p_name || '_file_new'), 'refile', format('rowcrew.%I', p_name || '_refile'),
     'hold', format('rowcrew.%I', p_name || '_hold'), 'gone', format('rowcrew.%I', p_name || '_gone'),
@@ -281,131 +285,31 @@ CREATE FUNCTION rowcrew.as_instant(p_value timestamptz, p_zone text) RETURNS tim
 CREATE FUNCTION rowcrew.as_instant(p_value timestamp, p_zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN p_value AT TIME ZONE p_zone;
 CREATE FUNCTION rowcrew.as_instant(anyelement, p_zone text) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT NULL::pg_catalog.timestamptz';
 
--- The new rows of an insert as the trigger reads them: what hints are made of. A column that is called otherwise
--- by now is found in "missing", which is what an unqualified name means when nothing nearer has it; one that is
+-- Rows of a table as the triggers read them: what hints are made of, as q. A column that is called otherwise by
+-- now is found in "missing", which is what an unqualified name means when nothing nearer has it; one that is
 -- of another type is nothing as well. To catch an error instead would cost every insert a subtransaction.
-CREATE FUNCTION rowcrew.adopted_fresh(p_rel oid, p_map jsonb) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
-  SELECT format('(SELECT f.* FROM (SELECT %s) missing, LATERAL (SELECT %s FROM fresh) f) q',
+CREATE FUNCTION rowcrew.adopted_rows(p_rel oid, p_map jsonb, p_from text) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('(SELECT f.* FROM (SELECT %s) missing, LATERAL (SELECT %s FROM %s) f) q',
     string_agg(DISTINCT format('NULL::pg_catalog.%s AS %I', c.as_type, c.name), ', '),
-    string_agg(DISTINCT format(CASE c.as_type WHEN 'timestamptz' THEN 'rowcrew.as_instant(%1$I, %2$L)' WHEN 'text' THEN '%1$I::pg_catalog.text'
-                               WHEN 'uuid' THEN 'rowcrew.as_uuid(%1$I)' ELSE 'rowcrew.as_whole(%1$I)' END || ' AS %1$I',
-                               c.name, coalesce(p_map ->> 'zone', 'UTC')), ', '))
-  FROM (SELECT x.name, CASE WHEN x.role = 'scheduled_at' THEN 'timestamptz' WHEN x.role IN ('status', 'queue') THEN 'text'
-                       ELSE CASE (rowcrew.adopted_column(p_rel, x.name)).base WHEN 'uuid' THEN 'uuid' WHEN 'text' THEN 'text'
-                            WHEN 'character varying' THEN 'text' ELSE 'int8' END END AS as_type
-        FROM (SELECT 'key' AS role, p_map ->> 'key' AS name UNION ALL SELECT * FROM jsonb_each_text(p_map -> 'columns')) x
+    string_agg(DISTINCT format('%s AS %I', CASE c.as_type
+      WHEN 'timestamptz' THEN format('rowcrew.as_instant(%I, %L)', c.name, coalesce(p_map ->> 'zone', 'UTC'))
+      WHEN 'text' THEN rowcrew.adopted_said(c.base, quote_ident(c.name))
+      WHEN 'uuid' THEN format('rowcrew.as_uuid(%I)', c.name) ELSE format('rowcrew.as_whole(%I)', c.name) END, c.name), ', '), p_from)
+  FROM (SELECT x.name, x.base, CASE WHEN x.role = 'scheduled_at' THEN 'timestamptz' WHEN x.role IN ('status', 'queue') THEN 'text'
+                               ELSE CASE x.base WHEN 'uuid' THEN 'uuid' WHEN 'text' THEN 'text' WHEN 'character varying' THEN 'text' ELSE 'int8' END END AS as_type
+        FROM (SELECT r.role, r.name, (rowcrew.adopted_column(p_rel, r.name)).base
+              FROM (SELECT 'key' AS role, p_map ->> 'key' AS name UNION ALL SELECT * FROM jsonb_each_text(p_map -> 'columns')) r) x
         WHERE x.role IN ('key', 'status', 'queue', 'priority', 'scheduled_at')) c
 $$;
 
--- The functions behind the triggers, made anew from the template. None of them waits for a row that
--- the engine may hold: no write of the application waits for us longer than we wait for it. And none
--- fails because its table was changed so that ours do not fit it any more: nodes notice, and hold it.
-CREATE FUNCTION rowcrew.adopted_create_functions(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $create$
-DECLARE
-  v_map jsonb := (SELECT z.map FROM rowcrew.adopted_table z WHERE z.name = p_name);
-  v_fresh text := (SELECT rowcrew.adopted_fresh(z.rel, z.map) FROM rowcrew.adopted_table z WHERE z.name = p_name);
-  v_due text := 'ours.v_now';  -- of a table without such a column
-  t jsonb := rowcrew.adopted_names(p_name) || jsonb_build_object('theirs',
-    CASE WHEN coalesce(v_map ->> 'old_worker', 'none') = 'none' THEN 'false' ELSE 'true' END,
-    'changed', 'undefined_column OR undefined_table OR undefined_function OR undefined_object OR datatype_mismatch OR'
-               ' invalid_text_representation OR insufficient_privilege');
-  v_function text;
+-- Forgets what was said of jobs that are gone, or begin anew, and who asked for their end: the next job of that key is
+-- another one. What a node writes at the moment is not waited for.
+CREATE FUNCTION rowcrew.adopted_forget(p_name text, p_jobs uuid[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF v_map -> 'columns' ? 'scheduled_at' THEN v_due := format('coalesce(q.%I, ours.v_now)', v_map -> 'columns' ->> 'scheduled_at'); END IF;
-  -- On the path of every insert, so it has no SET search_path, which is set and undone by each call. It runs
-  -- with our rights and the inserter's path: types, operators and functions are named by their schema.
-  EXECUTE rowcrew.adopted_fill(rowcrew.adopted_fill($t$
-    CREATE OR REPLACE FUNCTION {file}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $f$
-    #variable_conflict use_column
-    <<ours>>
-    DECLARE
-      v_now pg_catalog.timestamptz := rowcrew.clock_now();
-      v_plain pg_catalog.bool;  -- all rows wait and are due; null: there is no row
-    BEGIN
-      -- Of one row an aggregate costs more to set up than to compute.
-      SELECT NOT EXISTS (SELECT FROM {fresh} WHERE NOT ({waits} AND {is_due})) INTO v_plain FROM (SELECT FROM fresh LIMIT 1) one;
-      IF v_plain THEN
-        -- Each row its own time: a claim under an old snapshot walks all dead hints of the time at which the last one ended.
-        INSERT INTO {ready} (run_at, id, priority, queue) SELECT rowcrew.clock_now(), q.{key}, {priority}, {queue} FROM {fresh};
-      ELSIF v_plain IS NOT NULL THEN
-        IF EXISTS (SELECT FROM {fresh} WHERE {waits} AND {is_due}) THEN  -- an insert of no row would wake the fleet as well
-          INSERT INTO {ready} (run_at, id, priority, queue)
-            SELECT rowcrew.clock_now(), q.{key}, {priority}, {queue} FROM {fresh} WHERE {waits} AND {is_due};
-        END IF;
-        INSERT INTO {parked} (run_at, id, priority, queue, reason)
-          SELECT {run_at}, q.{key}, {priority}, {queue}, 'scheduled' FROM {fresh} WHERE {waits} AND NOT {is_due};
-      END IF;
-      RETURN NULL;
-    END $f$ $t$, jsonb_build_object('fresh', v_fresh, 'run_at', v_due, 'is_due', format('%s OPERATOR(pg_catalog.<=) ours.v_now', v_due),
-      'waits', 'coalesce(q.{key} IS NOT NULL AND q.{status} OPERATOR(pg_catalog.=) ANY (ARRAY[{waiting_text}]::pg_catalog.text[]), false)')), t);
-
-  -- A write that would make a job run again: allowed by the map or its writer, the engine's, an old worker's, or else a conflict.
-  EXECUTE rowcrew.adopted_fill($t$
-    CREATE OR REPLACE FUNCTION {hold}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
-    DECLARE
-      v_status text;
-      v_moved xid8;
-    BEGIN
-      IF NEW.{status}::text IN ({waiting_text}) AND (OLD.{status}::text IN ({requeue_text})
-         OR (OLD.{status}::text IN ({ended_text}) AND current_setting('rowcrew.requeue', true) = 'on')) THEN RETURN NEW; END IF;
-      SELECT x.status, x.moved INTO v_status, v_moved FROM {job} x WHERE x.id = OLD.{key};
-      IF v_status IN ('pending', 'retrying') AND v_moved = pg_current_xact_id() THEN RETURN NEW; END IF;
-      IF {theirs} AND OLD.{status}::text = {processing_text} AND v_status IS DISTINCT FROM 'processing' THEN RETURN NEW; END IF;
-      INSERT INTO rowcrew.adopted_conflict (job_table, job_key, was, wanted)
-      VALUES ({table_name}, OLD.{key}::text, OLD.{status}::text, NEW.{status}::text);
-      {keep}
-      RETURN NEW;
-    EXCEPTION WHEN {changed} THEN RETURN NEW;
-    END $f$ $t$, t);
-
-  EXECUTE rowcrew.adopted_fill($t$
-    CREATE OR REPLACE FUNCTION {refile}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
-    DECLARE
-      v_now timestamptz := rowcrew.clock_now();
-      v_status text;
-      v_moved xid8;
-    BEGIN
-      IF OLD.{status}::text IN ({processing_text}, {ended_text}) THEN
-        SELECT x.status, x.moved INTO v_status, v_moved FROM {job} x WHERE x.id = OLD.{key};
-        IF v_status IN ('pending', 'retrying') AND v_moved = pg_current_xact_id() THEN RETURN NULL; END IF;
-        IF OLD.{status}::text IN ({ended_text}) THEN  -- run again by whoever may: it starts anew
-          DELETE FROM {job} x WHERE x.id = NEW.{key};
-        END IF;
-      END IF;
-      INSERT INTO {parked} (run_at, id, priority, queue, reason)
-        SELECT greatest({due}, v_now), q.{key}, {priority}, {queue},
-               rowcrew.parked_reason(coalesce(x.status, 'pending'), coalesce(x.crashes, 0))
-        FROM (SELECT NEW.*) q LEFT JOIN {job} x ON x.id = q.{key}
-        WHERE {due} > v_now OR x.crashes > 0;
-      IF NOT FOUND THEN
-        INSERT INTO {ready} (run_at, id, priority, queue) SELECT v_now, q.{key}, {priority}, {queue} FROM (SELECT NEW.*) q;
-      END IF;
-      RETURN NULL;
-    EXCEPTION WHEN {changed} THEN RETURN NULL;
-    END $f$ $t$, t);
-
-  EXECUTE rowcrew.adopted_fill($t$
-    CREATE OR REPLACE FUNCTION {gone}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
-    BEGIN
-      DELETE FROM {job} x WHERE x.ctid = ANY (ARRAY(SELECT y.ctid FROM {job} y WHERE y.id = OLD.{key} FOR UPDATE SKIP LOCKED));
-      RETURN NULL;
-    EXCEPTION WHEN {changed} THEN RETURN NULL;
-    END $f$ $t$, t);
-
-  EXECUTE rowcrew.adopted_fill($t$
-    CREATE OR REPLACE FUNCTION {empty}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $f$
-    BEGIN
-      DELETE FROM {claim} WHERE keys IS NOT NULL;  -- gives the permits back
-      TRUNCATE {ready}, {parked}, {limited}, {claim}, {job};
-      RETURN NULL;
-    END $f$ $t$, t);
-
-  FOREACH v_function IN ARRAY ARRAY['file', 'hold', 'refile', 'gone', 'empty'] LOOP
-    EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM PUBLIC', t ->> v_function);
-    IF rowcrew.may_become_owner() THEN
-      EXECUTE format('ALTER FUNCTION %s() OWNER TO rowcrew_owner', t ->> v_function);
-    END IF;
-  END LOOP;
-END $create$;
+  DELETE FROM rowcrew.job_progress WHERE ctid = ANY (ARRAY(
+    SELECT p.ctid FROM rowcrew.job_progress p WHERE p.job_table = p_name AND p.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED));
+  DELETE FROM rowcrew.cancel_request WHERE ctid = ANY (ARRAY(
+    SELECT c.ctid FROM rowcrew.cancel_request c WHERE c.job_table = p_name AND c.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED));
+END $$;
 
 UPDATE rowcrew.meta SET schema_version = 15;

@@ -2,7 +2,7 @@
 -- noticing later that the table has changed, and taking everything away again.
 
 -- Takes our triggers away, in the caller's transaction. Also from a table that is called otherwise by now.
-CREATE FUNCTION rowcrew.adopted_detach(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_detach(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v record;
 BEGIN
@@ -16,10 +16,12 @@ END $$;
 
 -- The triggers, which is all that an adopted table gets. SHARE ROW EXCLUSIVE on it: run it alone in a
 -- transaction, under a short lock_timeout, and again when that was too short.
-CREATE FUNCTION rowcrew.adopted_attach(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $attach$
+CREATE FUNCTION rowcrew.adopted_attach(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $attach$
 DECLARE
-  v_columns jsonb := (SELECT z.map -> 'columns' FROM rowcrew.adopted_table z WHERE z.name = p_name);
+  v_map jsonb := (SELECT z.map FROM rowcrew.adopted_table z WHERE z.name = p_name);
+  v_columns jsonb := v_map -> 'columns';
   t jsonb := rowcrew.adopted_names(p_name);
+  v_not_ours text := ' AND current_setting(''rowcrew.engine'', true) IS DISTINCT FROM ''on''';  -- as every session of ours says
   v_moves text := '';
   v_of text := '';
   v_refile_of text := '';
@@ -43,19 +45,21 @@ BEGIN
   EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_file_new AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh'
     ' FOR EACH STATEMENT EXECUTE FUNCTION {file}()', t);
   EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_hold BEFORE UPDATE' || v_of || ' ON {table} FOR EACH ROW'
-    ' WHEN (OLD.{status} <> NEW.{status} AND OLD.{status} IN ({processing}, {ended}) AND NEW.{status} IN ({waiting}, {processing}))'
-    ' EXECUTE FUNCTION {hold}()', t);
+    ' WHEN (OLD.{status} <> NEW.{status} AND NEW.{status} IN ({waiting}, {processing}) AND (OLD.{status} IN ({processing}, {ended})'
+    -- Only claims make a waiting job run, unless there is an old worker.
+    || CASE WHEN coalesce(v_map ->> 'old_worker', 'none') = 'none' THEN ' OR (NEW.{status} = {processing} AND OLD.{status} IN ({waiting})' || v_not_ours || ')' ELSE '' END
+    || ')) EXECUTE FUNCTION {hold}()', t);
   EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_refile AFTER UPDATE' || v_refile_of || ' ON {table} FOR EACH ROW'
-    ' WHEN (NEW.{status} IN ({waiting}) AND (OLD.{status} IS DISTINCT FROM NEW.{status} OR OLD.{key} IS DISTINCT FROM NEW.{key}'
-    || v_moves || ')) EXECUTE FUNCTION {refile}()', t);
-  EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_gone AFTER DELETE ON {table} FOR EACH ROW'
-    ' WHEN (OLD.{status} IS DISTINCT FROM {completed}) EXECUTE FUNCTION {gone}()', t);
+    ' WHEN ((NEW.{status} IN ({waiting}) AND (OLD.{status} IS DISTINCT FROM NEW.{status}' || v_moves || ')) OR OLD.{key} IS DISTINCT FROM NEW.{key}'
+    ' OR (OLD.{status} IN ({waiting}) AND NEW.{status} IN ({ended})' || v_not_ours || ')) EXECUTE FUNCTION {refile}()', t);
+  EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_gone AFTER DELETE ON {table} REFERENCING OLD TABLE AS deleted'
+    ' FOR EACH STATEMENT EXECUTE FUNCTION {gone}()', t);
   EXECUTE rowcrew.adopted_fill('CREATE TRIGGER rowcrew_empty AFTER TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {empty}()', t);
 END $attach$;
 
 -- Files hints for jobs that wait already, within a range of heap pages; returns how many. Repeatable.
 CREATE FUNCTION rowcrew.adopted_file_pages(p_name text, p_first bigint, p_pages bigint) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = on SET enable_hashjoin = on SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = on SET enable_hashjoin = on SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
   v_filed bigint;
 BEGIN
@@ -79,7 +83,7 @@ END $$;
 
 -- Jobs in the word for running that no claim of ours holds wait again, within a range of heap pages.
 CREATE FUNCTION rowcrew.adopted_requeue_pages(p_name text, p_first bigint, p_pages bigint) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = on SET enable_hashjoin = on SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = on SET enable_hashjoin = on SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
   v_count bigint;
 BEGIN
@@ -105,7 +109,7 @@ BEGIN
   RETURN v_count;
 END $$;
 
-CREATE FUNCTION rowcrew.adopted_drop_companions(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_drop_companions(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v text;
 BEGIN
@@ -118,10 +122,12 @@ BEGIN
   FOREACH v IN ARRAY ARRAY['file_new', 'refile', 'hold', 'gone', 'empty', 'take'] LOOP
     EXECUTE format('DROP FUNCTION IF EXISTS rowcrew.%I', p_name || '_' || v);
   END LOOP;
+  DELETE FROM rowcrew.job_progress WHERE job_table = p_name;
+  DELETE FROM rowcrew.cancel_request WHERE job_table = p_name;
 END $$;
 
 -- What has changed about an adopted table so that it cannot be served, as a sentence; null: nothing.
-CREATE FUNCTION rowcrew.adopted_fault(p_name text) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_fault(p_name text) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   t rowcrew.adopted_table;
   v record;
@@ -155,12 +161,14 @@ BEGIN
   SELECT w INTO v_called FROM unnest(ARRAY['rowcrew_file_new', 'rowcrew_hold', 'rowcrew_refile', 'rowcrew_gone', 'rowcrew_empty']) w
   WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.rel AND tgname = w AND tgenabled <> 'D') LIMIT 1;
   IF FOUND THEN RETURN format('trigger %s is missing or disabled', v_called); END IF;
+  SELECT inhrelid::regclass::text INTO v_called FROM pg_inherits WHERE inhparent = t.rel LIMIT 1;
+  IF FOUND THEN RETURN format('table %s inherits from it, whose rows would be no jobs of ours', v_called); END IF;
   RETURN NULL;
 END $$;
 
 -- Gives a table back: triggers, companions and what was recorded go in one transaction, which no claim
 -- can come between. While jobs are claimed nothing is done, unless forced. Returns how many are.
-CREATE FUNCTION rowcrew.adopted_remove(p_name text, p_force boolean) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_remove(p_name text, p_force boolean) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_claim text := format('rowcrew.%I', p_name || '_claim');
   v_count bigint := 0;
@@ -179,7 +187,7 @@ END $$;
 -- What speaks for and against adopting a table by this map: refuse (cannot be done), warn, grant (for
 -- its owner to decide), create (what would be). `remedy` is SQL that would help.
 CREATE FUNCTION rowcrew.adopted_inspect(p_map jsonb) RETURNS TABLE (kind text, message text, remedy text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $inspect$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $inspect$
 DECLARE
   v_name text := format('%I.%I', p_map ->> 'schema', p_map ->> 'table');
   v_key_name text := p_map ->> 'key';
@@ -230,6 +238,9 @@ BEGIN
   END IF;
 
   -- Columns, each with the types that it can have.
+  RETURN QUERY SELECT 'refuse', format('%s: column %I is written twice, expected one of its own', string_agg(c.role, ', ' ORDER BY c.role), c.col), NULL
+  FROM (SELECT key AS role, value AS col FROM jsonb_each_text(p_map -> 'columns')
+        UNION ALL SELECT 'touch', value FROM jsonb_array_elements_text(coalesce(p_map -> 'touch', '[]'))) c GROUP BY c.col HAVING count(*) > 1;
   FOR v IN SELECT key AS role, value AS col FROM jsonb_each_text(p_map -> 'columns')
            UNION ALL SELECT 'touch', value FROM jsonb_array_elements_text(coalesce(p_map -> 'touch', '[]')) LOOP
     SELECT * INTO v_col FROM rowcrew.adopted_column(v_rel.oid, v.col);
@@ -243,9 +254,10 @@ BEGIN
                    WHERE a.attrelid = v_rel.oid AND a.attnum = v_col.number);
     IF NOT (CASE
       WHEN v.role = 'status' THEN v_category IN ('S', 'E') OR v_col.base IN ('smallint', 'integer', 'bigint')
-      WHEN v.role IN ('job_type', 'queue', 'worker', 'locked_by') THEN v_category IN ('S', 'E')
+      WHEN v.role IN ('job_type', 'queue') THEN v_category IN ('S', 'E')
       WHEN v.role IN ('tenant', 'provider') THEN v_category IN ('S', 'E') OR v_col.base IN ('uuid', 'smallint', 'integer', 'bigint')
       WHEN v.role IN ('error_code', 'error_message') THEN v_category = 'S' OR v_col.base IN ('json', 'jsonb')
+      WHEN v.role IN ('worker', 'locked_by') THEN v_category = 'S'
       WHEN v.role = 'result' THEN v_category = 'S' OR v_col.base IN ('json', 'jsonb')
       WHEN v.role IN ('touch', 'scheduled_at', 'started_at', 'completed_at', 'locked_at', 'created_at') THEN v_col.base LIKE 'timestamp%'
       ELSE v_col.base IN ('smallint', 'integer', 'bigint') END) THEN
@@ -255,8 +267,15 @@ BEGIN
         WHEN v.role IN ('tenant', 'provider') THEN 'text, a uuid or a whole number' WHEN v.role = 'result' THEN 'jsonb or text'
         WHEN v.role IN ('touch', 'scheduled_at', 'started_at', 'completed_at', 'locked_at', 'created_at') THEN 'a timestamp' ELSE 'a whole number' END), NULL;
     END IF;
-    IF v.role IN ('locked_at') AND v_col.needed THEN
-      RETURN QUERY SELECT 'refuse', format('%s: column %I may not be null, and has to be when nobody runs the job', v.role, v.col), NULL;
+    -- Texts are emptied instead.
+    IF v_col.needed AND (v.role = 'locked_at' OR (v.role IN ('locked_by', 'error_code', 'error_message') AND v_col.base NOT IN ('text', 'character varying', 'bpchar'))) THEN
+      RETURN QUERY SELECT 'refuse', format('%s: column %I may not be null, and has to be %s', v.role, v.col,
+        CASE WHEN v.role LIKE 'error%' THEN 'when a job has met no error' ELSE 'when nobody runs the job' END),
+        format('ALTER TABLE %s ALTER %I DROP NOT NULL', v_name, v.col);
+    END IF;
+    IF v.role NOT IN ('job_type', 'queue', 'priority', 'max_attempts', 'created_at', 'tenant', 'provider') AND EXISTS (
+      SELECT FROM pg_attribute a WHERE a.attrelid = v_rel.oid AND a.attnum = v_col.number AND (a.attgenerated <> '' OR a.attidentity = 'a')) THEN
+      RETURN QUERY SELECT 'refuse', format('%s: column %I is generated, and has to be written', v.role, v.col), NULL;
     END IF;
     IF v.col = v_key_name THEN RETURN QUERY SELECT 'refuse', format('%s: column %I is the key', v.role, v.col), NULL; END IF;
     IF v_col.base = 'timestamp without time zone' AND p_map ->> 'zone' IS NULL THEN
@@ -314,7 +333,7 @@ END $inspect$;
 
 -- How often each word occurs: one walk through the table, as any reader.
 CREATE FUNCTION rowcrew.adopted_words(p_schema text, p_table text, p_status text) RETURNS TABLE (word text, jobs bigint)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog SET enable_seqscan = on SET statement_timeout = '10min' AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = on SET statement_timeout = '10min' AS $$
 BEGIN
   RETURN QUERY EXECUTE format('SELECT %1$I::text, count(*) FROM %2$I.%3$I GROUP BY 1 ORDER BY 2 DESC LIMIT 50', p_status, p_schema, p_table);
 END $$;
@@ -333,30 +352,31 @@ END $$;
 -- What the statements of nodes do in rare cases only, as the functions of 0010 and 0012 do it for our own
 -- tables.
 
--- One job of an adopted table: 'requested' of the node that runs it (of any, when it waits), 'ended' before, or 'unknown'.
+-- One job of an adopted table: 'requested' of the node that runs it (of any, when it waits), 'ended' before, 'foreign'
+-- if it runs, but not by a claim of the fleet, or 'unknown'. Reads the table with the rights of whoever asks.
 CREATE FUNCTION rowcrew.adopted_cancel(p_name text, p_key text, p_reason text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   t jsonb := (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name AND z.mode <> 'shadow');
-  v_live boolean;
+  v_answer text;
 BEGIN
   IF t IS NULL THEN RETURN 'unknown'; END IF;
   IF length(p_reason) > 500 THEN PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '...', 'at most 500 characters'); END IF;
+  PERFORM rowcrew.adopted_require(p_name, '{SELECT}');
   BEGIN
-    EXECUTE rowcrew.adopted_fill('SELECT {is_waiting} OR {is_processing} FROM {table} q WHERE q.{key} = $1::{key_type}', t) USING p_key INTO v_live;
-  EXCEPTION
-    WHEN data_exception THEN RETURN 'unknown';
-    WHEN insufficient_privilege THEN v_live := true;  -- the nodes may look
+    EXECUTE rowcrew.adopted_fill($q$SELECT CASE WHEN {is_waiting} OR ({is_processing} AND x.status = 'processing') THEN 'requested' WHEN {is_processing} THEN 'foreign' ELSE 'ended' END
+      FROM {table} q LEFT JOIN {job} x ON x.id = ANY (ARRAY[q.{key}]) WHERE q.{key} = $1::{key_type}$q$, t) USING p_key INTO v_answer;
+  EXCEPTION WHEN data_exception THEN RETURN 'unknown';  -- no such key can be
   END;
-  IF NOT coalesce(v_live, false) THEN RETURN CASE WHEN v_live IS NULL THEN 'unknown' ELSE 'ended' END; END IF;
-  EXECUTE rowcrew.adopted_fill('INSERT INTO rowcrew.cancel_request (job_table, job_id, job_key, reason)'
-    ' VALUES ({table_name}, rowcrew.job_uuid({table_name}, $1::{key_type}), $1, $2) ON CONFLICT DO NOTHING', t) USING p_key, p_reason;
-  PERFORM rowcrew.write_audit('job.cancel', p_name || ' ' || p_key, jsonb_build_object('after', 'requested', 'reason', p_reason));
-  RETURN 'requested';
+  IF v_answer = 'requested' THEN
+    PERFORM rowcrew.adopted_request_cancel(p_name, ARRAY[p_key], p_reason);
+    PERFORM rowcrew.write_audit('job.cancel', p_name || ' ' || p_key, jsonb_build_object('after', 'requested', 'reason', p_reason));
+  END IF;
+  RETURN coalesce(v_answer, 'unknown');
 END $$;
 
 -- As rowcrew.overdue, for adopted tables.
-CREATE FUNCTION rowcrew.adopted_overdue(p_queues text[]) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_overdue(p_queues text[]) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_template jsonb;
   v_found boolean;

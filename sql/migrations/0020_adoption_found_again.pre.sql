@@ -1,8 +1,170 @@
--- 0020: which table an adopted one is, after a restore or when it was made anew.
+-- 0020: what the triggers on an adopted table do; and which table it is, after a restore or when it was made anew.
+
+-- The functions behind the triggers, made anew from the template. None of them waits for a row that
+-- the engine may hold: no write of the application waits for us longer than we wait for it. And none
+-- fails because its table was changed so that ours do not fit it any more: nodes notice, and hold it.
+CREATE FUNCTION rowcrew.adopted_create_functions(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $create$
+DECLARE
+  z rowcrew.adopted_table := (SELECT x FROM rowcrew.adopted_table x WHERE x.name = p_name);
+  v_status text := (rowcrew.adopted_column(z.rel, z.map -> 'columns' ->> 'status')).base;
+  v_fresh text := rowcrew.adopted_rows(z.rel, z.map, 'fresh');
+  v_due text := 'ours.v_now';  -- of a table without such a column
+  t jsonb := rowcrew.adopted_names(p_name) || jsonb_build_object('theirs',
+    CASE WHEN coalesce(z.map ->> 'old_worker', 'none') = 'none' THEN 'false' ELSE 'true' END,
+    'changed', 'undefined_column OR undefined_table OR undefined_function OR ambiguous_function OR undefined_object OR datatype_mismatch OR'
+               ' invalid_text_representation OR insufficient_privilege',
+    -- Whatever types they are of by now, see adopted_said().
+    'was', rowcrew.adopted_said(v_status, format('OLD.%I', z.map -> 'columns' ->> 'status')),
+    'is', rowcrew.adopted_said(v_status, format('NEW.%I', z.map -> 'columns' ->> 'status')),
+    'old_key', format('format(''%%s'', OLD.%I)::%s', z.map ->> 'key', z.template ->> 'key_type'),
+    'new_key', format('format(''%%s'', NEW.%I)::%s', z.map ->> 'key', z.template ->> 'key_type'),
+    'row', rowcrew.adopted_rows(z.rel, z.map, '(SELECT NEW.*) n'), 'row_due', 'x.scheduled_at',
+    'deleted', rowcrew.adopted_rows(z.rel, z.map || '{"columns": {}}', 'deleted'));
+  v_function text;
+BEGIN
+  IF z.map -> 'columns' ? 'queue' THEN
+    t := t || jsonb_build_object('queue', format('(coalesce(q.%I, %L::pg_catalog.text) COLLATE pg_catalog."C")', z.map -> 'columns' ->> 'queue', coalesce(z.map ->> 'queue', 'default')));
+  END IF;
+  IF z.map -> 'columns' ? 'scheduled_at' THEN
+    v_due := format('coalesce(q.%I, ours.v_now)', z.map -> 'columns' ->> 'scheduled_at');
+    t := t || jsonb_build_object('row_due', format('q.%I', z.map -> 'columns' ->> 'scheduled_at'));
+  END IF;
+  -- On the path of every insert, so it has no SET search_path, which is set and undone by each call. It runs
+  -- with our rights and the inserter's path: types, operators and functions are named by their schema.
+  EXECUTE rowcrew.adopted_fill(rowcrew.adopted_fill($t$
+    CREATE OR REPLACE FUNCTION {file}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $f$
+    #variable_conflict use_column
+    <<ours>>
+    DECLARE
+      v_now pg_catalog.timestamptz := rowcrew.clock_now();
+      v_plain pg_catalog.bool;  -- all rows wait and are due; null: there is no row
+    BEGIN
+      -- Of one row an aggregate costs more to set up than to compute.
+      SELECT NOT EXISTS (SELECT FROM {fresh} WHERE NOT ({waits} AND {is_due})) INTO v_plain FROM (SELECT FROM fresh LIMIT 1) one;
+      IF v_plain THEN
+        -- Each row its own time: a claim under an old snapshot walks all dead hints of the time at which the last one ended.
+        INSERT INTO {ready} (run_at, id, priority, queue) SELECT rowcrew.clock_now(), q.{key}, {priority}, {queue} FROM {fresh};
+      ELSIF v_plain IS NOT NULL THEN
+        IF EXISTS (SELECT FROM {fresh} WHERE {waits} AND {is_due}) THEN  -- an insert of no row would wake the fleet as well
+          INSERT INTO {ready} (run_at, id, priority, queue)
+            SELECT rowcrew.clock_now(), q.{key}, {priority}, {queue} FROM {fresh} WHERE {waits} AND {is_due};
+        END IF;
+        INSERT INTO {parked} (run_at, id, priority, queue, reason)
+          SELECT {run_at}, q.{key}, {priority}, {queue}, 'scheduled' FROM {fresh} WHERE {waits} AND NOT {is_due};
+      END IF;
+      RETURN NULL;
+    END $f$ $t$, jsonb_build_object('fresh', v_fresh, 'run_at', v_due, 'is_due', format('%s OPERATOR(pg_catalog.<=) ours.v_now', v_due),
+      'waits', 'coalesce(q.{key} IS NOT NULL AND q.{status} OPERATOR(pg_catalog.=) ANY (ARRAY[{waiting_text}]::pg_catalog.text[]), false)')), t);
+
+  -- A write that would make a job run again, or seem to run: allowed by the map or its writer, the engine's, an old
+  -- worker's, or else a conflict.
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE OR REPLACE FUNCTION {hold}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
+    DECLARE
+      v_was text;
+      v_is text;
+      v_status text;
+      v_moved xid8;
+    BEGIN
+      v_was := {was};
+      v_is := {is};
+      IF v_is IN ({waiting_text}) AND (v_was IN ({requeue_text})
+         OR (v_was IN ({ended_text}) AND current_setting('rowcrew.requeue', true) = 'on')) THEN RETURN NEW; END IF;
+      SELECT x.status, x.moved INTO v_status, v_moved FROM {job} x WHERE x.id = {old_key};
+      IF v_status IN ('pending', 'retrying') AND v_moved = pg_current_xact_id() THEN RETURN NEW; END IF;
+      IF {theirs} AND v_was = {processing_text} AND v_status IS DISTINCT FROM 'processing' THEN RETURN NEW; END IF;
+      INSERT INTO rowcrew.adopted_conflict (job_table, job_key, was, wanted)
+      VALUES ({table_name}, {old_key}, v_was, v_is);
+      {keep}
+      RETURN NEW;
+    EXCEPTION WHEN {changed} THEN RETURN NEW;
+    END $f$ $t$, t);
+
+  -- A job that waits otherwise than before, has another key, or was ended by the application before it ran.
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE OR REPLACE FUNCTION {refile}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
+    #variable_conflict use_column
+    <<ours>>
+    DECLARE
+      v_now timestamptz := rowcrew.clock_now();
+      v_was text;
+      v_is text;
+      v_old {key_type};
+      v_new {key_type};
+      v_status text;
+      v_moved xid8;
+    BEGIN
+      v_was := {was};
+      v_is := {is};
+      v_old := {old_key};
+      v_new := {new_key};
+      IF v_was IN ({processing_text}, {ended_text}) OR v_old <> v_new THEN
+        SELECT x.status, x.moved INTO v_status, v_moved FROM {job} x WHERE x.id = ours.v_old;
+        IF v_status IN ('pending', 'retrying') AND v_moved = pg_current_xact_id() THEN RETURN NULL; END IF;
+      END IF;
+      IF v_old <> v_new THEN
+        IF v_was = {processing_text} AND v_status = 'processing' THEN  -- its node knows it by the old one
+          RAISE EXCEPTION '%: the key of job % cannot change while it runs', TG_TABLE_NAME, v_old USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        PERFORM rowcrew.adopted_forget({table_name}, ARRAY[rowcrew.job_uuid({table_name}, v_new)]);
+        DELETE FROM {job} x WHERE x.id = ours.v_new;
+        UPDATE {job} x SET id = ours.v_new WHERE x.id = ours.v_old;
+        UPDATE rowcrew.job_progress p SET job_id = rowcrew.job_uuid({table_name}, ours.v_new) WHERE p.job_table = {table_name} AND p.job_id = rowcrew.job_uuid({table_name}, ours.v_old);
+        UPDATE rowcrew.cancel_request c SET job_id = rowcrew.job_uuid({table_name}, ours.v_new), job_key = ours.v_new
+        WHERE c.job_table = {table_name} AND c.job_id = rowcrew.job_uuid({table_name}, ours.v_old);
+      END IF;
+      IF (v_was IN ({ended_text})) <> (v_is IN ({ended_text})) AND v_was <> {processing_text} THEN  -- run again by whoever may, it starts anew; or over
+        DELETE FROM {job} x WHERE x.ctid = ANY (ARRAY(SELECT y.ctid FROM {job} y WHERE y.id = ours.v_new FOR UPDATE SKIP LOCKED));
+        PERFORM rowcrew.adopted_forget({table_name}, ARRAY[rowcrew.job_uuid({table_name}, v_new)]);
+      END IF;
+      IF v_is NOT IN ({waiting_text}) THEN RETURN NULL; END IF;
+      INSERT INTO {parked} (run_at, id, priority, queue, reason)
+        SELECT greatest({row_due}, ours.v_now), ours.v_new, {priority}, {queue},
+               rowcrew.parked_reason(coalesce(x.status, 'pending'), coalesce(x.crashes, 0))
+        FROM {row} LEFT JOIN {job} x ON x.id = ours.v_new
+        WHERE {row_due} > ours.v_now OR x.crashes > 0;
+      IF NOT FOUND THEN
+        INSERT INTO {ready} (run_at, id, priority, queue) SELECT ours.v_now, ours.v_new, {priority}, {queue} FROM {row};
+      END IF;
+      RETURN NULL;
+    EXCEPTION WHEN {changed} THEN RETURN NULL;
+    END $f$ $t$, t);
+
+  -- Of all rows that one statement deleted, as a row trigger would cost each of them.
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE OR REPLACE FUNCTION {gone}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
+    #variable_conflict use_column
+    BEGIN
+      DELETE FROM {job} WHERE ctid = ANY (ARRAY(
+        SELECT y.hint FROM {deleted}, LATERAL (SELECT x.ctid AS hint FROM {job} x WHERE x.id = q.{key} FOR UPDATE SKIP LOCKED) y));
+      IF EXISTS (SELECT FROM rowcrew.job_progress p WHERE p.job_table = {table_name})
+         OR EXISTS (SELECT FROM rowcrew.cancel_request c WHERE c.job_table = {table_name}) THEN
+        PERFORM rowcrew.adopted_forget({table_name}, ARRAY(SELECT rowcrew.job_uuid({table_name}, q.{key}) FROM {deleted}));
+      END IF;
+      RETURN NULL;
+    END $f$ $t$, t);
+
+  EXECUTE rowcrew.adopted_fill($t$
+    CREATE OR REPLACE FUNCTION {empty}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
+    BEGIN
+      DELETE FROM {claim} WHERE keys IS NOT NULL;  -- gives the permits back
+      TRUNCATE {ready}, {parked}, {limited}, {claim}, {job};
+      DELETE FROM rowcrew.job_progress WHERE job_table = {table_name};
+      DELETE FROM rowcrew.cancel_request WHERE job_table = {table_name};
+      RETURN NULL;
+    END $f$ $t$, t);
+
+  FOREACH v_function IN ARRAY ARRAY['file', 'hold', 'refile', 'gone', 'empty'] LOOP
+    EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM PUBLIC', t ->> v_function);
+    IF rowcrew.may_become_owner() THEN
+      EXECUTE format('ALTER FUNCTION %s() OWNER TO rowcrew_owner', t ->> v_function);
+    END IF;
+  END LOOP;
+END $create$;
 
 -- A table that was restored has another oid, and its own may be another table's. The triggers that came with it tell
 -- which it is. Returns how many were found again.
-CREATE FUNCTION rowcrew.adopted_refind() RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_refind() RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_names text[];
   v_rels oid[];
@@ -21,7 +183,7 @@ END $$;
 
 -- Nodes stop claiming from this table alone. Of the epoch that they saw: what was mended meanwhile stays.
 CREATE FUNCTION rowcrew.hold_adopted(p_name text, p_epoch bigint, p_reason text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF rowcrew.adopted_refind() > 0 THEN RETURN false; END IF;  -- read anew, it may be as it was
   UPDATE rowcrew.adopted_table SET mode = 'held', hold_reason = p_reason, epoch = epoch + 1
@@ -31,7 +193,7 @@ END $$;
 
 -- Records a table that is about to be adopted: held, until its companions and triggers are there and
 -- what waits in it has been filed. Returns the name that it goes by here.
-CREATE FUNCTION rowcrew.adopted_record(p_map jsonb) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_record(p_map jsonb) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_rel oid := (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE n.nspname = p_map ->> 'schema' AND c.relname = p_map ->> 'table');

@@ -2,7 +2,7 @@
 
 CREATE INDEX ON rowcrew.adopted_conflict (job_table, job_key, at);
 
-CREATE FUNCTION rowcrew.adopted_key_type(p_name text) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_key_type(p_name text) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT z.template ->> 'key_type' FROM rowcrew.adopted_table z WHERE z.name = p_name
 $$;
 
@@ -15,7 +15,7 @@ $$;
 -- of our states have one word, the companion tells which; a word that the map does not name is told as it is.
 -- started_at is null if it runs, but not by a claim of the fleet. Fails if the table has changed.
 CREATE FUNCTION rowcrew.adopted_job(p_name text, p_key text) RETURNS rowcrew.any_job
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
   z rowcrew.adopted_table;
   j rowcrew.any_job;
@@ -54,7 +54,7 @@ END $$;
 -- As why, for a job of an adopted table. Its own reasons: shadow, held, foreign, unmapped, unreadable. Reads the
 -- table with the rights of whoever asks.
 CREATE FUNCTION rowcrew.adopted_why(p_name text, p_key text, OUT line text, OUT answer jsonb)
-LANGUAGE plpgsql SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
   z rowcrew.adopted_table;
   j rowcrew.any_job;

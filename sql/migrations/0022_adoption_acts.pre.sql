@@ -1,14 +1,15 @@
 -- 0022: cancel and redrive of many jobs of an adopted table. An act is begun by act_begin() with a filter that
 -- names it as "table"; what is read and written of that table is so with the rights of whoever acts.
 
--- Which jobs an act means, as a condition on q and x, its companion. Filled in: what an operator wrote is never
--- looked through for names in braces.
-CREATE FUNCTION rowcrew.adopted_condition(p_act text, p_filter jsonb) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+-- Which jobs an act means, as a condition on q and x, its companion, and of those that there were when it began: as far as
+-- the table has a column that tells. Filled in: what an operator wrote is never looked through for names in braces.
+CREATE FUNCTION rowcrew.adopted_condition(p_act text, p_filter jsonb, p_began timestamptz DEFAULT NULL) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   z rowcrew.adopted_table;
   v record;
   v_out text;
   v_what text;
+  v_since text;
 BEGIN
   SELECT * INTO z FROM rowcrew.adopted_table x WHERE x.name = p_filter ->> 'table' AND x.mode = 'serve';
   IF z.name IS NULL THEN
@@ -16,12 +17,17 @@ BEGIN
       SELECT string_agg(x.name, ', ' ORDER BY x.name) FROM rowcrew.adopted_table x WHERE x.mode = 'serve'), ', and there is none'));
   END IF;
   PERFORM rowcrew.job_condition('job_queue', p_filter - 'table');  -- refuses what is no filter
-  v_out := CASE p_act WHEN 'cancel' THEN '({is_waiting} OR {is_processing})'
+  v_out := CASE p_act WHEN 'cancel' THEN '({is_waiting} OR ({is_processing} AND x.status = ''processing''))'  -- what others run nobody here can end
     WHEN 'redrive' THEN 'q.{status} IN ({ended}) AND q.{status} <> {completed} AND NOT ' || rowcrew.adopted_is_cancelled(z.map) END;
   IF v_out IS NULL THEN
     PERFORM rowcrew.refuse('act', p_act, 'cancel or redrive');
   END IF;
   v_out := rowcrew.adopted_fill(v_out, z.template);
+  v_since := z.map -> 'columns' ->> CASE p_act WHEN 'cancel' THEN 'created_at' ELSE 'completed_at' END;
+  IF p_began IS NOT NULL AND v_since IS NOT NULL THEN  -- as precise as the column is, which may have rounded up
+    v_out := v_out || format(' AND coalesce(q.%I <= %s::%s, true)', v_since, rowcrew.adopted_time_in((rowcrew.adopted_column(z.rel, v_since)).base,
+      coalesce(z.map ->> 'zone', 'UTC'), format('%L::timestamptz', p_began)), z.columns -> v_since ->> 'type');
+  END IF;
   FOR v IN SELECT key, value #>> '{}' AS text FROM jsonb_each(p_filter - 'all' - 'table') ORDER BY key LOOP
     v_what := CASE WHEN v.key = 'type' THEN z.template ->> 'job_type' WHEN v.key = 'queue' THEN z.template ->> 'queue' WHEN v.key = 'error_code' THEN 'x.error_code'
                    WHEN v.key LIKE 'created%' THEN nullif(z.template ->> 'created', 'NULL::timestamptz')
@@ -36,11 +42,12 @@ BEGIN
 END $$;
 
 -- Refuses who may not do this to the table, and says what would help.
-CREATE FUNCTION rowcrew.adopted_require(p_name text, p_rights text[]) RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_require(p_name text, p_rights text[]) RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_table text := (SELECT z.rel::regclass::text FROM rowcrew.adopted_table z WHERE z.name = p_name);
+  v_rel oid := (SELECT z.rel FROM rowcrew.adopted_table z WHERE z.name = p_name);
+  v_table text := v_rel::regclass;
 BEGIN
-  IF EXISTS (SELECT FROM unnest(p_rights) r WHERE NOT has_table_privilege(v_table, r)) THEN
+  IF EXISTS (SELECT FROM unnest(p_rights) r WHERE NOT has_table_privilege(v_rel, r)) THEN
     RAISE EXCEPTION 'role % may not do this to %: GRANT % ON % TO %', quote_ident(current_user), v_table, array_to_string(p_rights, ', '), v_table, quote_ident(current_user)
       USING ERRCODE = 'insufficient_privilege';
   END IF;
@@ -59,7 +66,7 @@ BEGIN
 END $$;
 
 -- The turn of one page: its act, locked, with what it is.
-CREATE FUNCTION rowcrew.act_turn(p_audit bigint) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.act_turn(p_audit bigint) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   m jsonb;
 BEGIN
@@ -73,7 +80,7 @@ END $$;
 
 -- What a page has done, beside what those before it had.
 CREATE FUNCTION rowcrew.act_note(p_audit bigint, p_done boolean, p_after text, p_changed bigint, p_requested bigint, p_skipped bigint, p_first text, p_last text)
-RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   UPDATE rowcrew.audit_logs a SET metadata = m || jsonb_build_object('done', p_done, 'after', p_after, 'changed', (m ->> 'changed')::bigint + p_changed,
     'requested', (m ->> 'requested')::bigint + p_requested, 'skipped', (m ->> 'skipped')::bigint + p_skipped,
     'first', coalesce(m ->> 'first', p_first), 'last', coalesce(p_last, m ->> 'last'))
@@ -83,7 +90,7 @@ $$;
 
 -- Asks nodes for the end of these jobs; those that wait end by a node as well.
 CREATE FUNCTION rowcrew.adopted_request_cancel(p_name text, p_keys text[], p_reason text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_count bigint;
 BEGIN
@@ -95,7 +102,7 @@ BEGIN
 END $$;
 
 -- What becomes of the columns of a job that is to run anew.
-CREATE FUNCTION rowcrew.adopted_set_anew(z rowcrew.adopted_table) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.adopted_set_anew(z rowcrew.adopted_table) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT string_agg(format('%I = %s', x.name, CASE x.role
     WHEN 'status' THEN format('%L::%s', z.map -> 'states' ->> 'pending', (c.col).base) WHEN 'attempts' THEN '0' WHEN 'completed_at' THEN 'NULL'
     ELSE rowcrew.adopted_time_in((c.col).base, coalesce(z.map ->> 'zone', 'UTC'), 'rowcrew.clock_now()') END), ', ' ORDER BY x.name)
@@ -124,7 +131,7 @@ BEGIN
   ELSIF done THEN
     RETURN;
   END IF;
-  v_means := rowcrew.adopted_condition(m ->> 'act', m -> 'filter');
+  v_means := rowcrew.adopted_condition(m ->> 'act', m -> 'filter', (m ->> 'began')::timestamptz);
   SELECT * INTO z FROM rowcrew.adopted_table x WHERE x.name = m -> 'filter' ->> 'table';
   PERFORM rowcrew.adopted_require(z.name, CASE m ->> 'act' WHEN 'redrive' THEN '{SELECT,UPDATE}'::text[] ELSE '{SELECT}' END);
   -- The page ends at its last match or, where matches are rare, after 5,000 rows.

@@ -3,7 +3,7 @@
 
 -- The companions of an adopted table: hints and claims as our own tables have them, and one row per
 -- job that was claimed and has not completed. That row is the fence: it holds the claim's token.
-CREATE FUNCTION rowcrew.adopted_create_companions(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $create$
+CREATE FUNCTION rowcrew.adopted_create_companions(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $create$
 DECLARE
   t jsonb := rowcrew.adopted_names(p_name);
   v_options text := ' WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,'
@@ -22,7 +22,7 @@ BEGIN
     run_at timestamptz NOT NULL, id {key_column} NOT NULL, priority smallint NOT NULL, queue text COLLATE "C" NOT NULL,
     reason text NOT NULL CHECK (reason IN ('scheduled', 'backoff', 'rescued', 'suspect', 'paused', 'unclaimable')), key text)$t$, t) || v_options;
   EXECUTE rowcrew.adopted_fill($t$
-    CREATE INDEX ON {parked} (run_at) WHERE reason NOT IN ('rescued', 'suspect');
+    CREATE INDEX ON {parked} (run_at, id) WHERE reason NOT IN ('rescued', 'suspect');
     CREATE INDEX ON {parked} (reason, queue, run_at) WHERE reason IN ('rescued', 'suspect');
     CREATE INDEX ON {parked} (key) WHERE reason = 'paused'; CREATE INDEX ON {parked} (id) WHERE reason = 'unclaimable'$t$, t);
   EXECUTE rowcrew.adopted_fill($t$CREATE TABLE {claim} (
@@ -89,7 +89,10 @@ BEGIN
       SELECT rowcrew.clock_now(), id, priority, queue, (k).grp, (k).keys, (k).units FROM j WHERE NOT later AND crashes < 2 AND (k).grp IS NOT NULL
     ), p AS (
       INSERT INTO {parked} (run_at, id, priority, queue, reason)
-      SELECT run_at, id, priority, queue, rowcrew.parked_reason(status, crashes) FROM j WHERE later OR crashes > 1 OR (crashes = 1 AND (k).grp IS NULL)
+      SELECT run_at, id, priority, queue, rowcrew.parked_reason(status, crashes) FROM j
+      WHERE (later OR crashes > 1 OR (crashes = 1 AND (k).grp IS NULL)) AND NOT (crashes = 0 AND EXISTS (  -- as in file_again
+        SELECT FROM {parked} p WHERE p.run_at = j.run_at AND p.id = j.id AND p.reason NOT IN ('rescued', 'suspect')
+        AND p.priority = j.priority AND p.queue = j.queue OFFSET 0))
     )
     INSERT INTO {ready} (run_at, id, priority, queue)
     SELECT rowcrew.clock_now(), id, priority, queue FROM j WHERE NOT later AND crashes = 0 AND (k).grp IS NULL$t$,
@@ -159,7 +162,9 @@ BEGIN
              q.{key}, {priority}, {queue}, rowcrew.parked_reason(coalesce(x.status, 'pending'), coalesce(x.crashes, 0))
       FROM unnest($1::{key_type}[]) AS stale (id)
       JOIN {table} q ON q.{key} = ANY (ARRAY[stale.id]) LEFT JOIN {job} x ON x.id = ANY (ARRAY[stale.id])
-      WHERE {is_waiting}$t$, t) USING v_stale, p_taken, p_queues, p_priorities;
+      WHERE {is_waiting} AND NOT (coalesce(x.crashes, 0) = 0 AND EXISTS (  -- as in file_again
+        SELECT FROM {parked} p WHERE p.run_at = {due} AND p.id = q.{key} AND p.reason NOT IN ('rescued', 'suspect')
+        AND p.priority = {priority} AND p.queue = {queue} OFFSET 0))$t$, t) USING v_stale, p_taken, p_queues, p_priorities;
   END IF;
   RETURN QUERY SELECT t.name, count(*) FROM unnest(p_queues) AS t (name) GROUP BY t.name;
 END $$;
@@ -218,7 +223,7 @@ BEGIN
 END $$;
 
 -- <table>_take() of an adopted table. It runs with the rights of the node: the table's own are none of our owner's.
-CREATE FUNCTION rowcrew.adopted_make_take(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $make$
+CREATE FUNCTION rowcrew.adopted_make_take(p_name text) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $make$
 DECLARE
   t jsonb := (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name);
   v_claim constant text := $t$u AS (

@@ -16,6 +16,8 @@ SET {scope} array_nulls = on;
 SET {scope} quote_all_identifiers = off;
 SET {scope} transform_null_equals = off;
 SET {scope} client_min_messages = warning;
+-- The triggers on tables of applications tell our claims and ends from an application's writes by this.
+SET {scope} rowcrew.engine = 'on';
 SET {scope} lock_timeout = {lock_timeout};
 SET {scope} statement_timeout = {statement_timeout};
 SET {scope} idle_in_transaction_session_timeout = '60s';

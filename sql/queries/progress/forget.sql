@@ -1,4 +1,12 @@
--- Forgets the progress of jobs that ended, a day later. $1 at most this many
+-- Forgets the progress of jobs that ended, a day later, and which writes to adopted tables were held a month ago. $1 at most
+-- this many of either
+WITH c AS (
+  DELETE FROM rowcrew.adopted_conflict WHERE ctid = ANY (ARRAY(
+    SELECT x.hint FROM rowcrew.adopted_table z, LATERAL (
+      SELECT c.ctid AS hint FROM rowcrew.adopted_conflict c
+      WHERE c.job_table = z.name AND c.at < rowcrew.clock() - interval '30 days' ORDER BY c.at LIMIT $1::int) x
+    LIMIT $1::int))
+)
 DELETE FROM rowcrew.job_progress WHERE ctid = ANY (ARRAY(
   SELECT p.ctid FROM rowcrew.job_progress p
   WHERE p.updated_at < rowcrew.clock() - interval '1 day'

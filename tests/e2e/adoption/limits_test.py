@@ -106,7 +106,7 @@ class AdoptedLimits(FleetTest):
         bad = self.db.value("INSERT INTO renders (customer, ms) VALUES (1, 13) RETURNING id")
         self.insert(20, 2, ms=1)
         told = node.wait_event("job.unclaimable")
-        self.assertEqual((told["table"], told["job"]), ("public_renders", str(bad)))
+        self.assertEqual((told["table"], told["job"]), ("public_renders", f"public_renders:{bad}"))
         wait_for("the others to run", lambda: self.states() == {"ok": 40, "new": 1})
 
 

@@ -180,3 +180,26 @@ TEST_CASE("adopted: an application runs an ended job again where it says that it
     CHECK(b.complete(b.claim(node)).size() == 1);
   }
 }
+
+TEST_CASE("adopted acts: a cancel that is continued says that nodes end its jobs, as it does when it is begun") {
+  AdoptionBench b("jobs");
+  b.serve();
+  b.insert(3);
+  const std::string number = b.value("SELECT rowcrew.act_begin('cancel', '{\"table\": \"public_jobs\", \"all\": true}')::text");
+  const CommandAnswer answer = b.rowcrew({"cancel", "--continue", number});
+  CHECK(answer.code == 0);
+  CHECK(answer.out == "asked for the end of 3: nodes end them\n");
+}
+
+TEST_CASE("adopted redrive: a function that a trigger of the application misses is told by its name, and no schema of ours is blamed") {
+  AdoptionBench b("jobs");
+  b.serve();
+  failed_with(b, b.node(), "x", b.insert(1));
+  b.exec("CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM public.gone(); RETURN NEW; END $$;"
+         "CREATE TRIGGER a_no BEFORE UPDATE ON {t} FOR EACH ROW EXECUTE FUNCTION public.no()");
+  const CommandAnswer answer = b.rowcrew({"redrive", "--table", "public_jobs", "--all"});
+  CHECK(answer.code == 1);
+  CHECK(answer.err.find("function public.gone() does not exist") != std::string::npos);
+  CHECK(answer.err.find("if public_jobs was changed, rowcrew adopt --repair may mend it") != std::string::npos);
+  CHECK(answer.err.find("migrate") == std::string::npos);
+}

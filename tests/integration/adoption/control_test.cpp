@@ -1,5 +1,6 @@
 // Pauses, requests to cancel, progress and ages: what is about one job of an adopted table, by its own key.
 #include "adoption_bench.hpp"
+#include "support/db/login_role.hpp"
 
 using namespace std::chrono_literals;
 using namespace rowcrew;
@@ -149,4 +150,57 @@ TEST_CASE("adopted control: ages are told as far as the map names columns for th
   const auto told = named.await(named.control->ages({old}));
   REQUIRE(told.size() == 1);
   CHECK(told[0].since_created >= 3'599'000ms);
+  named.exec("UPDATE {t} SET created_at = '-infinity'");
+  CHECK(named.await(named.control->ages({old})).at(0).since_created > 50 * 365 * 24h);
+}
+
+TEST_CASE("adopted control: jobs that an old worker runs are none of ours to cancel, and do not keep others from it") {
+  AdoptionBench b("rails");
+  b.serve();
+  const Ids ids = b.insert(4);
+  b.exec("UPDATE {t} SET {s} = {processing} WHERE id <> " + ids[3]);
+  CHECK(ask(b, ids[0]) == "foreign");
+  CHECK(b.value("SELECT rowcrew.adopted_act_preview('cancel', '{\"table\": \"shop_background_jobs\", \"all\": true}')") == "1");
+  // Asked for while they waited.
+  b.exec("SELECT rowcrew.adopted_request_cancel('shop_background_jobs', ARRAY(SELECT id::text FROM {t}), 'enough')");
+  const auto settled = b.await(b.control->settle_cancels(1));
+  REQUIRE(settled.size() == 1);
+  CHECK(settled[0].id == ids[3]);
+}
+
+TEST_CASE("adopted control: who may not read the table is told what to ask for, and asks for no end" * with_roles()) {
+  AdoptionBench b("jobs");
+  b.serve();
+  const std::string id = b.insert(1)[0];
+  const LoginRole login(b.db, "rowcrew_operator");
+  const std::string cancel = "SELECT rowcrew.adopted_cancel('public_jobs', '" + id + "')";
+  CHECK_THROWS_WITH(login.value(cancel), doctest::Contains(("GRANT SELECT ON public.jobs TO " + login.name()).c_str()));
+  b.exec("GRANT SELECT ON {t} TO rowcrew_operator");
+  CHECK(login.value(cancel) == "requested");
+  CHECK(b.value("SELECT string_agg(requested_by, ',') FROM rowcrew.cancel_request") == login.name());
+  b.exec("DELETE FROM rowcrew.cancel_request; UPDATE {t} SET {s} = {completed}");
+  CHECK(login.value(cancel) == "ended");
+  CHECK(b.number("SELECT count(*) FROM rowcrew.cancel_request") == 0);
+}
+
+TEST_CASE("adopted control: a job that comes after an act began is not meant by it") {
+  AdoptionBench b("jobs");
+  std::string map = b.map_text();
+  map.replace(map.find("columns:\n"), 9, "columns:\n  created_at: created_at\n");
+  REQUIRE(b.adopt(map).code == 0);
+  b.reopen();
+  const auto act = [&](const std::string& what) {
+    return b.value("SELECT rowcrew.act_begin('" + what + "', '{\"table\": \"public_jobs\", \"all\": true}')::text");
+  };
+  const auto number = [&](const std::string& column, const std::string& of) {
+    return b.number("SELECT " + column + " FROM rowcrew.act_step(" + of + ", 100)");
+  };
+  b.insert(2);
+  b.end(b.claim(b.node(), 1), Outcome(Failed("x", "y")));
+  const std::string redrive = act("redrive");
+  b.end(b.claim(b.node(), 1), Outcome(Failed("x", "y")));
+  CHECK(number("changed", redrive) == 1);
+  const std::string cancel = act("cancel");
+  b.insert(1);
+  CHECK(number("requested", cancel) == 1);
 }

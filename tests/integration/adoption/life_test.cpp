@@ -152,6 +152,36 @@ TEST_CASE("adopted jobs: columns with collations of their own are read like any 
   CHECK(b.rowcrew({"why", "public_job_queue:" + claimed[0].job.id}).code == 0);
 }
 
+TEST_CASE("adopted jobs: a status of fixed length is the text without its blanks") {
+  AdoptionBench b("job_queue");
+  b.db.exec("ALTER TABLE public.job_queue ALTER status TYPE char(20), ADD queue char(9) DEFAULT 'default'");
+  std::string text = b.map_text();
+  text.insert(text.find("columns:\n") + 9, "  queue: queue\n");
+  REQUIRE(b.adopt(text).code == 0);
+  b.reopen();
+  const std::string id = b.insert(1)[0];
+  CHECK(b.hints(id) == "ready");
+  CHECK(b.end(b.claim(b.node()), Outcome(Retry("x", "y", 0ms))).size() == 1);
+  b.exec("UPDATE {t} SET {s} = {pending}");
+  CHECK(b.complete(b.claim(b.node())) == Ids{id});
+  CHECK(b.status(id) == "completed");
+}
+
+TEST_CASE("adopted jobs: braces of a payload's own mean nothing to us") {
+  AdoptionBench b("job_queue");
+  std::string text = b.map_text();
+  text.replace(text.find("payload: payload"), 16, "payload: \"to_jsonb(payload #>> '{priority}')\"");
+  const CommandAnswer answer = b.adopt(text);
+  CAPTURE(answer.out);
+  CAPTURE(answer.err);
+  REQUIRE(answer.code == 0);
+  b.reopen();
+  b.query("INSERT INTO {t} (job_type, payload) VALUES ('noop', '{\"priority\": \"high\"}')");
+  const auto claimed = b.claim(b.node());
+  REQUIRE(claimed.size() == 1);
+  CHECK(claimed[0].job.payload == "\"high\"");
+}
+
 TEST_CASE("adopted jobs: what the application sees of a completed one is what its own worker would have written") {
   {
     AdoptionBench b("jobs");

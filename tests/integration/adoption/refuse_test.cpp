@@ -48,6 +48,15 @@ const Refusal kRefusals[] = {
     {"a key given twice", "", "plain", "zone: Mars/Olympus\n", "zone is given twice"},
     {"SQL that is no expression", "", "plain", "payload: 'note FROM plain; DROP TABLE plain'\n", "payload: "},
     {"a payload over a column that is not there", "", "plain", "payload: jsonb_build_object('a', nothing)\n", "payload: "},
+    {"an error where nothing else may be", "ALTER TABLE plain ADD e jsonb NOT NULL DEFAULT '{}'", "plain", "columns: {error_message: e}\n",
+     "error_message: column e may not be null, and has to be when a job has met no error"},
+    {"a time that is touched and a role too", "ALTER TABLE plain ADD u timestamptz", "plain", "columns: {started_at: u}\ntouch: [u]\n",
+     "started_at, touch: column u is written twice"},
+    {"a time that is touched twice", "ALTER TABLE plain ADD u timestamptz", "plain", "touch: [u, u]\n", "column u is written twice"},
+    {"a generated column", "ALTER TABLE plain ADD n int GENERATED ALWAYS AS (id + 1) STORED", "plain", "columns: {attempts: n}\n",
+     "attempts: column n is generated, and has to be written"},
+    {"an enum for the name of a worker", "CREATE TYPE mood AS ENUM ('a'); ALTER TABLE plain ADD w mood", "plain", "columns: {worker: w}\n",
+     "worker: column w is of type public.mood, expected text"},
     {"an unknown app", "", "plain", "app: shop\n", "INSERT INTO rowcrew.app VALUES ('shop', 'public');"},
 };
 

@@ -21,6 +21,7 @@ const Change kChanges[] = {
     {"jobs", "DROP TRIGGER rowcrew_file_new ON public.jobs", "trigger rowcrew_file_new is missing or disabled"},
     {"jobs", "ALTER TABLE public.jobs DISABLE TRIGGER rowcrew_hold", "trigger rowcrew_hold is missing or disabled"},
     {"jobs", "ALTER TABLE public.jobs RENAME TO tasks", "table public.jobs is called public.tasks now"},
+    {"jobs", "CREATE TABLE public.more () INHERITS (public.jobs)", "table public.more inherits from it, whose rows would be no jobs of ours"},
     {"jobs", "DROP TABLE public.jobs", "table public.jobs was dropped"},
     {"prisma", "ALTER TYPE realign.\"JobStatus\" RENAME VALUE 'FAILED' TO 'BROKEN'",
      "column status: its type realign.\"JobStatus\" has no word 'FAILED' any more"},

@@ -1,5 +1,6 @@
 // Writes of the application that would make a running or finished job wait again.
 #include "adoption_bench.hpp"
+#include "sql_queries.hpp"
 
 using namespace std::chrono_literals;
 using namespace rowcrew;
@@ -51,6 +52,34 @@ TEST_CASE("stale saves: a job that waits may be saved as often as one likes") {
   CHECK(b.hints(id) == "ready");
   CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_conflict") == 0);
   CHECK(b.claim(b.node()).size() == 1);
+}
+
+TEST_CASE("stale saves: one of the running word over a job that waits again is held, or the job would wait for ever") {
+  for (const AdoptedFixture& fixture : kAdoptedFixtures) {
+    CAPTURE(fixture.map);
+    AdoptionBench b(fixture.map);
+    b.serve();
+    const std::string id = b.insert(1)[0];
+    b.end(b.claim(b.node()), Outcome(Retry("flaky", "not yet", 0ms)));
+    // Read while it ran, saved now.
+    b.exec("SET rowcrew.engine = ''; UPDATE {t} SET {s} = {processing}");
+    // An old worker claims in no other way, and is believed.
+    const bool believed = std::string_view(fixture.map) == "rails";
+    CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_conflict") == (believed ? 0 : 1));
+    CHECK((b.status(id) == fixture.words[1]) == believed);
+    CHECK(b.claim(b.node()).size() == (believed ? 0 : 1));
+  }
+}
+
+TEST_CASE("stale saves: which were held is known for a month") {
+  AdoptionBench b("jobs");
+  b.serve();
+  b.insert(2);
+  b.claim(b.node());
+  b.exec("UPDATE {t} SET {s} = {pending}");
+  b.exec("UPDATE rowcrew.adopted_conflict SET at = at - interval '31 days' WHERE conflict_id = (SELECT min(conflict_id) FROM rowcrew.adopted_conflict)");
+  b.query(sql::progress_forget.text, Params{}.add(10));
+  CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_conflict") == 1);
 }
 
 TEST_CASE("requeue: what the map allows runs again, from its first attempt") {

@@ -1,9 +1,10 @@
 -- Carries out requests to cancel jobs of an adopted table that do not run (any more), as settle does.
--- $1 at most so many requests
+-- $1 at most so many requests; those of jobs that run are no part of them, or they would keep the rest from ever being met
 -- Returns id, job type, status before, status now and what the end says.
 WITH r AS MATERIALIZED (
   SELECT c.job_id, c.job_key::{key_type} AS id, rowcrew.cancel_text(c.requested_by, c.reason) AS note FROM rowcrew.cancel_request c
-  WHERE c.job_table = {table_name} ORDER BY c.job_id LIMIT $1::int
+  LEFT JOIN {table} q ON q.{key} = ANY (ARRAY[c.job_key::{key_type}])
+  WHERE c.job_table = {table_name} AND (q.{key} IS NULL OR NOT {is_processing}) ORDER BY c.job_id LIMIT $1::int
 ), j AS MATERIALIZED (
   SELECT q.{key} AS id, r.job_id, {job_type} AS job_type, {is_waiting} AS waits, q.{status}::text AS status, r.note
   FROM r JOIN {table} q ON q.{key} = ANY (ARRAY[r.id])
