@@ -36,7 +36,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION rowcrew.write_audit(p_action text, p_target text, p_metadata jsonb) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   INSERT INTO rowcrew.audit_logs (action, target, metadata) VALUES (p_action, p_target, p_metadata) RETURNING id
 $$;
 
@@ -63,7 +63,7 @@ CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.queue
 
 -- Pauses again replace reason and time. p_for null: until resume().
 CREATE FUNCTION rowcrew.pause(p_scope text, p_name text, p_reason text DEFAULT NULL, p_for interval DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_before jsonb := (SELECT to_jsonb(p) FROM rowcrew.pause p WHERE p.scope = p_scope AND p.name = p_name);
   v_after rowcrew.pause;
@@ -86,7 +86,7 @@ END $$;
 
 -- False: it was not paused.
 CREATE FUNCTION rowcrew.resume(p_scope text, p_name text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_before jsonb;
   v_flag integer := 0;
@@ -115,7 +115,7 @@ $$;
 -- While a node lays aside jobs that are paused (rowcrew.hold is on), the trigger on the job table asks here
 -- before it files a hint as ready. True: the hint lies in parked.
 CREATE FUNCTION rowcrew.hold_hint(p_table text, p_id uuid, p_priority integer, p_queue text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_key text := (SELECT rowcrew.paused_key(j.job_type, j.tenant) FROM rowcrew.any_job j WHERE j.job_table = p_table AND j.id = p_id);
 BEGIN
@@ -181,21 +181,6 @@ COMMENT ON COLUMN rowcrew.retry_rule.delays_ms IS 'As job_type.retry_delays_ms, 
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.retry_rule
   FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.announce_policies();
 
--- Settings that people change by plain SQL are in the audit log, too.
-CREATE FUNCTION rowcrew.audit_setting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
-BEGIN
-  PERFORM rowcrew.write_audit('setting.' || lower(TG_OP), TG_TABLE_NAME || ' ' || concat_ws(' ', VARIADIC ARRAY(
-    SELECT coalesce(to_jsonb(NEW), to_jsonb(OLD)) ->> k.name FROM unnest(TG_ARGV) AS k (name))),
-    jsonb_build_object('before', to_jsonb(OLD), 'after', to_jsonb(NEW)));
-  RETURN NULL;
-END $$;
-CREATE TRIGGER rowcrew_audit AFTER INSERT OR UPDATE OR DELETE ON rowcrew.job_type
-  FOR EACH ROW EXECUTE FUNCTION rowcrew.audit_setting('name');
-CREATE TRIGGER rowcrew_audit AFTER INSERT OR UPDATE OR DELETE ON rowcrew.queue
-  FOR EACH ROW EXECUTE FUNCTION rowcrew.audit_setting('name');
-CREATE TRIGGER rowcrew_audit AFTER INSERT OR UPDATE OR DELETE ON rowcrew.retry_rule
-  FOR EACH ROW EXECUTE FUNCTION rowcrew.audit_setting('job_type', 'error_code');
-
 -- Cancel and redrive ----------------------------------------------------------------------------
 
 CREATE TABLE rowcrew.cancel_request (
@@ -237,7 +222,7 @@ END $$;
 
 -- A filter over jobs, {"type", "queue", "tenant", "error_code", "created_after", "created_before",
 -- "ended_after", "ended_before"} or {"all": true}, as a condition on q. Refuses what it does not know.
-CREATE FUNCTION rowcrew.job_condition(p_table text, p_filter jsonb) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+CREATE FUNCTION rowcrew.job_condition(p_table text, p_filter jsonb) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v record;
   v_out text := '';
@@ -276,7 +261,7 @@ END $$;
 
 -- Which jobs an act means, of those there were when it began: 'cancel' the live, 'redrive' the failed.
 CREATE FUNCTION rowcrew.act_condition(p_act text, p_table text, p_filter jsonb, p_began timestamptz) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF p_act = 'cancel' THEN
     RETURN format('q.status IN (''pending'', ''retrying'', ''processing'') AND q.created_at <= %L::timestamptz', p_began)
@@ -289,13 +274,18 @@ END $$;
 
 -- How many jobs an act of now would change.
 CREATE FUNCTION rowcrew.preview(p_act text, p_filter jsonb) RETURNS bigint
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = on AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = on AS $$
 DECLARE
   v_some bigint;
   v_all bigint := 0;
 BEGIN
   FOR i IN 1..2 LOOP
-    EXECUTE format('SELECT count(*) FROM rowcrew.%I q WHERE ', (ARRAY['job_queue', 'processing_jobs'])[i])
+    -- Of those with one unique key a redrive takes the first, and none while a live job has it.
+    EXECUTE format(CASE p_act WHEN 'redrive'
+                     THEN 'SELECT count(*) FILTER (WHERE q.unique_key IS NULL) + count(DISTINCT q.unique_key) FILTER (WHERE NOT EXISTS ('
+                          'SELECT FROM rowcrew.job_unique u WHERE u.scope = %2$L AND u.key = q.unique_key AND u.job_id <> q.id))'
+                     ELSE 'SELECT count(*)' END || ' FROM rowcrew.%1$I q WHERE ',
+                   (ARRAY['job_queue', 'processing_jobs'])[i], 'live:' || (ARRAY['job_queue', 'processing_jobs'])[i])
             || rowcrew.act_condition(p_act, (ARRAY['job_queue', 'processing_jobs'])[i], p_filter, rowcrew.clock()) INTO v_some;
     v_all := v_all + v_some;
   END LOOP;
@@ -304,7 +294,7 @@ END $$;
 
 -- Begins an act on many jobs and writes its audit row, whose id it returns; act_page() does the work.
 CREATE FUNCTION rowcrew.act_begin(p_act text, p_filter jsonb, p_reason text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF p_filter ? 'table' THEN
     PERFORM rowcrew.adopted_condition(p_act, p_filter);  -- 0022
@@ -324,9 +314,9 @@ END $$;
 -- Changes at most p_limit jobs of an act, looking at no more than 5,000, and remembers how far it
 -- came, so that an act that was interrupted goes on where it stood. Rows are taken in the order of
 -- their ids and never waited for. requested: they run (or somebody holds them), their nodes are told.
--- skipped: somebody holds them, they stay as they are.
+-- skipped: somebody holds them, or another live job has their unique key; they stay as they are.
 CREATE FUNCTION rowcrew.act_page(p_audit bigint, p_limit integer, OUT changed bigint, OUT requested bigint, OUT skipped bigint, OUT done boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   v_row rowcrew.audit_logs;
   m jsonb;
@@ -371,6 +361,13 @@ BEGIN
                    ' ORDER BY q.id FOR NO KEY UPDATE SKIP LOCKED) l', v_table, v_means) USING v_ids INTO v_taken;
     v_taken := coalesce(v_taken, '{}');
     IF v_act = 'redrive' THEN
+      -- In sorted order, as enqueue_many() takes them. Whose key another has is skipped; the trigger would refuse the page for it.
+      EXECUTE format('INSERT INTO rowcrew.job_unique (scope, key, job_table, job_id) SELECT $2, q.unique_key, %1$L, q.id FROM rowcrew.%1$I q'
+                     ' WHERE q.id = ANY ($1) AND q.unique_key IS NOT NULL ORDER BY q.unique_key COLLATE "C", q.id ON CONFLICT (scope, key) DO NOTHING',
+                     v_table) USING v_taken, 'live:' || v_table;
+      EXECUTE format('SELECT coalesce(array_agg(q.id ORDER BY q.id), ''{}'') FROM rowcrew.%1$I q WHERE q.id = ANY ($1) AND (q.unique_key IS NULL OR EXISTS ('
+                     'SELECT FROM rowcrew.job_unique u WHERE u.scope = $2 AND u.key = q.unique_key AND u.job_id = q.id))',
+                     v_table) USING v_taken, 'live:' || v_table INTO v_taken;
       EXECUTE format('UPDATE rowcrew.%I SET status = ''pending'', attempts = 0, crashes = 0, lonely_crashes = 0, completed_at = NULL, scheduled_at = rowcrew.clock_now()'
                      ' WHERE id = ANY ($1)', v_table) USING v_taken;
       skipped := cardinality(v_ids) - cardinality(v_taken);
@@ -393,7 +390,7 @@ END $$;
 
 -- Ends waiting jobs, whose rows the caller has locked.
 CREATE FUNCTION rowcrew.cancel_waiting(p_table text, p_ids uuid[], p_text text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format($q$
     WITH f AS (
@@ -409,7 +406,7 @@ END $$;
 
 -- Asks for the end of those that are still live: they run, or their rows are somebody's at the moment.
 CREATE FUNCTION rowcrew.request_cancel(p_table text, p_ids uuid[], p_reason text) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_count bigint;
 BEGIN
@@ -422,7 +419,7 @@ END $$;
 
 -- One job: 'cancelled' at once, 'requested' of the node that runs it, 'ended' before, or 'unknown'.
 CREATE FUNCTION rowcrew.cancel(p_job uuid, p_reason text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_table text;
   v_before text;

@@ -95,8 +95,10 @@ GRANT SELECT ON rowcrew.job_limit TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.job_queue_take(bigint[], bigint, bigint, text[], integer[], integer[], text[], integer[], boolean[], bigint[], bigint[], integer[], boolean),
       rowcrew.processing_jobs_take(bigint[], bigint, bigint, text[], integer[], integer[], text[], integer[], boolean[], bigint[], bigint[], integer[], boolean),
       rowcrew.keys_of(text, text, text, text, jsonb), rowcrew.limit_value(text, text, text, jsonb), rowcrew.take_keys(rowcrew.job_keys),
-      rowcrew.file_due(text, uuid[]), rowcrew.file_truth(text, uuid[]), rowcrew.forget_keys() TO rowcrew_worker;
-GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited TO rowcrew_worker;
+      rowcrew.file_due(text, uuid[]), rowcrew.file_truth(text, uuid[]), rowcrew.limits_matter(text[]), rowcrew.limits_of(text), rowcrew.key_columns(text, text),
+      rowcrew.most_units(rowcrew.job_limit),
+      rowcrew.units_back(text, text[], bigint[]), rowcrew.shelve_limited(text, bigint[]), rowcrew.forget_keys(), rowcrew.forget_some_keys() TO rowcrew_worker;
+GRANT SELECT, UPDATE, DELETE ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited TO rowcrew_worker;
 -- Of adopted tables nodes do it themselves, with their own rights on them.
 GRANT SELECT, INSERT, UPDATE, DELETE ON rowcrew.limit_key, rowcrew.limit_freed, rowcrew.limit_start TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.make_keys(text[]), rowcrew.lock_keys(text[], integer[]), rowcrew.adopted_file_truth(text, text[]),
@@ -120,6 +122,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.email_ended(uuid, jsonb), rowcrew.email_messag
 
 -- Adopted tables: nodes read how to serve them and hold them; rights on the tables themselves are their owners' to give.
 GRANT SELECT ON rowcrew.adopted_table TO rowcrew_worker;
+GRANT SELECT, DELETE ON rowcrew.adopted_conflict TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.hold_adopted(text, bigint, text), rowcrew.adopted_fault(text), rowcrew.adopted_column(oid, text),
       rowcrew.adopted_fill(text, jsonb), rowcrew.adopted_file_again(text, text[], text[], smallint[], text[], timestamptz), rowcrew.adopted_overdue(text[]),
       rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_worker;
@@ -167,10 +170,10 @@ GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(t
 -- What these change they do by themselves, each act one row of audit_logs.
 GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowcrew.pause(text, text, text, interval), rowcrew.resume(text, text),
       rowcrew.limit_set(text, text, text, text, integer, integer, interval, integer, text), rowcrew.limit_remove(text),
-      rowcrew.cancel(uuid, text), rowcrew.adopted_cancel(text, text, text), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer),
+      rowcrew.cancel(uuid, text), rowcrew.adopted_cancel(text, text, text), rowcrew.write_audit(text, text, jsonb), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer),
       rowcrew.adopted_act_preview(text, jsonb), rowcrew.act_step(bigint, integer), rowcrew.adopted_act_page(bigint, integer), rowcrew.act_turn(bigint),
       rowcrew.act_note(bigint, boolean, text, bigint, bigint, bigint, text, text), rowcrew.adopted_request_cancel(text, text[], text), rowcrew.refuse(text, text, text),
-      rowcrew.adopted_condition(text, jsonb), rowcrew.job_condition(text, jsonb), rowcrew.adopted_require(text, text[]),
+      rowcrew.adopted_condition(text, jsonb, timestamptz), rowcrew.job_condition(text, jsonb), rowcrew.adopted_require(text, text[]),
       rowcrew.adopted_set_anew(rowcrew.adopted_table), rowcrew.adopted_column(oid, text), rowcrew.adopted_time_in(text, text, text)
       TO rowcrew_operator;
 
@@ -182,4 +185,5 @@ GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_q
 GRANT SELECT ON rowcrew.pause, rowcrew.cancel_request, rowcrew.retry_rule, rowcrew.adopted_table, rowcrew.adopted_conflict TO rowcrew_viewer;
 GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited, rowcrew.job_limit, rowcrew.limit_key TO rowcrew_viewer;
 GRANT SELECT (job_table, job_id, percent, note, updated_at) ON rowcrew.job_progress TO rowcrew_viewer;
+GRANT SELECT (schema_version) ON rowcrew.meta TO rowcrew_viewer;  -- is it as new as the command that was called?
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.why(uuid), rowcrew.say_time(timestamptz) TO rowcrew_viewer;

@@ -25,6 +25,16 @@ namespace po = boost::program_options;
   throw UsageError(fmt::format("--{}: {}, expected {}", name, shown(found), expected));
 }
 
+constexpr int kStyle = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+
+PoolOptions connection_from(std::string file, const std::optional<std::string>& url, Environment environment) {
+  ConfigSources sources;
+  sources.file = std::move(file);
+  sources.env = std::move(environment);
+  if (url) sources.flags["database.url"] = *url;
+  return read_pool_options(load_config(sources), "rowcrew");
+}
+
 }  // namespace
 
 Arguments::Arguments(std::string_view usage, std::string_view text) : usage_(usage), text_(text) {
@@ -55,14 +65,13 @@ Arguments& Arguments::optional_word(const char* name) {
 }
 
 bool Arguments::parse(const std::vector<std::string>& args, std::ostream& out) {
-  namespace style = po::command_line_style;
   po::options_description all;
   all.add(visible_).add(words_);
   try {
     po::store(po::command_line_parser(args)
                   .options(all)
                   .positional(order_)
-                  .style(style::unix_style & ~style::allow_guessing)
+                  .style(kStyle)
                   .run(),
               found_);
   } catch (const po::error& e) {
@@ -122,11 +131,20 @@ std::string Arguments::choice(const char* name, std::string_view fallback,
 }
 
 PoolOptions Arguments::connection() const {
-  ConfigSources sources;
-  sources.file = config_file();
-  sources.env = rowcrew_environment();
-  if (const auto url = get("database")) sources.flags["database.url"] = *url;
-  return read_pool_options(load_config(sources), "rowcrew");
+  return connection_from(config_file(), get("database"), rowcrew_environment());
+}
+
+PoolOptions connection_of(const std::vector<std::string>& args, Environment environment) {
+  po::options_description ours;
+  ours.add_options()("database", po::value<std::string>())("config", po::value<std::string>());
+  po::variables_map found;
+  try {
+    po::store(po::command_line_parser(args).options(ours).style(kStyle).allow_unregistered().run(), found);
+  } catch (const po::error& e) {
+    throw UsageError(e.what());
+  }
+  const auto get = [&](const char* name) { return found.count(name) > 0 ? std::optional(found[name].as<std::string>()) : std::nullopt; };
+  return connection_from(get("config").value_or(""), get("database"), std::move(environment));
 }
 
 }  // namespace rowcrew::cli

@@ -5,6 +5,7 @@
 #include <boost/program_options/positional_options.hpp>
 #include <boost/program_options/variables_map.hpp>
 #include <iosfwd>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -55,5 +56,11 @@ class Arguments {
   std::vector<std::string> required_;
   boost::program_options::variables_map found_;
 };
+
+using Environment = std::map<std::string, std::string>;
+
+/// The connection that a command line means, whatever else stands in it, with `environment` as it was before anybody
+/// took secrets out of it. Throws as connection() does.
+PoolOptions connection_of(const std::vector<std::string>& args, Environment environment);
 
 }  // namespace rowcrew::cli

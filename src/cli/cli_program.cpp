@@ -8,11 +8,14 @@
 
 #include <rowcrew/error.hpp>
 
+#include "base/config.hpp"
 #include "base/exit_code.hpp"
 #include "base/units.hpp"
+#include "cli/arguments.hpp"
 #include "cli/failure.hpp"
 #include "cli/nearest_word.hpp"
 #include "schema/schema.hpp"
+#include "sql_queries.hpp"
 
 namespace rowcrew::cli {
 namespace {
@@ -98,17 +101,40 @@ int dispatch(Split asked, const std::vector<Command>& known, Invocation& call) {
   return command.run(call);
 }
 
+/// Whether the database of this command line has no schema of ours, or an older one. False where nobody can tell.
+bool schema_is_old(const std::vector<std::string>& args, const Environment& environment) {
+  bool old = false;
+  try {
+    run_once(connection_of(args, environment), TxMode::transaction, [&](Tx& tx) {
+      old = !tx.exec(sql::node_schema_present, Params{}).boolean(0, 0);
+      if (old) return;
+      const Rows version = tx.exec(sql::cli_schema_version, Params{});
+      old = version.empty() || version.integer(0, 0) < schema::version();
+    });
+  } catch (const std::exception&) {
+    return false;
+  }
+  return old;
+}
+
+/// A script that reads half of an answer must not take it for all.
+int delivered(Invocation& call, int code) {
+  call.out.flush();
+  if (call.out) return code;
+  call.err << "rowcrew: standard output: not everything could be written to it" << std::endl;
+  return code == kExitOk ? kExitFailure : code;
+}
+
 }  // namespace
 
 int run_cli(const std::vector<std::string>& args, const std::vector<Command>& known,
             Invocation call) {
+  const Environment environment = rowcrew_environment();  // a command takes secrets out of it
   try {
-    const int code = dispatch(split(args), known, call);
-    call.out.flush();
-    return code;
+    return delivered(call, dispatch(split(args), known, call));
   } catch (const std::exception& e) {
     call.out.flush();
-    const Failure failure = judge_failure(e);
+    const Failure failure = judge_failure(e, [&] { return schema_is_old(call.args, environment); });
     call.err << "rowcrew: " << failure.message << std::endl;
     return failure.exit_code;
   }

@@ -33,6 +33,7 @@ std::string read_payload(const std::string& argument, std::istream& in) {
 }
 
 Params read_params(const Arguments& args, std::istream& in) {
+  if (args.get("TYPE", "").empty()) throw UsageError("TYPE: empty, expected the name of a job type");
   Params params;
   params.add(args.get("TYPE", "")).add(read_payload(args.get("payload", "{}"), in));
   params.add(args.get("queue"));
@@ -63,8 +64,9 @@ int run_enqueue(Invocation& call) {
     run_once(args.connection(), TxMode::autocommit,
              [&](Tx& tx) { id = tx.exec(sql::cli_enqueue, params).text(0, 0); });
   } catch (const DbError& e) {
-    if (e.sqlstate() != "22P02" && e.sqlstate() != "22P05") throw;
-    throw UsageError("--payload: no JSON that the database can hold");
+    if (e.sqlstate() == "22P02" || e.sqlstate() == "22P05") throw UsageError("--payload: no JSON that the database can hold");
+    if (e.sqlstate() == "23514") throw UsageError(e.what());  // names the rule of the table
+    throw;
   }
   call.out << (args.has("json") ? nlohmann::json{{"id", id}}.dump() : id) << "\n";
   return kExitOk;

@@ -17,15 +17,9 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
-/// Undefined schema, table, function, column.
-bool schema_is_missing(std::string_view sqlstate) {
-  constexpr std::array<std::string_view, 4> kStates = {"3F000", "42P01", "42883", "42703"};
-  return std::find(kStates.begin(), kStates.end(), sqlstate) != kStates.end();
-}
-
-Failure judge_database(const DbError& error) {
+Failure judge_database(const DbError& error, const std::function<bool()>& schema_is_old) {
   if (error.connection_lost()) return {kExitUnavailable, one_line(error.what())};
-  if (schema_is_missing(error.sqlstate())) {
+  if (is_unknown_name(error.sqlstate()) && schema_is_old()) {
     return {kExitConfig,
             "schema rowcrew: missing in this database, or older than this program: run: rowcrew "
             "migrate"};
@@ -35,8 +29,13 @@ Failure judge_database(const DbError& error) {
 
 }  // namespace
 
-Failure judge_failure(const std::exception& error) {
-  if (const auto* db = dynamic_cast<const DbError*>(&error)) return judge_database(*db);
+bool is_unknown_name(std::string_view sqlstate) {
+  constexpr std::array<std::string_view, 4> kStates = {"3F000", "42P01", "42883", "42703"};
+  return std::find(kStates.begin(), kStates.end(), sqlstate) != kStates.end();
+}
+
+Failure judge_failure(const std::exception& error, const std::function<bool()>& schema_is_old) {
+  if (const auto* db = dynamic_cast<const DbError*>(&error)) return judge_database(*db, schema_is_old);
   int code = kExitFailure;
   if (dynamic_cast<const UsageError*>(&error) != nullptr) code = kExitUsage;
   if (dynamic_cast<const ConfigError*>(&error) != nullptr) code = kExitConfig;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <exception>
+#include <functional>
 #include <string>
+#include <string_view>
 
 namespace rowcrew::cli {
 
@@ -11,8 +13,11 @@ struct Failure {
   std::string message;  ///< one line without the program's name
 };
 
-/// UsageError 64; ConfigError 78; a database that cannot be reached 69; a schema that is missing or
-/// older than this program 78 with the command to run; anything else 1.
-Failure judge_failure(const std::exception& error);
+/// The server knows no such schema, table, function or column: ours, or one that an application has changed.
+bool is_unknown_name(std::string_view sqlstate);
+
+/// UsageError 64; ConfigError 78; a database that cannot be reached 69; an unknown name, where `schema_is_old` (missing
+/// included) tells that it is ours, 78 with the command to run; anything else 1. It is asked of unknown names only.
+Failure judge_failure(const std::exception& error, const std::function<bool()>& schema_is_old);
 
 }  // namespace rowcrew::cli

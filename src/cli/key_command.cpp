@@ -15,7 +15,6 @@
 #include "base/units.hpp"
 #include "cli/api_key.hpp"
 #include "cli/arguments.hpp"
-#include "cli/audit.hpp"
 #include "cli/builtin.hpp"
 #include "cli/text_table.hpp"
 #include "sql_queries.hpp"
@@ -61,9 +60,8 @@ int create(Invocation& call) {
   SystemRandom random;
   const std::string key = make_api_key(random);
   try {
-    run_once(args.connection(), TxMode::transaction, [&](Tx& tx) {
+    run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) {
       tx.exec(sql::cli_key_create, Params{}.add(name).add(sha256_hex(key)).add_array(types));
-      audit(tx, "key.create", name, {{"job_types", types}});
     });
   } catch (const DbError& e) {
     if (e.sqlstate() != "23505") throw;
@@ -77,6 +75,11 @@ int create(Invocation& call) {
                    ? ordered_json{{"name", name}, {"key", key}, {"job_types", types}}.dump()
                    : key)
            << "\n";
+  call.out.flush();
+  if (!call.out) {
+    throw PermanentError("unshown", fmt::format("key {0}: it is stored, but could not be written to standard output: nobody "
+                                                "knows it, end it with rowcrew key revoke {0}", shown(name)));
+  }
   return kExitOk;
 }
 
@@ -111,10 +114,8 @@ int revoke(Invocation& call) {
   if (!args.parse(call.args, call.out)) return kExitOk;
   const std::string name = args.get("NAME", "");
   bool found = false;
-  run_once(args.connection(), TxMode::transaction, [&](Tx& tx) {
-    found = !tx.exec(sql::cli_key_revoke, Params{}.add(name)).empty();
-    if (found) audit(tx, "key.revoke", name, nlohmann::json::object());
-  });
+  run_once(args.connection(), TxMode::autocommit,
+           [&](Tx& tx) { found = !tx.exec(sql::cli_key_revoke, Params{}.add(name)).empty(); });
   if (!found) {
     throw PermanentError("not_found",
                          fmt::format("key {}: not found, or revoked before", shown(name)));

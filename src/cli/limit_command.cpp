@@ -21,15 +21,30 @@ constexpr std::string_view kText =
     "set:    at most --running at once, or --units per --per (with --burst: a bucket that fills\n"
     "        at that rate), of the jobs of --queue and --type (neither: of all), one key for all\n"
     "        of them or one per value of --by. With no number it is a lane, to be paused by its key.\n"
+    "        It replaces a limit of that name whole: what is not given again is gone.\n"
     "remove: what waits for it is free to run.\n"
     "Without arguments: lists the limits. Holds from the next claim on, fleet-wide.";
 
 int list(Invocation& call, const Arguments& args) {
   Rows rows;
   run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_limits, Params{}); });
-  print_listing(call, args, rows, {"name", "queue", "type", "by", "running", "units", "per", "burst", "weight", "keys", "set_by", "set_at"},
+  print_listing(call, args, rows,
                 {"NAME", "QUEUE", "TYPE", "BY", "RUNNING", "UNITS", "PER", "BURST", "WEIGHT", "KEYS", "SET BY", "AT"}, "there are no limits");
   return kExitOk;
+}
+
+/// What a rule is about that these options have set: all of it, for what they leave out is gone.
+std::string rule_text(const Arguments& args) {
+  const auto with = [&](const char* before, const char* option, const char* behind = "") {
+    return args.has(option) ? before + args.get(option, "") + behind : "";
+  };
+  std::string number = with("at most ", "running", " at once");
+  if (args.has("units")) {
+    number = with("", "units") + with(" per ", "per") + with(", up to ", "burst", " from a full bucket") + with(", a job counts as its ", "weight");
+  }
+  const std::string jobs = with(" of queue ", "queue") + with(args.has("queue") ? " and type " : " of type ", "type");
+  return (number.empty() ? "no number, a lane" : number) + ", " + (jobs.empty() ? "all jobs" : "jobs" + jobs) +
+         (args.has("by") ? with(", one key for each ", "by") : ", one key");
 }
 
 int set(Invocation& call, const Arguments& args, const std::string& name) {
@@ -48,7 +63,7 @@ int set(Invocation& call, const Arguments& args, const std::string& name) {
   params.add(args.get("weight"));
   std::int64_t moved = 0;
   run_checked(args.connection(), [&](Tx& tx) { moved = tx.exec(sql::cli_limit_set, params).integer(0, 0); });
-  call.out << fmt::format("limit {} is set", name) << (moved > 0 ? fmt::format(", {} waiting jobs were moved\n", moved) : "\n");
+  call.out << fmt::format("limit {} is set: {}", name, rule_text(args)) << (moved > 0 ? fmt::format(", {} waiting jobs were moved\n", moved) : "\n");
   return kExitOk;
 }
 

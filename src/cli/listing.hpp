@@ -11,19 +11,15 @@
 
 namespace rowcrew::cli {
 
-/// `names` and `heads` are those of the columns. With --json an object per line, whose NULLs are null;
+/// The columns below `heads`, then one that holds the row as an object. With --json that object, a line each;
 /// else a table, or `nothing` when there is no row.
-inline void print_listing(Invocation& call, const Arguments& args, const Rows& rows, const std::vector<const char*>& names,
-                          std::vector<std::string> heads, const char* nothing) {
+inline void print_listing(Invocation& call, const Arguments& args, const Rows& rows, std::vector<std::string> heads, const char* nothing) {
+  const std::size_t columns = heads.size();
   std::vector<std::vector<std::string>> table = {std::move(heads)};
   for (std::size_t row = 0; row < rows.size(); ++row) {
-    nlohmann::ordered_json object;
+    if (args.has("json")) call.out << nlohmann::ordered_json::parse(rows.text(row, columns)).dump() << "\n";
     std::vector<std::string> cells;
-    for (std::size_t column = 0; column < names.size(); ++column) {
-      object[names[column]] = rows.is_null(row, column) ? nlohmann::ordered_json() : nlohmann::ordered_json(rows.text(row, column));
-      cells.emplace_back(rows.text(row, column));
-    }
-    if (args.has("json")) call.out << object.dump() << "\n";
+    for (std::size_t column = 0; column < columns; ++column) cells.emplace_back(rows.text(row, column));
     table.push_back(std::move(cells));
   }
   if (!args.has("json")) call.out << (rows.empty() ? std::string(nothing) + "\n" : format_table(table));

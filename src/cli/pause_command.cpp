@@ -32,8 +32,7 @@ std::string checked_scope(const std::string& scope) {
 int list(Invocation& call, const Arguments& args) {
   Rows rows;
   run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_pauses, Params{}); });
-  print_listing(call, args, rows, {"scope", "name", "paused_by", "since", "until", "reason"},
-                {"SCOPE", "NAME", "BY", "SINCE", "UNTIL", "REASON"}, "nothing is paused");
+  print_listing(call, args, rows, {"SCOPE", "NAME", "BY", "SINCE", "UNTIL", "REASON"}, "nothing is paused");
   return kExitOk;
 }
 

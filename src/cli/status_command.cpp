@@ -22,7 +22,7 @@ constexpr std::string_view kText =
     "Prints the live nodes and, per table and queue, what is ready, parked and why, claimed,\n"
     "completed and failed. Needs the rights of rowcrew_viewer.";
 constexpr std::array<std::string_view, 2> kTables = {"job_queue", "processing_jobs"};
-/// Hints counted of either kind and table.
+/// Hints counted of each kind (ready, limited, parked) and table.
 constexpr std::int64_t kMostCounted = 500'000;
 
 std::vector<NodeStatus> read_nodes(Tx& tx) {
@@ -60,16 +60,13 @@ QueueStatus& queue_of(TableStatus& table, std::string_view name) {
 
 void read_backlog(Tx& tx, const Statement& statement, TableStatus& table) {
   const Rows rows = tx.exec(statement, Params{}.add(kMostCounted));
-  std::int64_t ready = 0;
-  std::int64_t parked = 0;
   for (std::size_t row = 0; row < rows.size(); ++row) {
     QueueStatus& queue = queue_of(table, rows.text(row, 0));
     const std::string reason(rows.text(row, 1));
     const std::int64_t count = rows.integer(row, 2);
     (reason == "ready" ? queue.ready : queue.parked[reason]) = count;
-    (reason == "ready" ? ready : parked) += count;
   }
-  table.capped = ready >= kMostCounted || parked >= kMostCounted;
+  table.capped = is_capped(table, kMostCounted);
 }
 
 void read_claims(Tx& tx, const Statement& statement, TableStatus& table,

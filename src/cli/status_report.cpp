@@ -146,6 +146,17 @@ std::string short_span(std::chrono::milliseconds span) {
   return fmt::format("{}d", whole(24h));
 }
 
+bool is_capped(const TableStatus& table, std::int64_t most) {
+  std::int64_t ready = 0;
+  std::int64_t limited = 0;
+  std::int64_t others = 0;
+  for (const QueueStatus& queue : table.queues) {
+    ready += queue.ready;
+    for (const auto& [reason, count] : queue.parked) (reason == "limited" ? limited : others) += count;
+  }
+  return std::max({ready, limited, others}) >= most;
+}
+
 std::string status_text(const FleetStatus& fleet) {
   std::string text =
       nodes_text(fleet.nodes) + "\n" + tables_text(fleet.tables) + "\n" + queues_text(fleet.tables);

@@ -53,6 +53,9 @@ struct FleetStatus {
   std::vector<std::string> paused;  ///< queues, whether or not something waits in them
 };
 
+/// Whether hints of one of their kinds, each counted up to `most`, may be more than were counted.
+bool is_capped(const TableStatus& table, std::int64_t most);
+
 std::string status_text(const FleetStatus& fleet);
 /// One object, with a line end.
 std::string status_json(const FleetStatus& fleet);

@@ -1,4 +1,4 @@
--- Hints per queue and reason. $1 count at most so many of either kind: the cost is bounded whatever
+-- Hints per queue and reason. $1 count at most so many of each kind: the cost is bounded whatever
 -- the backlog.
 SELECT h.queue, h.reason, count(*)
 FROM ((SELECT r.queue, 'ready' AS reason FROM {ready} r LIMIT $1::bigint)

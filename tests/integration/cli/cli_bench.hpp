@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -22,6 +23,8 @@ namespace rowcrew::testing {
 /// Keeps what is written to it.
 class WatchedOutput final : public std::streambuf {
  public:
+  std::atomic<bool> full{false};  ///< a disk that takes nothing more
+
   std::string text() const {
     const std::lock_guard lock(mutex_);
     return text_;
@@ -40,10 +43,10 @@ class WatchedOutput final : public std::streambuf {
  protected:
   int_type overflow(int_type c) override {
     const char one = traits_type::to_char_type(c);
-    xsputn(&one, 1);
-    return c;
+    return xsputn(&one, 1) == 1 ? c : traits_type::eof();
   }
   std::streamsize xsputn(const char* text, std::streamsize size) override {
+    if (full) return 0;
     const std::lock_guard lock(mutex_);
     text_.append(text, static_cast<std::size_t>(size));
     changed_.notify_all();
@@ -64,6 +67,7 @@ class CliBench {
     std::istringstream in(input);
     out_text.clear();
     err_text.clear();
+    out_.clear();
     const PoolOptions options = options_for(url_);
     if (options.pooled) {
       ::setenv("ROWCREW_DATABASE_POOLED", "true", 1);

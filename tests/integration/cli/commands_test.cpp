@@ -36,6 +36,19 @@ TEST_CASE("without a schema every command says what to run, and migrate runs it"
   CHECK(cli.run({"status"}) == 0);
 }
 
+TEST_CASE("a name that an up-to-date schema lacks is told as the server says it, of an older one what to run" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole viewer(db, "rowcrew_viewer");
+  CliBench cli(viewer.url());
+  db.exec("ALTER FUNCTION rowcrew.why(uuid) RENAME TO gone");
+  const std::vector<std::string> why = {"why", "00000000-0000-7000-8000-000000000001"};
+  CHECK(cli.run(why) == 1);
+  CHECK(cli.err().find("function rowcrew.why(uuid) does not exist") != std::string::npos);
+  db.exec("UPDATE rowcrew.meta SET schema_version = schema_version - 1");
+  CHECK(cli.run(why) == 78);
+  CHECK(cli.err().find("run: rowcrew migrate") != std::string::npos);
+}
+
 TEST_CASE("the pre steps alone leave post steps for later, and roles can be left out") {
   const TempDatabase db(TempDatabase::Content::empty);
   CliBench cli(db.url());
@@ -85,6 +98,8 @@ TEST_CASE("enqueue prints the id of a job that has every option it was given") {
   CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue WHERE payload->>'from' = 'stdin'") == "1");
   CHECK(cli.run({"enqueue", "mail", "--payload", "{nonsense"}) == 64);
   CHECK(cli.run({"enqueue", "mail", "--payload", "\"\\u0000\""}) == 64);
+  CHECK(cli.run({"enqueue", "mail", "--queue", ""}) == 64);
+  CHECK(cli.err().find("job_queue_queue_check") != std::string::npos);
 }
 
 TEST_CASE("status counts hints, claims and the last minutes, per table and queue" * with_roles()) {
@@ -153,10 +168,48 @@ TEST_CASE(
   CHECK(json::parse(cli.out())["revoked_at"].is_string());
   CHECK(db.value("SELECT string_agg(action || ' ' || target || ' ' || actor, '; ' ORDER BY id) "
                  "FROM rowcrew.audit_logs") ==
-        "key.create shop " + operators.name() + "; key.revoke shop " + operators.name());
+        "setting.insert api_key shop " + operators.name() + "; setting.update api_key shop " + operators.name());
   CHECK(
       db.value("SELECT count(*) FROM rowcrew.audit_logs WHERE metadata::text LIKE '%' || $1 || '%'",
                Params{}.add(key)) == "0");
+}
+
+TEST_CASE("a new key that cannot be shown is a failure that names it, so that it can be revoked") {
+  const TempDatabase db;
+  CliBench cli(db.url());
+  cli.out_text.full = true;
+  CHECK(cli.run({"key", "create", "--name", "shop", "--job-types", "mail"}) == 1);
+  CHECK(cli.err().find("key shop: it is stored") != std::string::npos);
+  CHECK(cli.run({"migrate", "--sql"}) == 1);
+  CHECK(cli.err() == "rowcrew: standard output: not everything could be written to it\n");
+  cli.out_text.full = false;
+  CHECK(cli.run({"key", "revoke", "shop"}) == 0);
+}
+
+TEST_CASE("every setting that an operator changes by SQL is in the audit log, without secrets and what nodes note" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole operators(db, "rowcrew_operator");
+  const std::string secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+  for (const std::string& sql : {
+           std::string("UPDATE rowcrew.retention_policy SET enabled = true WHERE name = 'audit'"),
+           std::string("INSERT INTO rowcrew.schedule (name, every_ms, job_type, payload) VALUES ('s', 60000, 'mail', '{\"card\": 4711}')"),
+           std::string("INSERT INTO rowcrew.event_subscription VALUES ('e', '{job.failed}', NULL)"),
+           std::string("INSERT INTO rowcrew.api_key (name, key_hash, job_types) VALUES ('k', repeat('a', 64), '{mail}')"),
+           std::string("UPDATE rowcrew.preset SET is_active = false WHERE name = 'portrait_pro'"),
+           "INSERT INTO rowcrew.webhook_endpoints (url, events, secret) VALUES ('https://shop.example', '{*}', '" + secret + "')",
+           std::string("UPDATE rowcrew.webhook_endpoints SET enabled = false"),
+           std::string("DELETE FROM rowcrew.schedule WHERE name = 's'"),
+       }) {
+    operators.query(sql);
+  }
+  db.exec("UPDATE rowcrew.retention_policy SET last_run_at = rowcrew.clock(), resume_after = 'x';"
+          "UPDATE rowcrew.webhook_endpoints SET failing_since = rowcrew.clock()");
+  CHECK(db.value("SELECT string_agg(concat(substr(action, 9), ' ', split_part(target, ' ', 1)), ', ' ORDER BY id)"
+                 " FROM rowcrew.audit_logs WHERE actor = $1", Params{}.add(operators.name())) ==
+        "update retention_policy, insert schedule, insert event_subscription, insert api_key, update preset, insert webhook_endpoints, "
+        "update webhook_endpoints, delete schedule");
+  CHECK(db.value("SELECT count(*) FROM rowcrew.audit_logs WHERE actor <> $1 OR metadata::text ~ 'whsec_|aaaa|4711'",
+                 Params{}.add(operators.name())) == "0");
 }
 
 TEST_CASE("takeover shows what it found, asks, changes the home and writes it down") {

@@ -1,6 +1,7 @@
 // why, pause, resume, cancel and redrive, called as main() calls them, by those who may.
 #include <doctest/doctest.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -15,6 +16,10 @@ using nlohmann::json;
 std::string insert(const TempDatabase& db, const std::string& columns = "", const std::string& values = "") {
   return db.value("INSERT INTO rowcrew.job_queue (job_type" + (columns.empty() ? "" : ", " + columns) + ") VALUES ('mail'" +
                   (values.empty() ? "" : ", " + values) + ") RETURNING id");
+}
+
+bool is_iso_time(const TempDatabase& db, const json& value) {
+  return db.value("SELECT $1 ~ '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:[0-9.]+\\+00:00$'", Params{}.add(value.get<std::string>())) == "t";
 }
 
 }  // namespace
@@ -46,7 +51,9 @@ TEST_CASE("pause, its list, and resume" * with_roles()) {
   CHECK(cli.out().find("type   mail") == cli.out().find('\n') + 1);
   CHECK(cli.out().find("the relay is down") != std::string::npos);
   CHECK(cli.run({"pause", "--json"}) == 0);
-  CHECK(json::parse(cli.out()).at("paused_by") == operators.name());
+  const json pause = json::parse(cli.out());
+  CHECK(pause.at("paused_by") == operators.name());
+  for (const char* time : {"since", "until"}) CHECK(is_iso_time(db, pause.at(time)));
   CHECK(cli.run({"why", insert(db)}) == 0);
   CHECK(cli.out().find("type mail is paused by " + operators.name()) == 0);
   CHECK(cli.run({"resume", "type", "mail"}) == 0);
@@ -57,6 +64,27 @@ TEST_CASE("pause, its list, and resume" * with_roles()) {
   CHECK(cli.run({"pause", "type", "mail", "--for", "0s"}) == 64);
   CHECK(cli.err().find("for: ") != std::string::npos);
   CHECK(db.value("SELECT string_agg(action, ',' ORDER BY id) FROM rowcrew.audit_logs") == "pause,resume");
+}
+
+TEST_CASE("limit: set says what the rule is about now, the list gives programs numbers and times with a zone" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole operators(db, "rowcrew_operator");
+  CliBench cli(operators.url());
+  CHECK(cli.run({"limit", "set", "a", "--queue", "mail", "--type", "mail", "--by", "tenant", "--running", "4"}) == 0);
+  CHECK(cli.out() == "limit a is set: at most 4 at once, jobs of queue mail and type mail, one key for each tenant\n");
+  CHECK(cli.run({"limit", "set", "a", "--running", "8"}) == 0);
+  CHECK(cli.out() == "limit a is set: at most 8 at once, all jobs, one key\n");
+  CHECK(cli.run({"limit", "set", "b", "--type", "mail", "--units", "60", "--per", "1m", "--burst", "100"}) == 0);
+  CHECK(cli.out() == "limit b is set: 60 per 1m, up to 100 from a full bucket, jobs of type mail, one key\n");
+  CHECK(cli.run({"limit", "remove", "a"}) == 0);
+  CHECK(cli.run({"limit", "--json"}) == 0);
+  json rule = json::parse(cli.out());
+  CHECK(is_iso_time(db, rule.at("set_at")));
+  rule.erase("set_at");
+  CHECK(rule == json{{"name", "b"}, {"queue", nullptr}, {"type", "mail"}, {"by", nullptr}, {"running", nullptr}, {"units", 60}, {"per_ms", 60000},
+                     {"burst", 100}, {"weight", nullptr}, {"keys", 0}, {"set_by", operators.name()}});
+  CHECK(cli.run({"limit"}) == 0);
+  CHECK(cli.out().find(" UTC\n") != std::string::npos);
 }
 
 TEST_CASE("cancel: one job, or those that meet a condition; everything only by --all" * with_roles()) {
@@ -124,6 +152,70 @@ TEST_CASE("redrive: interrupted, it says how to go on, and goes on there" * with
   CHECK(json::parse(cli.out()).at("changed") == 100 - std::stoi(changed));
   CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'pending'") == "100");
   CHECK(db.value("SELECT count(*) FROM rowcrew.audit_logs") == "1");
+}
+
+TEST_CASE("redrive does not go on with a cancel, nor with what is no act") {
+  const TempDatabase db;
+  CliBench cli(db.url());
+  insert(db);
+  const std::string number = db.value("SELECT rowcrew.act_begin('cancel', '{\"all\": true}')::text");
+  CHECK(cli.run({"redrive", "--continue", number}) == 64);
+  CHECK(cli.err() == "rowcrew: --continue: act " + number + " is a cancel, expected a redrive\n");
+  CHECK(cli.run({"cancel", "--continue", "4711"}) == 64);
+  CHECK(db.value("SELECT status FROM rowcrew.job_queue") == "pending");
+  CHECK(cli.run({"cancel", "--continue", number}) == 0);
+  CHECK(cli.out() == "cancelled 1\n");
+}
+
+TEST_CASE("redrive: an error in the middle says what was done and how to go on, and goes on there") {
+  const TempDatabase db;
+  CliBench cli(db.url());
+  db.exec("INSERT INTO rowcrew.job_queue (job_type, status, completed_at)"
+          " SELECT 'mail', 'failed', now() - interval '1 minute' FROM generate_series(1, 20);"
+          "UPDATE rowcrew.job_queue SET priority = 7 WHERE id = (SELECT max(id::text)::uuid FROM rowcrew.job_queue);"
+          "CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM public.gone(); RETURN NEW; END $$;"
+          "CREATE TRIGGER no BEFORE UPDATE ON rowcrew.job_queue FOR EACH ROW WHEN (NEW.priority = 7) EXECUTE FUNCTION public.no()");
+  CHECK(cli.run({"redrive", "--all", "--rate", "100"}) == 1);
+  const std::string number = db.value("SELECT id FROM rowcrew.audit_logs");
+  CHECK(cli.out() == "redriven 10\n");
+  CHECK(cli.err().starts_with("interrupted: go on with rowcrew redrive --continue " + number + "\nrowcrew: "));
+  CHECK(cli.err().find("function public.gone() does not exist") != std::string::npos);
+  CHECK(cli.err().find("migrate") == std::string::npos);
+  db.exec("DROP TRIGGER no ON rowcrew.job_queue");
+  CHECK(cli.run({"redrive", "--continue", number}) == 0);
+  CHECK(cli.out() == "redriven 10\n");
+}
+
+TEST_CASE("redrive: a page that meets a held act and a lost connection is tried again, and counts once") {
+  const TempDatabase db;
+  CliBench cli(db.url());
+  db.exec("INSERT INTO rowcrew.job_queue (job_type, status, completed_at)"
+          " SELECT 'mail', 'failed', now() - interval '1 minute' FROM generate_series(1, 3)");
+  const std::string number = db.value("SELECT rowcrew.act_begin('redrive', '{\"all\": true}')::text");
+  std::promise<void> held;
+  std::thread other([&] {
+    run_once(db.options(), TxMode::transaction, [&](Tx& tx) {
+      tx.exec(Statement{"hold", "SELECT FROM rowcrew.audit_logs FOR UPDATE"});
+      held.set_value();
+      // Each try of the page waits for our lock: the first loses its connection, the second its patience.
+      const auto next = [&](const std::string& but) {
+        std::string found;
+        for (int i = 0; i < 10'000 && found.empty(); ++i) {
+          found = db.value("SELECT coalesce(min(pid || ' ' || query_start), '') FROM pg_stat_activity WHERE datname = current_database()"
+                           " AND wait_event_type = 'Lock' AND pid || ' ' || query_start <> $1", Params{}.add(but));
+        }
+        return found;
+      };
+      const std::string first = next("");
+      db.value("SELECT pg_terminate_backend($1::int)", Params{}.add(first.substr(0, first.find(' '))));
+      next(next(first));
+    });
+  });
+  held.get_future().get();
+  CHECK(cli.run({"redrive", "--continue", number}) == 0);
+  other.join();
+  CHECK(cli.out() == "redriven 3\n");
+  CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'pending'") == "3");
 }
 
 TEST_CASE("viewers may ask why and see pauses, and change nothing" * with_roles()) {

@@ -99,10 +99,17 @@ TEST_CASE("every failure is one line and an exit code of its kind") {
   CHECK(code([] { throw DbError(ErrorClass::transient, "", "a\nb", true, false); }) == 69);
   CHECK(code([] { throw DbError(ErrorClass::bug, "42501", "denied", false, false); }) == 1);
   CHECK(code([] { throw std::runtime_error("x"); }) == 1);
-  for (const char* const state : {"3F000", "42P01", "42883", "42703"}) {
-    CHECK(code([&] { throw DbError(ErrorClass::bug, state, "no", false, false); }) == 78);
-    CHECK(bench.err.str().find("run: rowcrew migrate") != std::string::npos);
-  }
+}
+
+TEST_CASE("an answer that standard output does not take is a failure, and said") {
+  struct Full : std::streambuf {
+    int sync() override { return -1; }
+    std::streamsize xsputn(const char*, std::streamsize size) override { return size; }  // buffered, as of a file
+  } full;
+  Bench bench;
+  std::ostream out(&full);
+  CHECK(rowcrew::cli::run_cli({"--version"}, bench.known, {{}, bench.in, out, bench.err, false}) == 1);
+  CHECK(bench.err.str() == "rowcrew: standard output: not everything could be written to it\n");
 }
 
 TEST_CASE("the commands of this layer can tell about themselves without a database") {
@@ -125,6 +132,7 @@ TEST_CASE("wrong arguments are found before the database is looked for") {
   CHECK(run({"enqueue"}) == 64);
   CHECK(bench.err.str().find("TYPE: missing") != std::string::npos);
   CHECK(run({"enqueue", "a", "b"}) == 64);
+  CHECK(run({"enqueue", ""}) == 64);
   CHECK(run({"enqueue", "a", "--priority", "10"}) == 64);
   CHECK(bench.err.str() == "rowcrew: --priority: 10, expected a whole number, 0 to 9\n");
   CHECK(run({"enqueue", "a", "--delay", "10"}) == 64);
@@ -136,4 +144,12 @@ TEST_CASE("wrong arguments are found before the database is looked for") {
   CHECK(run({"key", "drop"}) == 64);
   CHECK(run({"key", "create", "--name", "x"}) == 64);
   CHECK(run({"key", "create", "--name", "x", "--job-types", "a,,b"}) == 64);
+  const std::string job = "0190b0d4-7c5a-7000-8000-000000000000";
+  CHECK(run({"why", "0190b0d47-c5a-7000-8000-000000000000"}) == 64);
+  CHECK(run({"cancel", job, "--preview"}) == 64);
+  CHECK(run({"cancel", job, "--continue", "3"}) == 64);
+  CHECK(bench.err.str() == "rowcrew: --continue: expected no JOB beside it\n");
+  CHECK(run({"cancel", job, "--all"}) == 64);
+  CHECK(run({"redrive", "--continue", "3", "--reason", "again"}) == 64);
+  CHECK(run({"redrive", "--continue", "3", "--preview"}) == 64);
 }

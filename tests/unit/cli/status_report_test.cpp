@@ -117,3 +117,20 @@ TEST_CASE("status: adopted tables are told with their mode, why they are held, a
   CHECK(all["adopted"][0]["conflicts"] == 12);
   CHECK(all["adopted"][0]["hold_reason"] == "column status was dropped");
 }
+
+TEST_CASE("more are said to wait than were counted only where one of the counts came to its end") {
+  TableStatus table;
+  table.queues.resize(2);
+  table.queues[0].ready = 300;
+  table.queues[0].parked = {{"limited", 300}, {"scheduled", 300}};
+  table.queues[1].parked = {{"limited", 199}, {"backoff", 199}};
+  CHECK_FALSE(is_capped(table, 500));
+  table.queues[1].parked["limited"] = 200;
+  CHECK(is_capped(table, 500));
+  table.queues[1].parked["limited"] = 0;
+  table.queues[1].parked["suspect"] = 1;
+  CHECK(is_capped(table, 500));
+  table.queues[1].parked.clear();
+  table.queues[1].ready = 200;
+  CHECK(is_capped(table, 500));
+}
