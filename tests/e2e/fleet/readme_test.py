@@ -1,0 +1,47 @@
+#!/usr/bin/python3
+"""What the README lets a newcomer type, on a node that is configured as the package configures it."""
+import contextlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from support.fleet import BIN, SOURCE, FleetTest, run, wait_for  # noqa: E402
+
+
+class Readme(FleetTest):
+    def environment(self, **more):
+        ours = {k: v for k, v in os.environ.items() if not k.startswith("ROWCREW_")}
+        return {**ours, "ROWCREW_DATABASE_URL": self.db.url, **more}
+
+    @contextlib.contextmanager
+    def packaged_node(self):
+        with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
+                [BIN / "rowcrewd", "--config", SOURCE / "etc/default.yaml"], cwd=folder, env=self.environment(),
+                stdout=subprocess.DEVNULL) as node:
+            try:
+                yield
+            finally:
+                node.terminate()
+
+    def test_the_first_statements_run_as_written_and_so_do_their_jobs(self):
+        block = re.search(r"```sql\n-- psql\n(.*?)```", (SOURCE / "README.md").read_text(), re.DOTALL).group(1)
+        written = "".join(line for line in block.splitlines(True) if "…" not in line)  # those want an id
+        self.assertEqual(written.count("hello"), 4)
+        with self.packaged_node():
+            self.db.execute(written)
+            wait_for("what is due", lambda: self.db.counts() == {"completed": 2, "pending": 1}, 20)
+
+    def test_a_command_enqueues_as_written(self):
+        line = next(line for line in (SOURCE / "README.md").read_text().splitlines() if line.startswith("rowcrew enqueue "))
+        with self.packaged_node():
+            run(["sh", "-c", line], env=self.environment(PATH=f"{BIN}:{os.environ['PATH']}"))
+            wait_for("the job", lambda: self.db.counts() == {"completed": 1}, 20)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
