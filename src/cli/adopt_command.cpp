@@ -20,7 +20,8 @@ namespace {
 constexpr std::string_view kAdoptText =
     "Takes an application's job table into service, as the map describes it. Prints what it finds\n"
     "first; what is created lies in schema rowcrew, but for triggers on the table. Needs the rights\n"
-    "of rowcrew_owner, and to read the table and put triggers on it.";
+    "of rowcrew_owner, and to read the table and put triggers on it; --repair and unadopt, which drop\n"
+    "triggers, need the table's owner.";
 constexpr std::string_view kUnadoptText =
     "Gives an adopted table back: waits for its running jobs, then removes the triggers and everything\n"
     "that was kept about it.";

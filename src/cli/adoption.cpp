@@ -78,6 +78,14 @@ void Adoption::preview(const AdoptionMap& map) {
   if (rows.empty()) out_ << "claim   nothing is due now\n";
 }
 
+void Adoption::require_owner(std::string_view command, const std::string& name) {
+  Rows rows;
+  run_once(connection_, TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_adopted_owner, Params{}.add(name)); });
+  if (rows.empty()) return;
+  throw PermanentError("adopt_owner", fmt::format("{}: only its owner may drop the triggers of {}: run it as {}, or GRANT {} TO {}", command,
+                                                  rows.text(0, 0), rows.text(0, 1), rows.text(0, 1), rows.text(0, 2)));
+}
+
 void Adoption::set_mode(const std::string& name, const std::string& mode, const std::optional<std::string>& reason) {
   run_once(connection_, TxMode::autocommit, [&](Tx& tx) { tx.exec(sql::cli_adopt_mode, Params{}.add(name).add(mode).add(reason)); });
 }
@@ -93,6 +101,7 @@ std::string Adoption::shadow(const AdoptionMap& map) {
 }
 
 std::string Adoption::serve(const AdoptionMap& map, bool requeue_running) {
+  if (const auto known = find("", map.schema, map.table)) require_owner("adopt", known->name);
   std::string name;
   run_once(connection_, TxMode::transaction, [&](Tx& tx) {
     name = cell(tx.exec(sql::cli_adopt_record, Params{}.add(map.object.dump())), 0, 0);
@@ -154,6 +163,7 @@ std::string Adoption::blockers(const std::string& name) {
 }
 
 void Adoption::give_back(const std::string& name, std::chrono::milliseconds wait, bool force) {
+  require_owner("unadopt", name);
   set_mode(name, "held", "being given back");
   SystemClock clock;
   const Mono until = clock.mono() + wait;

@@ -5,6 +5,7 @@
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cli/adoption_map.hpp"
 #include "pg/pool.hpp"
@@ -40,6 +41,8 @@ class Adoption {
   void give_back(const std::string& name, std::chrono::milliseconds wait, bool force);
 
  private:
+  /// Throws PermanentError where only the table's owner may drop the triggers, before anything is changed.
+  void require_owner(std::string_view command, const std::string& name);
   void set_mode(const std::string& name, const std::string& mode, const std::optional<std::string>& reason);
   /// Under a lock_timeout that writers do not notice, again and again.
   std::int64_t change_triggers(const std::string& name, const Statement& statement, const Params& params);

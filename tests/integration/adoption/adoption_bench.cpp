@@ -56,7 +56,7 @@ AdoptionBench::AdoptionBench(std::string_view map) : fixture(adopted_fixture(map
 }
 
 CommandAnswer AdoptionBench::rowcrew(std::vector<std::string> args) {
-  args.insert(args.begin(), {"--database", db.url()});
+  args.insert(args.begin(), {"--database", command_url.empty() ? db.url() : command_url});
   std::istringstream in;
   std::ostringstream out;
   std::ostringstream err;

@@ -47,6 +47,7 @@ class AdoptionBench {
   explicit AdoptionBench(std::string_view map = "jobs");
 
   CommandAnswer rowcrew(std::vector<std::string> args);
+  std::string command_url;  ///< whose command it is; empty: the owner's
   CommandAnswer adopt(const std::string& map_text, const std::vector<std::string>& more = {});
   std::string map_text() const;
   /// Adopts the table of the fixture and opens it as nodes do.

@@ -9,6 +9,7 @@
 #include "adoption_bench.hpp"
 #include "cli/adoption.hpp"
 #include "cli/adoption_templates.hpp"
+#include "support/db/login_role.hpp"
 
 using namespace std::chrono_literals;
 using namespace rowcrew;
@@ -69,6 +70,19 @@ TEST_CASE("adopt: updates that set no job column are not looked at, unless a tri
             "CREATE TRIGGER touch BEFORE UPDATE ON public.jobs FOR EACH ROW EXECUTE FUNCTION public.touch()");
   REQUIRE(b.adopt(read_text("support/adopted/jobs.yaml")).code == 0);
   CHECK(columns() == 0);
+}
+
+TEST_CASE("unadopt, repair: who may not drop the triggers is told so before anything is changed" * with_roles()) {
+  AdoptionBench b;
+  b.serve();
+  const LoginRole adopter(b.db, "rowcrew_owner");
+  b.exec("GRANT SELECT, TRIGGER ON {t} TO rowcrew_owner");
+  b.command_url = adopter.url();
+  for (const CommandAnswer& answer : {b.rowcrew({"unadopt", "public.jobs"}), b.adopt(b.map_text(), {"--repair"})}) {
+    CHECK(answer.code == 1);
+    CHECK(answer.err.find("only its owner may drop the triggers of public.jobs: run it as ") != std::string::npos);
+    CHECK(b.value("SELECT mode FROM rowcrew.adopted_table") == "serve");
+  }
 }
 
 TEST_CASE("unadopt: waits for running jobs, and does nothing while they run") {
