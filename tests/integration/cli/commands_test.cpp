@@ -49,7 +49,7 @@ TEST_CASE("a name that an up-to-date schema lacks is told as the server says it,
   CHECK(cli.err().find("run: rowcrew migrate") != std::string::npos);
 }
 
-TEST_CASE("the pre steps alone leave post steps for later, and roles can be left out") {
+TEST_CASE("the pre steps alone leave post steps for later, and roles can be left out" * with_roles()) {
   const TempDatabase db(TempDatabase::Content::empty);
   CliBench cli(db.url());
   CHECK(cli.run({"migrate", "--step=pre", "--roles=none"}) == 0);
