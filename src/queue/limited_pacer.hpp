@@ -183,11 +183,12 @@ class LimitedPacer {
     if (!queue.vain) queue.vain = Vain{want.cursor, queue.sent, said};
     Vain& vain = *queue.vain;
     vain.look = std::min(vain.look, said);
-    // Whether it came by where the first one began; its groups may be gone meanwhile.
+    // Whether it came by the place where the first one began, by name: that group may be gone meanwhile.
     const bool from_before = want.cursor < vain.from;
     const bool to_behind = answer.cursor >= vain.from;
-    const bool began_anew = answer.cursor <= want.cursor;
-    if (began_anew ? !from_before && !to_behind : !from_before || !to_behind) return now;
+    const bool went_round = answer.cursor <= want.cursor;
+    const bool came_by = went_round ? from_before || to_behind : from_before && to_behind;
+    if (!came_by) return now;
     const Mono due = std::max(now + look(vain.look), now + (now - vain.since));
     queue.vain.reset();
     return due;

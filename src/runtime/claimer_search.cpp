@@ -107,7 +107,13 @@ asio::awaitable<void> Claimer::claim_listed(std::size_t table, Hints hints, cons
     failure = std::current_exception();
   }
   queues_.find(queue)->second.asked -= n;
-  for (const std::int64_t token : tokens) failure ? state.ledger.unknown(token) : state.ledger.unused(token);
+  for (const std::int64_t token : tokens) {
+    if (failure) {
+      state.ledger.unknown(token);
+    } else {
+      state.ledger.unused(token);
+    }
+  }
   if (failure) std::rethrow_exception(failure);
   std::map<std::int64_t, std::size_t> per_token;
   for (const ClaimedJob& job : claimed) ++per_token[job.job.claim_token];

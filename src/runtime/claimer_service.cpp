@@ -125,7 +125,13 @@ asio::awaitable<void> Claimer::claim_rescued(std::size_t table) {
   }
   if (!failed) state_.worked("claims of rescued jobs", state.table.name());
   for (const ClaimWant& want : wants) queues_.find(want.queue)->second.asked -= want.count;
-  for (const std::int64_t token : tokens) failed ? state.ledger.unknown(token) : state.ledger.unused(token);
+  for (const std::int64_t token : tokens) {
+    if (failed) {
+      state.ledger.unknown(token);
+    } else {
+      state.ledger.unused(token);
+    }
+  }
   for (const ClaimedJob& job : claimed) state.ledger.claimed(job.job.claim_token, 1);
   rescued_due_[table] = !failed && claimed.size() >= room;  // else the next look says
   if (!claimed.empty()) tables_[table].found_nothing = false;
@@ -159,7 +165,11 @@ asio::awaitable<void> Claimer::run_suspect() {
       co_await lay_aside_suspect(table, std::move(error));
     }
     if (!failed) state_.worked("claims of suspects", state.table.name());
-    failed ? state.ledger.unknown(token) : state.ledger.unused(token);
+    if (failed) {
+      state.ledger.unknown(token);
+    } else {
+      state.ledger.unused(token);
+    }
     if (claimed.empty()) continue;
     state.ledger.claimed(token, claimed.size());
     tables_[table].found_nothing = false;

@@ -104,7 +104,7 @@ bool Exchanger::enough_for_two() const {
 
 /// When ends that wait will have waited for the first lane for too long.
 Mono Exchanger::late_at() const {
-  if (lanes_.front()->idle() || state_.clock.mono() < completer_.not_before()) return Mono::max();
+  if (lanes_.front()->idle() || state_.clock.mono() < std::max(completer_.not_before(), crowded_until_)) return Mono::max();
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     if (completer_.waiting(table) > 0 && !state_.tables[table]->broken()) return lanes_.front()->sent() + kLate;
   }
