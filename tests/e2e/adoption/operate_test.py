@@ -48,8 +48,9 @@ class Operate(FleetTest):
         self.rowcrew("pause", "type", "noop", "--reason", "not today")
         self.fleet_node.wait_event("pause.changed")
         self.insert("noop", 50)
-        answer = json.loads(self.rowcrew("why", "public_tickets:7", "--json"))
-        self.assertEqual((answer["job"], answer["reason"]), ("public_tickets:7", "paused"))
+        why = lambda: json.loads(self.rowcrew("why", "public_tickets:7", "--json"))  # noqa: E731
+        answer = wait_for("a node to set it aside", lambda: (found := why())["reason"] == "paused" and found)
+        self.assertEqual(answer["job"], "public_tickets:7")
         self.assertIn("not today", answer["text"])
         self.assertEqual(self.rowcrew("cancel", "--table", "public_tickets", "--type", "noop"), "asked for the end of 50: nodes end them\n")
         wait_for("all to end", lambda: self.states() == {-1: 50})

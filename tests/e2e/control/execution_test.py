@@ -64,8 +64,7 @@ class Execution(FleetTest):
         with psycopg2.connect(self.db.url) as reader:
             reader.cursor().execute("LOCK TABLE rowcrew.job_type IN ACCESS EXCLUSIVE MODE")
             node = self.node().ready()
-            wait_for("the node to wait for its policies", lambda: self.db.value(waits))
-            first = self.db.value(waits)
+            first = wait_for("the node to wait for its policies", lambda: self.db.value(waits))
             self.enqueue("noop", n=100)  # wakes whoever may claim
             # After its lock_timeout; a job that is started too early is so within milliseconds.
             wait_for("the node to ask for them again", lambda: (self.db.value(waits) or first) > first)

@@ -20,7 +20,7 @@ class Spread(FleetTest):
 
     def leader_knows(self, others):
         """Until the leader has seen so many others: each of its heartbeats tells it."""
-        leader = "SELECT n.beat FROM rowcrew.gate g JOIN rowcrew.node n ON n.node_id = g.leader"
+        leader = "SELECT max(n.beat) FROM rowcrew.gate g JOIN rowcrew.node n ON n.node_id = g.leader"
         wait_for("a leader and the others", lambda: self.db.value(leader) and
                  self.db.value("SELECT count(*) FROM rowcrew.node") == others + 1)
         beats = self.db.value(leader)
