@@ -14,6 +14,9 @@
 namespace rowcrew {
 namespace {
 
+/// The lists that libpq reads in parallel; a single port counts for every host.
+constexpr std::string_view kHostLists[] = {"host", "hostaddr", "port"};
+
 /// libpq quotes pieces of what it could not read, and a piece of a URL may be the password. A password
 /// may hold a quotation mark: nothing behind the first one is known to be libpq's own words.
 std::string without_quotations(std::string_view message) {
@@ -23,7 +26,30 @@ std::string without_quotations(std::string_view message) {
   return out;
 }
 
+/// libpq takes what follows a bare @ or / of a password for hosts, ports and a database, and every failure to
+/// connect names those.
+void require_encoded_credentials(std::string_view url) {
+  for (const std::string_view scheme : {"postgresql://", "postgres://"}) {
+    if (!url.starts_with(scheme)) continue;
+    url.remove_prefix(scheme.size());
+    if (const auto end = url.find_first_of("@/"); end != std::string_view::npos) url.remove_prefix(end + 1);
+    if (url.substr(0, url.find('?')).find('@') == std::string_view::npos) return;
+    throw ConfigError("database url: an @ behind another @ or a /, expected those of user, password and database as %40 and %2F");
+  }
+}
+
+/// Found here, it is a mistake of the configuration instead of an outage, and may be a piece of a password, too.
+void require_port_numbers(const ConnectParams& params) {
+  for (const std::string& port : host_list(params, "port")) {
+    unsigned number = 0;
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+    if (port.empty() || (error == std::errc{} && end == port.data() + port.size() && number >= 1 && number <= 65535)) continue;
+    throw ConfigError("database url: a port that is no number, expected 1 to 65535, and an @ or / of user and password as %40 and %2F");
+  }
+}
+
 ConnectParams parse(const std::string& url) {
+  require_encoded_credentials(url);
   char* message = nullptr;
   const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(
       PQconninfoParse(url.c_str(), &message), &PQconninfoFree);
@@ -37,6 +63,30 @@ ConnectParams parse(const std::string& url) {
     if (o->val != nullptr) params[o->keyword] = o->val;
   }
   return params;
+}
+
+/// A service file or PGHOST may name the hosts, and who sees no list cannot leave a silent one for the next. libpq
+/// tells what it has gathered, of a connection as well that it refuses before it begins.
+void add_hosts_from_elsewhere(ConnectParams& params) {
+  if (params.contains("host") || params.contains("hostaddr")) return;
+  std::vector<const char*> keywords{"sslmode"}, values{"none at all"};
+  for (const auto& [keyword, value] : params) {
+    if (keyword == "sslmode") continue;
+    keywords.push_back(keyword.c_str());
+    values.push_back(value.c_str());
+  }
+  keywords.push_back(nullptr);
+  values.push_back(nullptr);
+  const std::unique_ptr<PGconn, decltype(&PQfinish)> refused(PQconnectStartParams(keywords.data(), values.data(), 0), &PQfinish);
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> gathered(PQconninfo(refused.get()), &PQconninfoFree);
+  std::map<std::string_view, std::string> found;
+  for (const PQconninfoOption* o = gathered.get(); o != nullptr && o->keyword != nullptr; ++o) {
+    if (o->val != nullptr && *o->val != '\0') found.emplace(o->keyword, o->val);
+  }
+  if (!found.contains("host") && !found.contains("hostaddr")) return;
+  for (const auto list : kHostLists) {
+    if (const auto at = found.find(list); at != found.end()) params.emplace(list, at->second);
+  }
 }
 
 std::vector<std::string> split(std::string_view list) {
@@ -57,13 +107,12 @@ void require_verify_full(ConnectParams& params) {
   throw ConfigError(fmt::format("database url: sslmode={} beside a CA file, expected verify-full or no sslmode", mode));
 }
 
-/// The lists that libpq reads in parallel; a single port counts for every host.
-constexpr std::string_view kHostLists[] = {"host", "hostaddr", "port"};
-
 }  // namespace
 
 ConnectParams connect_params(const PoolOptions& options) {
   ConnectParams params = parse(options.url);
+  add_hosts_from_elsewhere(params);
+  require_port_numbers(params);
   // A peer that vanished without a word must not hold a thread for the kernel's two hours; after
   // ten seconds of silence the next try may already meet its successor.
   params.emplace("keepalives_idle", "10");

@@ -108,6 +108,29 @@ TEST_CASE("connect params: a malformed URL is refused without quoting any of it"
   }
 }
 
+TEST_CASE("connect params: a password with a bare @ or / is refused before a piece of it is taken for a host and named") {
+  for (const std::string url : {"postgresql://app:p@s3cret@db/shop", "postgres://app:s3cret/x@db/shop", "postgresql://app:12/s3cret@db/shop",
+                                "postgresql://app:p@s:s3cret@db/shop", "postgresql://app:p@s/s3cret@db/shop", "postgresql://app:p?a@s3cret@db",
+                                "postgresql://db/shop?port=s3cret", "host=db port=5432,s3cret", "host=db port=65536"}) {
+    CAPTURE(url);
+    try {
+      connect_params(with_url(url));
+      FAIL("accepted");
+    } catch (const ConfigError& error) {
+      const std::string message = error.what();
+      CAPTURE(message);
+      CHECK(message.find("database url: ") == 0);
+      CHECK(message.find("s3cret") == std::string::npos);
+    }
+  }
+  const auto params = connect_params(with_url("postgresql://app:p%40s%2F?s@a:5432,[::1]/shop?user=me@server"));
+  CHECK(params.at("password") == "p@s/?s");
+  CHECK(params.at("host") == "a,::1");
+  CHECK(connect_params(with_url("postgresql:///shop?host=@abstract")).at("host") == "@abstract");
+  CHECK(connect_params(with_url("postgresql://@db")).at("host") == "db");
+  CHECK(connect_params(with_url("host=a,b port=,5433")).at("port") == ",5433");
+}
+
 TEST_CASE("connect params: the URL's connect_timeout wins when it is a number of seconds") {
   PoolOptions options = with_url("host=db connect_timeout=3");
   options.connect_timeout = 5s;
