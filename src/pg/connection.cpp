@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <new>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -12,6 +14,8 @@
 #include "pg/connect_params.hpp"
 #include "pg/driver_error.hpp"
 #include "pg/driver_text.hpp"
+#include "pg/same_database.hpp"
+#include "sql_pg.hpp"
 
 namespace rowcrew {
 namespace {
@@ -101,6 +105,28 @@ void await_answer(PGconn* connection, SteadyTime deadline, const Interrupt* inte
   if (PQconsumeInput(connection) == 0) throw_lost(last_error(connection));
 }
 
+bool failed(const Result& result) { return result && PQresultStatus(result.get()) == PGRES_FATAL_ERROR; }
+
+/// The first error, or else the last result.
+Result ask(PGconn* connection, const std::string& sql, milliseconds within, const Interrupt* interrupt) {
+  const SteadyTime deadline = deadline_in(within);
+  if (PQsendQuery(connection, sql.c_str()) == 0) throw_lost(last_error(connection));
+  Result kept;
+  for (;;) {
+    while (PQisBusy(connection)) await_answer(connection, deadline, interrupt);
+    Result result(PQgetResult(connection));
+    if (!result) break;
+    if (!failed(kept)) kept = std::move(result);
+  }
+  if (PQstatus(connection) != CONNECTION_OK) throw_lost(last_error(connection));
+  return kept;
+}
+
+DbError error_of(const Result& result) {
+  const char* state = PQresultErrorField(result.get(), PG_DIAG_SQLSTATE);
+  return server_error(state ? state : "", "database: " + one_line(PQresultErrorMessage(result.get())));
+}
+
 }  // namespace
 
 std::string last_error(const PGconn* connection) {
@@ -141,20 +167,22 @@ Connection Connector::connect(const Interrupt* interrupt) {
 
 void run_batch(PGconn* connection, const std::string& sql, milliseconds within,
                const Interrupt* interrupt) {
-  const SteadyTime deadline = deadline_in(within);
-  if (PQsendQuery(connection, sql.c_str()) == 0) throw_lost(last_error(connection));
-  Result failed;
-  for (;;) {
-    while (PQisBusy(connection)) await_answer(connection, deadline, interrupt);
-    Result result(PQgetResult(connection));
-    if (!result) break;
-    if (PQresultStatus(result.get()) == PGRES_FATAL_ERROR && !failed) failed = std::move(result);
+  const Result result = ask(connection, sql, within, interrupt);
+  if (failed(result)) throw error_of(result);
+}
+
+void check_database(PGconn* connection, const PoolOptions& options, const Interrupt* interrupt) {
+  if (!options.same_database) return;
+  const Result result = ask(connection, std::string(sql_pg::which_database.text),
+                            std::max(options.connect_timeout, options.statement_timeout), interrupt);
+  std::optional<std::string> told;
+  if (failed(result)) {  // it has no such function, or none for us
+    if (const DbError error = error_of(result); error.error_class() == ErrorClass::transient) throw DbError(error);
+  } else if (PQntuples(result.get()) == 1) {
+    told = PQgetvalue(result.get(), 0, 0);
   }
-  if (PQstatus(connection) != CONNECTION_OK) throw_lost(last_error(connection));
-  if (!failed) return;
-  const char* state = PQresultErrorField(failed.get(), PG_DIAG_SQLSTATE);
-  throw server_error(state ? state : "",
-                     "database: " + one_line(PQresultErrorMessage(failed.get())));
+  if (options.same_database->is(std::move(told))) return;
+  throw_unreachable("another one than this program began with, as if it had been restored from a copy: restart the program to work on it");
 }
 
 }  // namespace rowcrew

@@ -55,6 +55,10 @@ class Connector {
 void run_batch(PGconn* connection, const std::string& sql, std::chrono::milliseconds within,
                const Interrupt* interrupt);
 
+/// Asks which database it is, where the options tell to stay with one. Throws as run_batch() does, and DbError (08001;
+/// connection_lost) when it is another one.
+void check_database(PGconn* connection, const PoolOptions& options, const Interrupt* interrupt);
+
 /// Neither a standby nor read-only by default, as the server itself last reported. Not asked: costs
 /// nothing, and is current after every answer.
 bool server_writes(const PGconn* connection);

@@ -16,6 +16,8 @@
 
 namespace rowcrew {
 
+class SameDatabase;
+
 struct PoolOptions {
   std::string url;               ///< libpq URI or keywords; several hosts allowed
   std::string application_name;  ///< shows in pg_stat_activity
@@ -35,6 +37,9 @@ struct PoolOptions {
   /// transaction sets what it needs itself.
   bool pooled = false;
   std::string direct_url;  ///< with `pooled`: past the pooler, for what needs a session; may be empty
+  /// When set, a connection that leads to another database than the first of its process is none. Behind a
+  /// transaction pooler, which connects by itself, that is asked again and again.
+  std::shared_ptr<SameDatabase> same_database;
 };
 
 /// What LISTEN connects with: the same, or past the pooler. Nullopt: there is no way past it.

@@ -15,6 +15,8 @@ namespace {
 
 /// How much later than its statement_timeout a server may answer.
 constexpr std::chrono::seconds kAnswerGrace{2};
+/// How often a pooler is asked which database it leads to by now.
+constexpr std::chrono::milliseconds kLookEvery{500};
 
 void run_in(StatementTx& tx, TxMode mode, const std::function<void(Tx&)>& work) {
   if (mode == TxMode::autocommit) return work(tx);
@@ -41,9 +43,10 @@ std::string settings_batch(const PoolOptions& options) {
 }
 
 Session::Session(Connection connection, const PoolOptions& options, Plans plans, Watchers watchers)
-    : connection_(std::move(connection)) {
+    : connection_(std::move(connection)), options_(options), interrupt_(watchers.interrupt) {
   const std::string settings = settings_batch(options);
-  if (!options.pooled) run_batch(raw(), settings, options.connect_timeout, watchers.interrupt);
+  if (!options.pooled) run_batch(raw(), settings, options.connect_timeout, interrupt_);
+  look_again();
   try {
     state_ = std::make_unique<SessionState>(raw());
   } catch (const pqxx::pqxx_exception& error) {
@@ -60,7 +63,13 @@ Session::Session(Connection connection, const PoolOptions& options, Plans plans,
 
 Session::~Session() = default;
 
+void Session::look_again() {
+  check_database(raw(), options_, interrupt_);
+  looked_ = std::chrono::steady_clock::now();
+}
+
 void Session::run(TxMode mode, const std::function<void(Tx&)>& work) {
+  if (options_.pooled && std::chrono::steady_clock::now() - looked_ > kLookEvery) look_again();
   StatementTx tx(*state_, mode);
   run_in(tx, mode, work);
   // A closure of several scripts in autocommit may have left something open.

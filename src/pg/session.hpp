@@ -42,7 +42,12 @@ class Session {
   PGconn* raw() const { return connection_.get(); }
 
  private:
+  void look_again();
+
   Connection connection_;
+  const PoolOptions options_;
+  const Interrupt* interrupt_;
+  SteadyTime looked_;
   std::unique_ptr<SessionState> state_;
 };
 

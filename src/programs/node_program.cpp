@@ -17,6 +17,7 @@
 #include "net/make_mailer.hpp"
 #include "pg/lane.hpp"
 #include "pg/pool_settings.hpp"
+#include "pg/same_database.hpp"
 #include "proc/posix_child_runner.hpp"
 #include "queue/fenced_transactions.hpp"
 #include "queue/lease_keeper.hpp"
@@ -87,7 +88,8 @@ int run_configured(const NodeProgram& program) {
   NodeConfig config = read_node_config(root);
   if (program.adjust) program.adjust(config);
   const LogOptions log_options = read_log_options(root, config.name);
-  const PoolOptions database = read_pool_options(root, "rowcrewd/" + config.name);
+  PoolOptions database = read_pool_options(root, "rowcrewd/" + config.name);
+  database.same_database = std::make_shared<SameDatabase>();
   const PoolOptions connection = engine_pool(database, config);
   const PoolOptions handler_connection = handler_pool(database, root, config);
   EgressGuard guard(config.egress_allow);

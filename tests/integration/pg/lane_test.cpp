@@ -9,6 +9,7 @@
 
 #include "base/system_clock.hpp"
 #include "pg/lane.hpp"
+#include "pg/same_database.hpp"
 #include "pg_fixture.hpp"
 
 using namespace std::chrono_literals;
@@ -329,6 +330,20 @@ TEST_CASE("lane: a server that is slow with every statement is not given up on w
   const Call nap(sql("SELECT pg_sleep(0.12)"), {});
   CHECK(f.exec(Calls(20, nap)).size() == 20);  // longer than statement_timeout and the two seconds behind it
   CHECK(f.lane.connected());
+}
+
+TEST_CASE("lane: a connection to another database than the first of its process is none") {
+  Home home(1);
+  PoolOptions options = sessions();
+  options.same_database = std::make_shared<SameDatabase>();
+  LaneFixture(options).exec({LaneFixture::tell(1)});
+  home.move(2);
+  LaneFixture f(options);
+  CHECK(db_error_of([&] { f.exec({LaneFixture::tell(2)}); }).sqlstate() == "08001");
+  CHECK(LaneFixture::told().empty());
+  home.move(1);
+  f.exec({LaneFixture::tell(3)});
+  CHECK(LaneFixture::told() == "3");
 }
 
 TEST_CASE("lane: the settings of a session are those of the pool") {

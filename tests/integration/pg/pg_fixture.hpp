@@ -33,6 +33,16 @@ inline Statement sql(std::string_view text) {
   return {text, text};  // the text is its own name: prepared once per text
 }
 
+/// What a database that is one of ours says of itself, for as long as this lives.
+struct Home {
+  explicit Home(int database) { move(database); }
+  ~Home() { scratch().exec("DROP SCHEMA rowcrew CASCADE"); }
+  void move(int database) {
+    scratch().exec("DROP SCHEMA IF EXISTS rowcrew CASCADE; CREATE SCHEMA rowcrew; CREATE FUNCTION rowcrew.here() RETURNS TABLE (system bigint, database oid) "
+                   "LANGUAGE sql AS 'SELECT NULL::bigint, " + std::to_string(database) + "::oid'");
+  }
+};
+
 /// A coroutine that is spawned refers to its statement for as long as it runs.
 inline constexpr Statement kOne{"one", "SELECT 1"};
 

@@ -1,12 +1,17 @@
 #include "pg_fixture.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "base/event.hpp"
 #include "pg/connect_params.hpp"
 #include "pg/connection.hpp"
+#include "pg/same_database.hpp"
 #include "pg/statement_template.hpp"
 
 using namespace std::chrono_literals;
@@ -20,6 +25,11 @@ PoolOptions through(const PgProxy& proxy, unsigned threads = 1) {
   options.url = proxy.url();
   options.threads = threads;
   return options;
+}
+
+std::string port(const PgProxy& proxy) {
+  const auto at = proxy.url().find("port=") + 5;
+  return proxy.url().substr(at, proxy.url().find('&', at) - at);
 }
 
 }  // namespace
@@ -166,17 +176,57 @@ TEST_CASE("pool outage: a silent host costs its connect timeout, then the next o
   PgProxy silent(scratch().url());
   silent.freeze();
   PgProxy fine(scratch().url());
-  auto port = [](const std::string& url) {
-    const auto at = url.find("port=") + 5;
-    return url.substr(at, url.find('&', at) - at);
-  };
   PoolOptions options = through(fine);
-  options.url = "host=127.0.0.1,127.0.0.1 port=" + port(silent.url()) + "," + port(fine.url()) +
+  options.url = "host=127.0.0.1,127.0.0.1 port=" + port(silent) + "," + port(fine) +
                 " dbname=" + scratch().name() + " user=rowcrew_admin sslmode=disable " +
                 "gssencmode=disable target_session_attrs=read-write";
   options.connect_timeout = 200ms;
   PoolFixture f(options);
   CHECK(f.value("SELECT 1") == "1");
+}
+
+TEST_CASE("pool outage: a silent host that a service file names is left for the next one, too") {
+  PgProxy silent(scratch().url());
+  silent.freeze();
+  PgProxy fine(scratch().url());
+  const auto file = std::filesystem::temp_directory_path() / ("rowcrew-services-" + std::to_string(::getpid()));
+  std::ofstream(file) << "[jobs]\nhost=127.0.0.1,127.0.0.1\nport=" << port(silent) << ',' << port(fine) << "\ndbname=" << scratch().name()
+                      << "\nuser=rowcrew_admin\nsslmode=disable\ngssencmode=disable\n";
+  ::setenv("PGSERVICEFILE", file.c_str(), 1);
+  {
+    PoolOptions options = through(fine);
+    options.url = "service=jobs";
+    options.connect_timeout = 200ms;
+    PoolFixture f(options);
+    CHECK(f.value("SELECT 1") == "1");
+  }
+  ::unsetenv("PGSERVICEFILE");
+  std::filesystem::remove(file);
+}
+
+TEST_CASE("pool outage: a database that was restored from a copy under a program that runs is not worked on") {
+  Home home(1);
+  PoolOptions options = sessions();
+  options.threads = 1;
+  options.wait = 250ms;
+  options.same_database = std::make_shared<SameDatabase>();
+  PoolFixture f(options);
+  const auto reconnect = [&] { db_error_of([&] { f.query("SELECT pg_terminate_backend(pg_backend_pid())"); }); };
+  CHECK(f.value("SELECT 1") == "1");
+  reconnect();
+  CHECK(f.value("SELECT 1") == "1");
+  home.move(2);
+  reconnect();
+  const DbError error = db_error_of([&] { f.query("SELECT 1"); });
+  CHECK(error.sqlstate() == "08001");
+  CHECK(std::string(error.what()).find("another one than this program began with") != std::string::npos);
+  CHECK_FALSE(f.pool.reachable());
+  scratch().exec("DROP FUNCTION rowcrew.here()");  // a restore that has only begun
+  CHECK(db_error_of([&] { f.query("SELECT 1"); }).sqlstate() == "08001");
+  home.move(1);
+  options.wait = 10s;
+  PoolFixture other(options);
+  CHECK(other.value("SELECT 1") == "1");
 }
 
 TEST_CASE("pool outage: a server that hangs is given up on after statement_timeout") {
@@ -272,12 +322,8 @@ TEST_CASE("pool outage: a server that has become read-only is left; a READ ONLY 
 TEST_CASE("pool outage: a host that refuses the login is not asked first again") {
   PgProxy refusing(scratch().url()), fine(scratch().url());
   refusing.refuse_login();
-  auto port = [](const std::string& url) {
-    const auto at = url.find("port=") + 5;
-    return url.substr(at, url.find('&', at) - at);
-  };
   PoolOptions options = through(fine);
-  options.url = "host=127.0.0.1,127.0.0.1 port=" + port(refusing.url()) + "," + port(fine.url()) + " dbname=" +
+  options.url = "host=127.0.0.1,127.0.0.1 port=" + port(refusing) + "," + port(fine) + " dbname=" +
                 scratch().name() + " user=rowcrew_admin sslmode=disable gssencmode=disable";
   PoolFixture f(options);
   CHECK(f.value("SELECT 1") == "1");

@@ -1,3 +1,4 @@
+#include "pg/same_database.hpp"
 #include "pg_fixture.hpp"
 
 using namespace std::chrono_literals;
@@ -31,6 +32,25 @@ TEST_CASE("pooled: every transaction brings its settings and leaves none behind"
                 "RAISE 'left behind'; END IF; END $$");
   };
   f.run(TxMode::autocommit, bare);
+}
+
+TEST_CASE("pooled: a pooler that leads to another database by now is found out") {
+  Home home(1);
+  PoolOptions options = pooled();
+  options.wait = 50ms;
+  options.same_database = std::make_shared<SameDatabase>();
+  PoolFixture f(options);
+  CHECK(f.value("SELECT 1") == "1");
+  home.move(2);
+  std::string found;
+  for (const auto until = std::chrono::steady_clock::now() + 10s; found.empty() && std::chrono::steady_clock::now() < until;) {
+    try {
+      f.query("SELECT 1");
+    } catch (const DbError& error) {
+      found = error.what();
+    }
+  }
+  CHECK(found.find("another one than this program began with") != std::string::npos);
 }
 
 TEST_CASE("pooled: no statement stays prepared on the server") {
