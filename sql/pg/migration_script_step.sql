@@ -15,6 +15,8 @@ END $rowcrew$;
 SET LOCAL lock_timeout = '10s';
 {script}
 ;
+{private}
+;
 INSERT INTO rowcrew.schema_migration (version, step, name, fingerprint)
   VALUES ({version}, '{step}', '{name}', '{fingerprint}');
 \endif

@@ -135,7 +135,8 @@ std::string migration_script(std::span<const Migration> migrations, std::string_
                                                   {"step", std::string(script.step)},
                                                   {"name", std::string(script.name)},
                                                   {"fingerprint", script.fingerprint()},
-                                                  {"script", std::string(script.text)}});
+                                                  {"script", std::string(script.text)},
+                                                  {"private", std::string(sql_pg::migration_private.text)}});
   }
   if (options.with_roles) {
     out += render(sql_pg::migration_script_roles, {{"roles", std::string(roles)}});

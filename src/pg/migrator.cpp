@@ -113,6 +113,7 @@ class Migrator {
     check_order(script, migrations_, applied);
     ask(tx, sql_pg::migration_lock_timeout);
     exec_script(tx, script.text);
+    exec_script(tx, sql_pg::migration_private.text);
     tx.exec(sql_pg::migration_record,
             Params{}.add(script.version).add(script.step).add(script.name).add(script.fingerprint()));
     return true;

@@ -154,6 +154,24 @@ TEST_CASE("migrator: roles come last, in every run, and not at all where they ar
   CHECK(database.value("SELECT string_agg(n::text, ',') FROM rowcrew.granted") == "3,3");
 }
 
+TEST_CASE("migrator: functions that run with the owner's rights are granted to nobody by it, by the script for psql neither") {
+  constexpr std::string_view kEverybodys =
+      "SELECT count(*) FILTER (WHERE prosecdef), count(*) FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a "
+      "WHERE pronamespace = 'rowcrew'::regnamespace AND a.grantee = 0";
+  const Migration migrations[] = {{1, "0001_ground", "CREATE FUNCTION rowcrew.mighty() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';"
+                                                     "CREATE FUNCTION rowcrew.plain() RETURNS int LANGUAGE sql AS 'SELECT 1'", ""}};
+  const auto held = [&](const TempDatabase& database) {
+    const Rows rows = database.query(kEverybodys);
+    CHECK(rows.integer(0, 0) == 0);
+    CHECK(rows.integer(0, 1) == 1);
+  };
+  TempDatabase by_us(Content::empty), by_psql(Content::empty);
+  run_migrate(by_us, {.with_roles = false}, migrations);
+  held(by_us);
+  CHECK(run_psql(by_psql, migration_script(migrations, "", {.with_roles = false})) == 0);
+  held(by_psql);
+}
+
 TEST_CASE("migrator: two databases of one server may make the same role at once" * with_roles()) {
   const std::string role = "rowcrew_t_role_" + std::to_string(::getpid());
   const std::string roles = "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '" +
