@@ -126,6 +126,7 @@ END $$;
 
 -- Hints that were taken and gave no job. Returns how many hints were taken per queue. Where nothing tells why it gave
 -- none, a trigger of the application may have kept the row from being changed: it is not tried again at once, for ever.
+-- Of a backlog that the application has deleted or ended only hints are left: what comes next in such a queue goes with them.
 CREATE FUNCTION rowcrew.adopted_file_again(p_name text, p_taken text[], p_queues text[], p_priorities smallint[], p_claimed text[], p_from timestamptz)
 RETURNS TABLE (queue text, taken bigint) LANGUAGE plpgsql AS $$
 DECLARE
@@ -133,6 +134,7 @@ DECLARE
   v_stale text[] := ARRAY(SELECT x.id FROM unnest(p_taken) WITH ORDINALITY AS x (id, place)
                           WHERE x.id NOT IN (SELECT unnest(p_claimed)) GROUP BY x.id ORDER BY min(x.place));
   v_limited text[];
+  v_barren text[] := ARRAY(SELECT x.queue FROM unnest(p_taken, p_queues) AS x (id, queue) GROUP BY x.queue HAVING bool_and(x.id <> ALL (p_claimed)));
 BEGIN
   IF EXISTS (SELECT FROM rowcrew.job_limit) THEN
     EXECUTE rowcrew.adopted_fill($t$
@@ -150,6 +152,18 @@ BEGIN
   IF v_limited IS NOT NULL THEN
     PERFORM rowcrew.adopted_move_limited(p_name, p_queues, p_from);
     v_stale := ARRAY(SELECT unnest(v_stale) EXCEPT SELECT unnest(v_limited));
+  ELSIF cardinality(v_barren) > 0 THEN
+    EXECUTE rowcrew.adopted_fill($t$
+      DELETE FROM {ready} WHERE ctid = ANY (ARRAY(
+        SELECT r.ctid FROM {ready} r WHERE r.ctid = ANY (ARRAY(  -- only those are locked, or other claims would pass by their neighbours
+          SELECT y.hint FROM unnest($1) AS w (queue), LATERAL (
+            SELECT x.* FROM generate_series(0, 9) AS p (priority), LATERAL (
+              SELECT h.ctid AS hint, h.id FROM {ready} h
+              WHERE h.queue = w.queue AND h.priority = p.priority AND h.run_at >= $2 AND h.run_at <= rowcrew.clock() ORDER BY h.run_at LIMIT 1000) x
+            LIMIT 1000) y
+          -- Whatever makes a job wait files a hint of its own, so this one is not missed.
+          WHERE NOT EXISTS (SELECT FROM {table} q WHERE q.{key} = ANY (ARRAY[y.id]) AND {is_waiting} OFFSET 0)))
+        FOR UPDATE SKIP LOCKED))$t$, t) USING v_barren, p_from;
   END IF;
   IF cardinality(v_stale) > 0 THEN
     EXECUTE rowcrew.adopted_fill($t$

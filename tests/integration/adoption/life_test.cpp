@@ -355,6 +355,23 @@ TEST_CASE("adopted jobs: the audit finds a missing hint and a claim that is not 
   }
 }
 
+TEST_CASE("adopted jobs: what comes after a backlog that the application deleted or ended does not wait for its hints to be read") {
+  for (const char* undo : {"DELETE FROM {t}", "UPDATE {t} SET {s} = {failed}"}) {
+    CAPTURE(undo);
+    AdoptionBench b("prisma");
+    b.serve();
+    b.insert(3'000);
+    b.exec(undo);
+    b.exec("INSERT INTO {t} (id, \"updatedAt\") VALUES ('last', '2020-01-01')");
+    const NodeIdentity node = b.node();
+    Ids claimed;
+    int claims = 0;
+    for (; claimed.empty() && claims < 10; ++claims) claimed = ids_of(b.claim(node, 8));
+    CHECK(claimed == Ids{"last"});
+    CHECK(b.number("SELECT count(*) FROM {ready}") == 0);
+  }
+}
+
 TEST_CASE("adopted jobs: a locked row is stepped around by the slow claim") {
   AdoptionBench b("jobs");
   b.serve();
