@@ -63,6 +63,12 @@ DECLARE
 BEGIN
   SELECT * INTO z FROM rowcrew.adopted_table x WHERE x.name = p_name;
   v_table := z.template ->> 'table';
+  IF z.name IS NOT NULL THEN
+    BEGIN  -- as the table tells it: a uuid may be asked for in capitals
+      EXECUTE rowcrew.adopted_fill('SELECT ($1::{key_type})::text', z.template) INTO p_key USING p_key;
+    EXCEPTION WHEN data_exception THEN NULL;  -- no such key can be
+    END;
+  END IF;
   BEGIN
     IF z.mode = 'serve' THEN
       j := rowcrew.adopted_job(p_name, p_key);

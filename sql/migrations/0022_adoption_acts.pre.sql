@@ -88,14 +88,15 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   WHERE a.id = p_audit AND a.action IN ('job.cancel', 'job.redrive') AND m -> 'filter' ? 'table' AND NOT (m ->> 'done')::boolean
 $$;
 
--- Asks nodes for the end of these jobs; those that wait end by a node as well.
+-- Asks nodes for the end of these jobs; those that wait end by a node as well. A key may be written in several ways (a
+-- uuid in capitals): nodes know a job by the one that the table tells.
 CREATE FUNCTION rowcrew.adopted_request_cancel(p_name text, p_keys text[], p_reason text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_count bigint;
 BEGIN
   EXECUTE rowcrew.adopted_fill('INSERT INTO rowcrew.cancel_request (job_table, job_id, job_key, reason)'
-    ' SELECT {table_name}, rowcrew.job_uuid({table_name}, k::{key_type}), k, $2 FROM unnest($1) k ORDER BY 2 ON CONFLICT DO NOTHING',
+    ' SELECT {table_name}, rowcrew.job_uuid({table_name}, k::{key_type}), (k::{key_type})::text, $2 FROM unnest($1) k ORDER BY 2 ON CONFLICT DO NOTHING',
     (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name)) USING p_keys, p_reason;
   GET DIAGNOSTICS v_count = ROW_COUNT;
   RETURN v_count;

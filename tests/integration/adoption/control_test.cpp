@@ -108,6 +108,23 @@ TEST_CASE("adopted control: a running job that is to be cancelled ends so, whate
   }
 }
 
+TEST_CASE("adopted control: a job is cancelled and explained by its key however that is written, or its node would not know it") {
+  for (const char* map : {"jobs", "django"}) {
+    CAPTURE(map);
+    AdoptionBench b(map);
+    b.serve();
+    const std::string id = b.insert(1)[0];
+    b.claim(b.node());
+    b.exec("UPDATE {t} SET {s} = {pending}");  // held
+    const std::string written = b.value("SELECT CASE WHEN $1 LIKE '%-%' THEN upper($1) ELSE '00' || $1 END", Params{}.add(id));
+    CHECK(b.rowcrew({"why", b.fixture.name + (":" + written)}).out.find("was held") != std::string::npos);
+    CHECK(ask(b, written) == "requested");
+    const auto requests = b.await(b.control->cancel_requests());
+    REQUIRE(requests.size() == 1);
+    CHECK(requests[0].id == id);
+  }
+}
+
 TEST_CASE("adopted control: what a running job says of itself is kept, under its claim only") {
   for (const AdoptedFixture& fixture : kAdoptedFixtures) {
     CAPTURE(fixture.map);
