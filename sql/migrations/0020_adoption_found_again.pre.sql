@@ -57,7 +57,7 @@ BEGIN
       'waits', 'coalesce(q.{key} IS NOT NULL AND q.{status} OPERATOR(pg_catalog.=) ANY (ARRAY[{waiting_text}]::pg_catalog.text[]), false)')), t);
 
   -- A write that would make a job run again, or seem to run: allowed by the map or its writer, the engine's, an old
-  -- worker's, or else a conflict.
+  -- worker's, or else a conflict. What no claim of ours runs, its writer may free: whoever ran it may be gone.
   EXECUTE rowcrew.adopted_fill($t$
     CREATE OR REPLACE FUNCTION {hold}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     DECLARE
@@ -72,7 +72,8 @@ BEGIN
          OR (v_was IN ({ended_text}) AND current_setting('rowcrew.requeue', true) = 'on')) THEN RETURN NEW; END IF;
       SELECT x.status, x.moved INTO v_status, v_moved FROM {job} x WHERE x.id = {old_key};
       IF v_status IN ('pending', 'retrying') AND v_moved = pg_current_xact_id() THEN RETURN NEW; END IF;
-      IF {theirs} AND v_was = {processing_text} AND v_status IS DISTINCT FROM 'processing' THEN RETURN NEW; END IF;
+      IF ({theirs} OR current_setting('rowcrew.requeue', true) = 'on')
+         AND v_was = {processing_text} AND v_status IS DISTINCT FROM 'processing' THEN RETURN NEW; END IF;
       INSERT INTO rowcrew.adopted_conflict (job_table, job_key, was, wanted)
       VALUES ({table_name}, {old_key}, v_was, v_is);
       {keep}

@@ -181,6 +181,23 @@ TEST_CASE("adopted: an application runs an ended job again where it says that it
   }
 }
 
+TEST_CASE("adopted: a job that seems to run, but by no claim of ours, waits again where the application says that it means to") {
+  for (const char* map : {"jobs", "prisma"}) {
+    CAPTURE(map);
+    AdoptionBench b(map);
+    const std::string id = b.insert(1)[0];
+    b.exec("UPDATE {t} SET {s} = {processing}");  // its worker died
+    REQUIRE(b.adopt(b.map_text(), {"--running", "leave"}).code == 0);
+    b.reopen();
+    b.exec("UPDATE {t} SET {s} = {pending}");
+    CHECK(b.status(id) == b.fixture.words[1]);
+    b.exec("BEGIN; SET LOCAL rowcrew.requeue = 'on'; UPDATE {t} SET {s} = {pending}; COMMIT");
+    CHECK(b.status(id) == b.fixture.words[0]);
+    CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_conflict") == 1);
+    CHECK(b.complete(b.claim(b.node())) == Ids{id});
+  }
+}
+
 TEST_CASE("adopted acts: a cancel that is continued says that nodes end its jobs, as it does when it is begun") {
   AdoptionBench b("jobs");
   b.serve();
