@@ -69,7 +69,7 @@ int run_adopt(Invocation& call) {
   const std::string naive = shadow_only(map);
   if (!naive.empty()) call.out << fmt::format("shadow  {}\n", naive);
   if (args.has("dry-run")) {
-    call.out << "create  companions _ready, _parked, _claim and _job in schema rowcrew; five triggers on the table, nothing else\n"
+    call.out << "create  companions _ready, _parked, _limited, _claim and _job in schema rowcrew; five triggers on the table, nothing else\n"
                 "dry run: nothing was changed\n";
     return kExitOk;
   }

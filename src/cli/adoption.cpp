@@ -110,7 +110,8 @@ std::string Adoption::serve(const AdoptionMap& map, bool requeue_running) {
   });
   change_triggers(name, sql::cli_adopt_attach, Params{}.add(name));
   // From here on every new job is filed by the triggers; what was there before is filed now.
-  const std::int64_t filed = by_pages(name, sql::cli_adopt_file);
+  std::int64_t filed = 0;
+  run_once(connection_, TxMode::autocommit, [&](Tx& tx) { filed = tx.exec(sql::cli_adopt_file, Params{}.add(name)).integer(0, 0); });
   out_ << fmt::format("filed   {} waiting jobs\n", filed);
   if (requeue_running) out_ << fmt::format("requeue {} running jobs wait again\n", by_pages(name, sql::cli_adopt_requeue));
   set_mode(name, "serve", std::nullopt);

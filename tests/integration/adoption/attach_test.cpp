@@ -57,6 +57,17 @@ TEST_CASE("unadopt: everything outside of schema rowcrew is as it was, to the by
   CHECK(b.value("SELECT string_agg(action, ',' ORDER BY id) FROM rowcrew.audit_logs WHERE target = 'public_jobs'") == "table.adopt,table.unadopt");
 }
 
+TEST_CASE("unadopt: a copy that nobody took over is given back as well, whose tables have other oids") {
+  AdoptionBench b;
+  b.serve();
+  b.exec("UPDATE rowcrew.adopted_table SET rel = 'rowcrew.meta'::regclass");
+  const CommandAnswer answer = b.rowcrew({"unadopt", "public_jobs"});
+  CAPTURE(answer.err);
+  CHECK(answer.code == 0);
+  CHECK(b.number("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'public.jobs'::regclass AND NOT tgisinternal") == 0);
+  CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_table") == 0);
+}
+
 TEST_CASE("adopt: updates that set no job column are not looked at, unless a trigger may set one behind them") {
   AdoptionBench b;
   const auto columns = [&] {

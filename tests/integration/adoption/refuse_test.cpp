@@ -45,6 +45,10 @@ const Refusal kRefusals[] = {
     {"a table with children", "CREATE TABLE child () INHERITS (plain)", "plain", "", "children that inherit"},
     {"a word that the enum has not", "CREATE TYPE mood AS ENUM ('pending', 'processing', 'completed'); CREATE TABLE enums (id int PRIMARY KEY, status mood)",
      "enums", "", "states.failed: type public.mood of column status has no word 'failed'"},
+    {"a word that a constraint forbids", "ALTER TABLE plain ADD CHECK (status IN ('pending', 'running', 'completed', 'failed'))", "plain", "",
+     "states.processing: constraint plain_status_check of public.plain does not allow 'processing'"},
+    {"a word that the column is too short for", "ALTER TABLE plain ALTER status TYPE varchar(9)", "plain", "",
+     "states.processing: 'processing' is too long for column status, which is of type character varying(9)"},
     {"a key given twice", "", "plain", "zone: Mars/Olympus\n", "zone is given twice"},
     {"SQL that is no expression", "", "plain", "payload: 'note FROM plain; DROP TABLE plain'\n", "payload: "},
     {"a payload over a column that is not there", "", "plain", "payload: jsonb_build_object('a', nothing)\n", "payload: "},
@@ -83,6 +87,16 @@ TEST_CASE("adopt: refuses what it cannot serve, names it, and leaves everything 
     CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_table") == 0);
     CHECK(triggers(b) == "0");
   }
+}
+
+TEST_CASE("adopt: a constraint that calls a function is not run with the rights of whoever adopts") {
+  AdoptionBench b;
+  make(b, kPlain);
+  make(b, "CREATE FUNCTION asked(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'I was asked'; END $$;"
+          "ALTER TABLE plain ADD CHECK (asked(status)), ADD CHECK (length(status) < 3)");
+  const CommandAnswer answer = b.adopt(map_of("plain"));
+  CAPTURE(answer.err);
+  CHECK(answer.code == 0);
 }
 
 TEST_CASE("adopt: a foreign table is refused") {
