@@ -111,15 +111,17 @@ CREATE TRIGGER subscribe AFTER INSERT OR DELETE OR UPDATE OF endpoint_id, events
 CREATE TRIGGER unsubscribe_all AFTER TRUNCATE ON rowcrew.webhook_endpoints
   FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.webhook_subscribe();
 
--- Whose job it is: its app, or the only one there is.
-CREATE FUNCTION rowcrew.webhook_event_app(p_job_table text, p_job_id uuid) RETURNS text LANGUAGE sql STABLE
+-- Whose job it is: its app, that of its adopted table (0015), or the only one there is.
+CREATE FUNCTION rowcrew.webhook_event_app(p_job_table text, p_job_id uuid) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce(CASE p_job_table
+BEGIN
+  RETURN coalesce(CASE p_job_table
                     WHEN 'job_queue' THEN (SELECT j.app FROM rowcrew.job_queue j WHERE j.id = p_job_id)
                     WHEN 'processing_jobs' THEN (SELECT j.app FROM rowcrew.processing_jobs j WHERE j.id = p_job_id)
+                    ELSE (SELECT z.app FROM rowcrew.adopted_table z WHERE z.name = p_job_table)
                   END,
-                  (SELECT min(a.name) FROM rowcrew.app a HAVING count(*) = 1))
-$$;
+                  (SELECT min(a.name) FROM rowcrew.app a HAVING count(*) = 1));
+END $$;
 
 -- Every event becomes one delivery and one job per endpoint that wants it, in the transaction that
 -- wrote the event. Fires once per statement, also for none: it must cost nothing then. Events about
@@ -135,7 +137,8 @@ BEGIN
            format('{"type":%s,"timestamp":"%s","data":%s}', to_json(f.event),
                   to_char(f.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
                   CASE WHEN jsonb_typeof(f.data) = 'object' THEN f.data ELSE jsonb_build_object('value', f.data) END
-                  || jsonb_build_object('job_table', f.job_table, 'job_id', f.job_id, 'job_type', f.job_type)) AS body
+                  || jsonb_strip_nulls(jsonb_build_object('job_table', f.job_table, 'job_id', f.job_id, 'job_key', f.job_key,
+                                                          'job_type', f.job_type))) AS body
     FROM fresh f
     JOIN rowcrew.webhook_endpoints e ON e.account IS NULL OR e.account = f.data ->> 'account'
     WHERE f.job_type <> 'webhook' AND e.enabled AND e.events && ARRAY[f.event, '*']

@@ -133,6 +133,21 @@ TEST_CASE("fan-out: an app's endpoint hears of its own jobs only") {
   CHECK(b.deliveries() == "job.done>a job.done>a job.done>b job.done>b");
 }
 
+TEST_CASE("fan-out: an adopted table's events reach its app's endpoint, and name the row") {
+  WebhookBench b;
+  b.exec("INSERT INTO rowcrew.app (name, schema_name) VALUES ('a', 'a'), ('b', 'b')");
+  b.exec(
+      "INSERT INTO rowcrew.adopted_table (name, rel, schema_name, table_name, app, map, columns, template, mode) "
+      "VALUES ('shop_orders', 1, 'shop', 'orders', 'b', '{}', '{}', '{}', 'shadow')");
+  for (const char* app : {"'a'", "'b'"}) b.endpoint("*", "app", app);
+  b.exec(
+      "INSERT INTO rowcrew.job_event (event, job_table, job_id, job_key, job_type) "
+      "VALUES ('job.completed', 'shop_orders', rowcrew.job_uuid('shop_orders', 42), '42', 't')");
+  CHECK(b.deliveries() == "job.completed>b");
+  const auto data = json::parse(b.value("SELECT body FROM rowcrew.webhook_deliveries")).at("data");
+  CHECK(data.at("job_key") == "42");
+}
+
 TEST_CASE("fan-out: webhook jobs' own events are delivered to nobody, so that no loop can start") {
   WebhookBench b;
   b.endpoint("*");
