@@ -42,7 +42,8 @@ using rowcrew::KillLadder;
 
 constexpr int kControl = 3;
 constexpr int kStatus = 4;
-constexpr int kOpenFiles = 256;
+// What programs are used to begin with, whatever the daemon needs; they may raise it, as anywhere.
+constexpr int kOpenFiles = 1024;
 constexpr int kKillAgainMs = 20;  // a process may be born between two looks at the list
 constexpr int kExitUsage = 64;
 constexpr int kExitNotRun = 127;
@@ -90,7 +91,7 @@ bool limit(int resource, std::uint64_t soft, std::uint64_t hard) {
 }
 
 bool set_limits(const Order& order) {
-  if (!limit(RLIMIT_CORE, 0, 0) || !limit(RLIMIT_NOFILE, kOpenFiles, kOpenFiles)) return false;
+  if (!limit(RLIMIT_CORE, 0, 0) || !limit(RLIMIT_NOFILE, kOpenFiles, RLIM_INFINITY)) return false;
   // SIGXCPU first, so that a program may say something; SIGKILL one second later.
   if (order.max_cpu_s > 0 && !limit(RLIMIT_CPU, order.max_cpu_s, order.max_cpu_s + 1)) return false;
   // Last: from here on this process may not be able to grow.

@@ -143,9 +143,22 @@ TEST_CASE("child: signals, limits and privileges are those of a fresh, confined 
   ::getrlimit(RLIMIT_CORE, &core);
   const rlimit large{core.rlim_max, core.rlim_max};
   ::setrlimit(RLIMIT_CORE, &large);
-  CHECK(children.run(children.shell("ulimit -n; ulimit -c; pwd")).output ==
-        "256\n0\n" + children.directory.string() + "\n");
+  CHECK(children.run(children.shell("ulimit -c; pwd")).output ==
+        "0\n" + children.directory.string() + "\n");
   ::setrlimit(RLIMIT_CORE, &core);
+}
+
+TEST_CASE("child: it may open a thousand files, and more where the daemon may") {
+  Children children;
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  REQUIRE(files.rlim_max >= 1024);
+  const rlimit daemons{files.rlim_max, files.rlim_max};  // which takes all that it may
+  ::setrlimit(RLIMIT_NOFILE, &daemons);
+  const std::string output = children.run(children.shell("ulimit -n; ulimit -Hn")).output;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  const rlim_t most = files.rlim_max;
+  CHECK(output == "1024\n" + (most == RLIM_INFINITY ? std::string("unlimited") : std::to_string(most)) + "\n");
 }
 
 TEST_CASE("child: memory above its limit is refused to it") {
