@@ -2,8 +2,9 @@
 
 -- The account's current period, opened if need be and locked until the transaction ends: whoever
 -- decides about the limit or counts holds it.
+-- A month added to a time is one of the session's zone, hence the setting.
 CREATE OR REPLACE FUNCTION demo.lock_usage(p_account bigint) RETURNS demo.usage_tracking
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_usage demo.usage_tracking;
   v_start timestamptz := date_trunc('month', rowcrew.clock(), 'UTC');

@@ -115,6 +115,13 @@ TEST_CASE("usage: a new period lets the waiting photos in, with the tier of that
         "1/1 1/7");
 }
 
+TEST_CASE("usage: a month ends at midnight UTC, whatever the zone of the session is that opens it") {
+  DemoBench b("free", 1);
+  b.db.exec("SELECT rowcrew.set_clock_offset(timestamptz '2030-03-10Z' - now())");
+  CHECK(b.value("SELECT CASE WHEN set_config('TimeZone', 'America/New_York', true) <> '' THEN"
+                "  (demo.lock_usage(account_id)).period_end = '2030-04-01Z' END FROM demo.account") == "t");
+}
+
 TEST_CASE("usage: two accounts count apart") {
   DemoBench b("free", 1);
   b.query("SELECT demo.join_studio('Bob', 'bob@example.com', 'free', 'g', '/in2', '/out2')");
