@@ -24,6 +24,7 @@ struct NewJob {
   std::optional<std::chrono::milliseconds> delay;  ///< from the database's now
   std::optional<int> max_attempts;                 ///< executions in total, 1 to 1000
   std::optional<std::string> app;                  ///< whose ports
+  std::optional<std::string> tenant;               ///< on whose behalf, for limits, pauses and cancels by tenant
   std::optional<std::string> unique_key;           ///< at most one live job of it
   /// When a live job has the key.
   enum class IfExists { keep, replace, reject } if_exists = IfExists::keep;

@@ -35,6 +35,16 @@ CREATE FUNCTION rowcrew.drive_files_found(p_folder text, p_files jsonb) RETURNS 
 CREATE FUNCTION rowcrew.email_allowed(p_account text, p_template text) RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT true $$;
 CREATE FUNCTION rowcrew.usage_reset() RETURNS integer LANGUAGE sql STABLE AS $$ SELECT 0 $$;
 
+-- The uuid by which ports know a job: its key, where that is one, or what job_uuid() makes of it (0015).
+CREATE FUNCTION rowcrew.port_job(p_table text, p_key text) RETURNS uuid LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF p_table IN ('job_queue', 'processing_jobs')
+     OR EXISTS (SELECT FROM rowcrew.adopted_table z WHERE z.name = p_table AND z.template ->> 'key_type' = 'uuid') THEN
+    RETURN p_key::uuid;
+  END IF;
+  RETURN rowcrew.job_uuid(p_table, p_key);
+END $$;
+
 -- Every function that a port resolves to: the defaults (app null) and what the apps define, also
 -- "<job type>_ended". `fault` names a signature that is not the port's. Of functions that end in "_ended"
 -- only those of two arguments, the first a uuid, can have been meant: others are the app's own.

@@ -3,17 +3,22 @@
 -- Enqueues one job. What p_if_exists says holds when a live job has p_unique_key:
 --   keep     nothing is enqueued: that job's id, outcome 'kept'
 --   replace  while it waits, it becomes the job given here, as if created now (payload, queue, priority, schedule,
---            attempts from the start, no checkpoint): its id, outcome 'replaced'; one that runs is left alone: 'running'
+--            tenant, attempts from the start, no checkpoint): its id, outcome 'replaced'; one that runs is left alone: 'running'
 --   reject   an error, 23505
 -- p_subject begins the sentence of an error. Not granted: the functions below call it.
 CREATE FUNCTION rowcrew.enqueue_keyed(
   p_subject text, p_job_type text, p_payload jsonb, p_queue text, p_priority integer, p_scheduled_at timestamptz,
-  p_max_attempts integer, p_unique_key text, p_app text, p_if_exists text, OUT id uuid, OUT outcome text
+  p_max_attempts integer, p_unique_key text, p_app text, p_tenant text, p_if_exists text, OUT id uuid, OUT outcome text
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_type rowcrew.job_type;
   v_job rowcrew.job_queue;
 BEGIN
+  -- An empty key, which many programs write for none, would be one key of all their jobs.
+  IF length(p_unique_key) NOT BETWEEN 1 AND 300 THEN
+    RAISE EXCEPTION '%: unique key of % characters, expected 1 to 300, or null for none', p_subject, length(p_unique_key)
+      USING ERRCODE = 'check_violation';
+  END IF;
   SELECT * INTO v_type FROM rowcrew.job_type t WHERE t.name = p_job_type;
   -- The job of a key may end between two looks at it: then the key is free, and we look again.
   FOR v_try IN 1..10 LOOP
@@ -28,10 +33,10 @@ BEGIN
       END IF;
     END IF;
     IF outcome = 'created' THEN
-      INSERT INTO rowcrew.job_queue (id, job_type, payload, queue, priority, scheduled_at, max_attempts, unique_key, app, enqueued_by)
+      INSERT INTO rowcrew.job_queue (id, job_type, payload, queue, priority, scheduled_at, max_attempts, unique_key, app, tenant, enqueued_by)
       VALUES (id, p_job_type, coalesce(p_payload, '{}'), coalesce(p_queue, v_type.queue, 'default'),
               coalesce(p_priority, v_type.priority, 5), coalesce(p_scheduled_at, rowcrew.clock_now()),
-              coalesce(p_max_attempts, v_type.max_attempts, 5), p_unique_key, p_app, session_user);
+              coalesce(p_max_attempts, v_type.max_attempts, 5), p_unique_key, p_app, p_tenant, session_user);
       RETURN;
     END IF;
 
@@ -53,7 +58,7 @@ BEGIN
     UPDATE rowcrew.job_queue q
     SET payload = coalesce(p_payload, '{}'), queue = coalesce(p_queue, v_type.queue, 'default'),
         priority = coalesce(p_priority, v_type.priority, 5), scheduled_at = coalesce(p_scheduled_at, rowcrew.clock_now()),
-        max_attempts = coalesce(p_max_attempts, v_type.max_attempts, 5), app = p_app, created_at = rowcrew.clock(),
+        max_attempts = coalesce(p_max_attempts, v_type.max_attempts, 5), app = p_app, tenant = p_tenant, created_at = rowcrew.clock(),
         status = 'pending', attempts = 0, crashes = 0, lonely_crashes = 0, error_code = NULL, error_message = NULL
     WHERE q.id = enqueue_keyed.id AND q.status IN ('pending', 'retrying') AND q.job_type = p_job_type
       AND q.enqueued_by = session_user;
@@ -86,15 +91,15 @@ CREATE OR REPLACE FUNCTION rowcrew.enqueue_one(
 ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT e.id, e.outcome = 'created'
   FROM rowcrew.enqueue_keyed('enqueue', p_job_type, p_payload, p_queue, p_priority, p_scheduled_at, p_max_attempts,
-                             p_unique_key, NULL, 'keep') e
+                             p_unique_key, NULL, NULL, 'keep') e
 $$;
 
--- Two parameters more, both with defaults: calls as before mean what they meant. The old function has to go,
+-- Three parameters more, all with defaults: calls as before mean what they meant. The old function has to go,
 -- or they would be ambiguous; whoever might call it may call the new one.
 CREATE FUNCTION rowcrew.enqueue(
   p_job_type text, p_payload jsonb DEFAULT '{}', p_queue text DEFAULT NULL, p_priority integer DEFAULT NULL,
   p_scheduled_at timestamptz DEFAULT NULL, p_max_attempts integer DEFAULT NULL, p_unique_key text DEFAULT NULL,
-  p_if_exists text DEFAULT 'keep', p_app text DEFAULT NULL
+  p_if_exists text DEFAULT 'keep', p_app text DEFAULT NULL, p_tenant text DEFAULT NULL
 ) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_done record;
@@ -104,13 +109,13 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value';
   END IF;
   v_done := rowcrew.enqueue_keyed('enqueue', p_job_type, p_payload, p_queue, p_priority, p_scheduled_at, p_max_attempts,
-                                  p_unique_key, p_app, p_if_exists);
+                                  p_unique_key, p_app, p_tenant, p_if_exists);
   IF v_done.outcome = 'running' THEN
     RAISE NOTICE 'enqueue: job % of unique key % is running and was not replaced', v_done.id, quote_literal(p_unique_key);
   END IF;
   RETURN v_done.id;
 END $$;
-COMMENT ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text) IS
+COMMENT ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text) IS
   'Enqueues one job and returns its id. p_if_exists, for a p_unique_key that a live job has: keep (that job''s id), '
   'replace (it becomes this one while it waits; if it runs it is kept, with a NOTICE) or reject (an error).';
 
@@ -118,14 +123,14 @@ DO $$
 DECLARE
   v_grantee record;
 BEGIN
-  REVOKE ALL ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text) FROM PUBLIC;
+  REVOKE ALL ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text) FROM PUBLIC;
   FOR v_grantee IN
     SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS name
     FROM pg_proc f, aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a LEFT JOIN pg_roles r ON r.oid = a.grantee
     WHERE f.oid = 'rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text)'::regprocedure
       AND a.grantee <> f.proowner
   LOOP
-    EXECUTE format('GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text) TO %s',
+    EXECUTE format('GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text) TO %s',
                    v_grantee.name);
   END LOOP;
 END $$;
@@ -135,7 +140,7 @@ DROP FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, 
 CREATE FUNCTION rowcrew.enqueue_fault(p_job jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   c_fields constant text[] := ARRAY['job_type', 'payload', 'queue', 'priority', 'scheduled_at', 'delay_ms', 'max_attempts',
-                                    'unique_key', 'if_exists', 'app'];
+                                    'unique_key', 'if_exists', 'app', 'tenant'];
   v_field text;
   v_expected text;
   v jsonb;
@@ -165,6 +170,8 @@ BEGIN
                              THEN 'a string of 1 to 300 characters' END
       WHEN 'if_exists' THEN CASE WHEN v NOT IN ('"keep"', '"replace"', '"reject"') THEN '"keep", "replace" or "reject"' END
       WHEN 'app' THEN CASE WHEN jsonb_typeof(v) <> 'string' THEN 'a string' END
+      WHEN 'tenant' THEN CASE WHEN jsonb_typeof(v) <> 'string' OR length(v #>> '{}') NOT BETWEEN 1 AND 100
+                         THEN 'a string of 1 to 100 characters' END
       END;
     IF v_expected IS NOT NULL THEN
       RETURN format('.%s: %s, expected %s', left(v_field, 40), left(v::text, 40), v_expected);
@@ -229,11 +236,12 @@ BEGIN
   )
   SELECT coalesce(array_agg(u.job_id), '{}') INTO v_made FROM u;
 
-  INSERT INTO rowcrew.job_queue (id, job_type, payload, queue, priority, scheduled_at, max_attempts, unique_key, app, enqueued_by)
+  INSERT INTO rowcrew.job_queue (id, job_type, payload, queue, priority, scheduled_at, max_attempts, unique_key, app, tenant, enqueued_by)
   SELECT v.id, e.j ->> 'job_type', coalesce(nullif(e.j -> 'payload', 'null'), '{}'), coalesce(e.j ->> 'queue', t.queue, 'default'),
          coalesce((e.j ->> 'priority')::smallint, t.priority, 5::smallint),
          coalesce((e.j ->> 'scheduled_at')::timestamptz, rowcrew.clock_now() + coalesce((e.j ->> 'delay_ms')::bigint, 0) * interval '1 ms'),
-         coalesce((e.j ->> 'max_attempts')::smallint, t.max_attempts, 5::smallint), e.j ->> 'unique_key', e.j ->> 'app', session_user
+         coalesce((e.j ->> 'max_attempts')::smallint, t.max_attempts, 5::smallint), e.j ->> 'unique_key', e.j ->> 'app',
+         e.j ->> 'tenant', session_user
   FROM jsonb_array_elements(p_jobs) WITH ORDINALITY AS e (j, n)
   JOIN unnest(v_ids) WITH ORDINALITY AS v (id, n) ON v.n = e.n
   LEFT JOIN rowcrew.job_type t ON t.name = e.j ->> 'job_type'
@@ -251,7 +259,8 @@ BEGIN
       v_later.j ->> 'queue', (v_later.j ->> 'priority')::integer,
       coalesce((v_later.j ->> 'scheduled_at')::timestamptz,
                rowcrew.clock_now() + (v_later.j ->> 'delay_ms')::bigint * interval '1 ms'),
-      (v_later.j ->> 'max_attempts')::integer, v_later.j ->> 'unique_key', v_later.j ->> 'app', coalesce(v_later.j ->> 'if_exists', 'keep'));
+      (v_later.j ->> 'max_attempts')::integer, v_later.j ->> 'unique_key', v_later.j ->> 'app', v_later.j ->> 'tenant',
+      coalesce(v_later.j ->> 'if_exists', 'keep'));
     v_later_n := v_later_n || v_later.n::integer;
     v_later_ids := v_later_ids || v_job.id;
     v_later_outcomes := v_later_outcomes || v_job.outcome;

@@ -1,4 +1,5 @@
--- 0014: whole passes of the hint audit, at a node's start and when the server is another one; settings in the log of audits.
+-- 0014: whole passes of the hint audit, at a node's start and when the server is another one; settings in the log of audits;
+-- what an application may know of its own jobs and do to them.
 
 CREATE TABLE rowcrew.audit_pass (
   job_table      text        PRIMARY KEY,
@@ -42,5 +43,32 @@ CREATE TRIGGER rowcrew_audit
   ON rowcrew.webhook_endpoints FOR EACH ROW EXECUTE FUNCTION rowcrew.audit_setting('endpoint_id');
 CREATE TRIGGER rowcrew_audit AFTER INSERT OR DELETE OR UPDATE OF name, target, job_types, statuses, age, action, dry_run, enabled, batch, note
   ON rowcrew.retention_policy FOR EACH ROW EXECUTE FUNCTION rowcrew.audit_setting('name');
+
+-- A view of its own: in my_jobs it would be looked up for all jobs by whoever sorts them.
+CREATE VIEW rowcrew.my_progress WITH (security_barrier) AS
+  SELECT p.job_table, p.job_id, p.percent, p.note, p.updated_at
+  FROM rowcrew.job_progress p JOIN rowcrew.job_queue q ON q.id = p.job_id
+  WHERE p.job_table = 'job_queue' AND q.enqueued_by IN (current_user, session_user)
+  UNION ALL
+  SELECT p.job_table, p.job_id, p.percent, p.note, p.updated_at
+  FROM rowcrew.job_progress p JOIN rowcrew.processing_jobs q ON q.id = p.job_id
+  WHERE p.job_table = 'processing_jobs' AND q.enqueued_by IN (current_user, session_user);
+COMMENT ON VIEW rowcrew.my_progress IS 'What running handlers said of the jobs that the asking role enqueued. Kept a day after the end.';
+
+-- As cancel(), of jobs that the asking role sees in my_jobs and my_processing_jobs; every other one is 'unknown'.
+CREATE FUNCTION rowcrew.cancel_my_job(p_job uuid, p_reason text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  -- Who asks: current_user is the owner in here, "role" tells of a SET ROLE outside.
+  c_me constant text[] := ARRAY[session_user, nullif(current_setting('role'), 'none')];
+BEGIN
+  IF EXISTS (SELECT FROM rowcrew.job_queue q WHERE q.id = p_job AND q.enqueued_by = ANY (c_me))
+     OR EXISTS (SELECT FROM rowcrew.processing_jobs q WHERE q.id = p_job AND q.enqueued_by = ANY (c_me)) THEN
+    RETURN rowcrew.cancel(p_job, p_reason);
+  END IF;
+  RETURN 'unknown';
+END $$;
+COMMENT ON FUNCTION rowcrew.cancel_my_job(uuid, text) IS
+  'Stops a job that the asking role enqueued: cancelled at once, requested of the node that runs it, ended before, or unknown.';
 
 UPDATE rowcrew.meta SET schema_version = 14;

@@ -51,14 +51,14 @@ END $$;
 
 GRANT USAGE ON SCHEMA rowcrew TO rowcrew_app, rowcrew_worker, rowcrew_ingest, rowcrew_operator, rowcrew_viewer;
 
--- The application: enqueues, and reads what it enqueued.
+-- The application: enqueues, and reads and stops what it enqueued.
 GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at, unique_key, app, tenant),
       SELECT (id) ON rowcrew.job_queue TO rowcrew_app;
 GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key, app, tenant),
       SELECT (id) ON rowcrew.processing_jobs TO rowcrew_app;
-GRANT SELECT ON rowcrew.my_jobs, rowcrew.my_processing_jobs, rowcrew.preset TO rowcrew_app;
-GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text),
-      rowcrew.enqueue_many(jsonb), rowcrew.uuid7(), rowcrew.clock(), rowcrew.clock_now() TO rowcrew_app;
+GRANT SELECT ON rowcrew.my_jobs, rowcrew.my_processing_jobs, rowcrew.my_progress, rowcrew.preset TO rowcrew_app;
+GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text),
+      rowcrew.enqueue_many(jsonb), rowcrew.cancel_my_job(uuid, text), rowcrew.uuid7(), rowcrew.clock(), rowcrew.clock_now() TO rowcrew_app;
 
 -- Nodes: claim, finish, keep hints. They neither create nor drop anything.
 GRANT SELECT, INSERT, UPDATE, DELETE ON
@@ -80,7 +80,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.parked_reason(text, integer), rowcrew.overdue(
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(), rowcrew.here(),
       rowcrew.system_identifier(), rowcrew.ensure_partitions(integer) TO rowcrew_worker;
 -- Follow-up jobs, by handlers and by the functions that sql jobs call.
-GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text),
+GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text),
       rowcrew.enqueue_many(jsonb) TO rowcrew_worker;
 
 -- Control: what is paused, what is to be cancelled, what running handlers say.
@@ -106,7 +106,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.make_keys(text[]), rowcrew.lock_keys(text[], i
 
 -- The defaults of the ports, and what apps call from theirs.
 GRANT EXECUTE ON FUNCTION rowcrew.drive_folder(text), rowcrew.drive_files_found(text, jsonb), rowcrew.email_allowed(text, text),
-      rowcrew.usage_reset(), rowcrew.generation_input(uuid), rowcrew.emit(text, jsonb, text, uuid, text) TO rowcrew_worker;
+      rowcrew.usage_reset(), rowcrew.generation_input(uuid), rowcrew.emit(text, jsonb, text, uuid, text), rowcrew.port_job(text, text) TO rowcrew_worker;
 
 -- Webhooks: what is to be sent, and the keys to sign it with. The rest is done by triggers and the port.
 GRANT SELECT ON rowcrew.webhook_endpoints, rowcrew.webhook_deliveries TO rowcrew_worker;
@@ -154,12 +154,14 @@ GRANT SELECT (endpoint_id, app, account, url, events, previous_secret_until, ena
 GRANT INSERT (endpoint_id, app, account, url, events, secret, enabled),
       UPDATE (app, account, url, events, secret, previous_secret, previous_secret_until, enabled, disabled_reason), DELETE ON rowcrew.webhook_endpoints TO rowcrew_operator;
 GRANT EXECUTE ON FUNCTION rowcrew.webhook_secret_ok(text) TO rowcrew_operator;
-GRANT UPDATE (status, scheduled_at, priority, queue, max_attempts) ON rowcrew.job_queue, rowcrew.processing_jobs TO rowcrew_operator;
-GRANT INSERT ON rowcrew.node_command, rowcrew.audit_logs TO rowcrew_operator;
+GRANT UPDATE (status, scheduled_at, priority, queue, max_attempts, unique_key) ON rowcrew.job_queue, rowcrew.processing_jobs TO rowcrew_operator;
+-- Who acts, and when, is the server's to say.
+GRANT INSERT (action, target, metadata) ON rowcrew.audit_logs TO rowcrew_operator;
+GRANT INSERT (command, argument, node_id, expires_at) ON rowcrew.node_command TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.event_subscription,
       rowcrew.api_key TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.retention_policy TO rowcrew_operator;
-GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text),
+GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text),
       rowcrew.enqueue_many(jsonb), rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7() TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule TO rowcrew_operator;
 -- Of adopted tables they ask with their own rights on those.
@@ -180,10 +182,11 @@ GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowc
 -- Viewers: the state of the fleet, no payloads and no keys.
 GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_queue_claim,
       rowcrew.processing_jobs_ready, rowcrew.processing_jobs_parked, rowcrew.processing_jobs_claim,
-      rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.tick,
-      rowcrew.job_attempt, rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
+      rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.tick, rowcrew.job_attempt,
+      rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
 GRANT SELECT ON rowcrew.pause, rowcrew.cancel_request, rowcrew.retry_rule, rowcrew.adopted_table, rowcrew.adopted_conflict TO rowcrew_viewer;
 GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited, rowcrew.job_limit, rowcrew.limit_key TO rowcrew_viewer;
 GRANT SELECT (job_table, job_id, percent, note, updated_at) ON rowcrew.job_progress TO rowcrew_viewer;
+GRANT SELECT (name, cron, every_ms, zone, job_type, queue, priority, enabled, overlap, app, created_at, changed_at) ON rowcrew.schedule TO rowcrew_viewer;
 GRANT SELECT (schema_version) ON rowcrew.meta TO rowcrew_viewer;  -- is it as new as the command that was called?
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.why(uuid), rowcrew.say_time(timestamptz) TO rowcrew_viewer;

@@ -40,6 +40,7 @@ std::string element(const NewJob& job) {
   if (job.delay) fields["delay_ms"] = job.delay->count();
   if (job.max_attempts) fields["max_attempts"] = *job.max_attempts;
   if (job.app) fields["app"] = *job.app;
+  if (job.tenant) fields["tenant"] = *job.tenant;
   if (job.unique_key) fields["unique_key"] = *job.unique_key;
   std::string text = fields.dump(-1, ' ', false, json::error_handler_t::replace);
   text.pop_back();

@@ -78,7 +78,7 @@ boost::asio::awaitable<EmailHandler::Recorded> EmailHandler::record(const JobCon
   Params params;
   params.add(context.job().id).add(or_null(context.job().app)).add(order.account);
   params.add(order.to.address).add(order.template_name);
-  params.add(context.idempotency_key()).add(config_.domain).add(status);
+  params.add(context.idempotency_key()).add(config_.domain).add(status).add(context.job().table);
   const Rows rows = co_await db_.query(sql::record, std::move(params));
   Recorded recorded;
   recorded.message_id = rows.text(0, 0);

@@ -41,7 +41,7 @@ boost::asio::awaitable<Outcome> GenerationHandler::run(JobContext& context) {
   }
   const Statement statement = ports_.bind(sql::input, context.job().app);
   Params params;
-  params.add(context.job().id);
+  params.add(context.job().id).add(context.job().table);
   const Rows rows = co_await db_.query(statement, std::move(params));
   std::variant<Work, Outcome> input = parse_input(only_cell(rows));
   if (Outcome* chosen = std::get_if<Outcome>(&input)) co_return std::move(*chosen);

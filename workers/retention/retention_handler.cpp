@@ -91,7 +91,7 @@ RetentionHandler::RetentionHandler(const Deps& deps) : db_(deps.db), clock_(deps
 boost::asio::awaitable<Outcome> RetentionHandler::run(JobContext& context) {
   const Order order = parse_order(context.payload());
   Params which;
-  which.add(order.policy).add(context.job().id);
+  which.add(order.policy).add(context.job().id).add(context.job().table);
   const Rows policies = co_await db_.query(sql::policies, std::move(which));
   if (order.policy && policies.empty()) {
     co_return Failed("unknown_policy", "retention: there is no policy of the name in the payload");
@@ -126,7 +126,7 @@ boost::asio::awaitable<RetentionHandler::End> RetentionHandler::walk(Walk& walk,
                                                                      JobContext& context) {
   for (;;) {
     Params params;
-    params.add(walk.name).add(walk.dry_run).add(walk.after).add(context.job().id);
+    params.add(walk.name).add(walk.dry_run).add(walk.after).add(context.job().id).add(context.job().table);
     Rows page;
     try {
       page = co_await db_.query(sql::page, std::move(params));

@@ -68,12 +68,12 @@ TEST_CASE("retention: pages are followed to the end of every policy and added up
     {"name": "a", "looked_at": 24, "removed": 4, "archived": 4, "dry_run": false},
     {"name": "b", "looked_at": 7, "removed": 2, "archived": 0, "dry_run": true}]})"));
   REQUIRE(bench.database.asked.size() == 5);
-  CHECK(bench.database.asked[0].params == Cells{std::nullopt, bench.job.id});
-  CHECK(bench.database.asked[1].params == Cells{"a", "f", std::nullopt, bench.job.id});
-  CHECK(bench.database.asked[2].params == Cells{"a", "f", "k1", bench.job.id});
-  CHECK(bench.database.asked[3].params == Cells{"a", "f", "k2", bench.job.id});
+  CHECK(bench.database.asked[0].params == Cells{std::nullopt, bench.job.id, bench.job.table});
+  CHECK(bench.database.asked[1].params == Cells{"a", "f", std::nullopt, bench.job.id, bench.job.table});
+  CHECK(bench.database.asked[2].params == Cells{"a", "f", "k1", bench.job.id, bench.job.table});
+  CHECK(bench.database.asked[3].params == Cells{"a", "f", "k2", bench.job.id, bench.job.table});
   // A dry run counts from the beginning, wherever a real walk has come to.
-  CHECK(bench.database.asked[4].params == Cells{"b", "t", std::nullopt, bench.job.id});
+  CHECK(bench.database.asked[4].params == Cells{"b", "t", std::nullopt, bench.job.id, bench.job.table});
 }
 
 TEST_CASE("retention: a walk that was broken off goes on where it was") {

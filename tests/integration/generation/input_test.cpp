@@ -19,8 +19,8 @@ namespace {
 
 class Scene {
  public:
-  json input(const std::string& id) {
-    const Rows rows = db_.query(ports_.bind(generation::sql::input, "").text, Params().add(id));
+  json input(const std::string& id, const std::string& table = "job_queue") {
+    const Rows rows = db_.query(ports_.bind(generation::sql::input, "").text, Params().add(id).add(table));
     return rows.is_null(0, 0) ? json() : json::parse(rows.text(0, 0));
   }
   std::string generation(const std::string& inputs) {
@@ -57,6 +57,19 @@ TEST_CASE("generation input: a job's paths and the preset's workflow") {
       "RETURNING id",
       Params().add(std::string(R"({"provider":"presets","inputs":)") + kPortrait + "}"));
   CHECK(scene.input(queued) == input);
+}
+
+TEST_CASE("generation input: a job of an adopted table is asked for by the uuid that ports know") {
+  Scene scene;
+  scene.db().exec(
+      "INSERT INTO rowcrew.adopted_table (name, rel, schema_name, table_name, map, columns, template, mode) "
+      "VALUES ('shop_orders', 1, 'shop', 'orders', '{}', '{}', '{\"key_type\": \"bigint\"}', 'shadow'), "
+      "('shop_photos', 2, 'shop', 'photos', '{}', '{}', '{\"key_type\": \"uuid\"}', 'shadow'); "
+      "CREATE OR REPLACE FUNCTION rowcrew.generation_input(p_job_id uuid) RETURNS jsonb LANGUAGE sql AS "
+      "'SELECT to_jsonb(p_job_id)'");
+  CHECK(scene.input("42", "shop_orders") == scene.db().value("SELECT rowcrew.job_uuid('shop_orders', 42)"));
+  const std::string own = "018f4e2a-0000-7000-8000-000000000001";
+  for (const char* table : {"shop_photos", "job_queue", "processing_jobs"}) CHECK(scene.input(own, table) == own);
 }
 
 TEST_CASE("generation input: what cannot be done is refused with a word for each cause") {

@@ -1,4 +1,5 @@
-// The application's role: enqueues, reads what it enqueued, and can do nothing to a job.
+// The application's role: enqueues, reads and stops what it enqueued, and can do nothing else to a job. What operators and
+// viewers may do by plain SQL.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -37,6 +38,74 @@ TEST_CASE("one application does not see another's jobs" * with_roles()) {
   CHECK(blog.failure("SELECT payload FROM rowcrew.job_queue") == kDenied);
 }
 
+TEST_CASE("the application stops its own jobs, waiting or running, and nobody else's" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole app(db, "rowcrew_app");
+  const LoginRole pooler(db, "");
+  db.exec("GRANT " + app.name() + " TO " + pooler.name());
+  const std::string waits = app.value("SELECT rowcrew.enqueue('mail')");
+  const std::string runs = app.value("INSERT INTO rowcrew.processing_jobs (type) VALUES ('image') RETURNING id");
+  const std::string other = db.value("SELECT rowcrew.enqueue('mail')");
+  db.exec("UPDATE rowcrew.processing_jobs SET status = 'processing', claim_token = 1");
+  const auto cancel = [](const std::string& id) { return "SELECT rowcrew.cancel_my_job('" + id + "', 'not wanted')"; };
+  CHECK(pooler.value(cancel(waits)) == "unknown");
+  CHECK(app.value(cancel(other)) == "unknown");
+  CHECK(app.value(cancel(waits)) == "cancelled");
+  CHECK(app.value(cancel(waits)) == "ended");
+  CHECK(app.value(cancel(runs)) == "requested");
+  CHECK(app.value("SELECT error_message FROM rowcrew.my_jobs") == "cancelled by " + app.name() + ": not wanted");
+  CHECK(db.value("SELECT job_id || ' ' || requested_by FROM rowcrew.cancel_request") == runs + " " + app.name());
+  CHECK(db.value("SELECT status FROM rowcrew.job_queue WHERE id = '" + other + "'") == "pending");
+  // Through a pooler's login the jobs are those of the role that was set.
+  const std::string again = app.value("INSERT INTO rowcrew.job_queue (job_type) VALUES ('mail') RETURNING id");
+  CHECK(pooler.value(cancel(again) + " FROM (SELECT set_config('role', '" + app.name() + "', true)) AS set_role") == "cancelled");
+}
+
+TEST_CASE("the application reads how far its jobs have come, and no other's" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole app(db, "rowcrew_app");
+  const std::string job = app.value("SELECT rowcrew.enqueue('long')");
+  const std::string generation = app.value("INSERT INTO rowcrew.processing_jobs (type) VALUES ('long') RETURNING id");
+  db.exec("INSERT INTO rowcrew.job_queue (job_type) VALUES ('other')");
+  db.exec("INSERT INTO rowcrew.job_progress (job_table, job_id, percent, note) SELECT 'job_queue', id, 45, 'page 9' FROM rowcrew.job_queue"
+          " UNION ALL SELECT 'processing_jobs', id, 70, NULL FROM rowcrew.processing_jobs");
+  CHECK(app.value("SELECT string_agg(concat_ws(' ', job_table, job_id, percent, note), ', ' ORDER BY percent) FROM rowcrew.my_progress") ==
+        "job_queue " + job + " 45 page 9, processing_jobs " + generation + " 70");
+  CHECK(app.failure("SELECT checkpoint FROM rowcrew.job_progress") == kDenied);
+}
+
+TEST_CASE("an operator runs a job again whose unique key another has by now, without the key, as the error advises" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole operators(db, "rowcrew_operator");
+  for (const char* table : {"job_queue", "processing_jobs"}) {
+    const std::string name = std::string("rowcrew.") + table;
+    const std::string type = table == std::string("job_queue") ? "job_type" : "type";
+    db.exec("INSERT INTO " + name + " (" + type + ", status, unique_key) VALUES ('mail', 'failed', 'k'), ('mail', 'failed', 'k')");
+    operators.query("UPDATE " + name + " SET status = 'pending' WHERE id = (SELECT min(id::text)::uuid FROM " + name + ")");
+    CHECK(operators.failure("UPDATE " + name + " SET status = 'pending' WHERE status = 'failed'") == "23505");
+    operators.query("UPDATE " + name + " SET status = 'pending', unique_key = NULL WHERE status = 'failed'");
+    CHECK(db.value("SELECT count(*) FROM " + name + " WHERE status = 'pending'") == "2");
+  }
+}
+
+TEST_CASE("an operator signs no act with another's name or another time" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole operators(db, "rowcrew_operator");
+  CHECK(operators.failure("INSERT INTO rowcrew.audit_logs (action, target, actor) VALUES ('a', 't', 'boss')") == kDenied);
+  CHECK(operators.failure("INSERT INTO rowcrew.audit_logs (action, target, created_at) VALUES ('a', 't', '2020-01-01')") == kDenied);
+  CHECK(operators.failure("INSERT INTO rowcrew.node_command (command, issued_by) VALUES ('drain', 'boss')") == kDenied);
+  operators.query("INSERT INTO rowcrew.audit_logs (action, target, metadata) VALUES ('a', 't', '{}')");
+  CHECK(db.value("SELECT actor FROM rowcrew.audit_logs WHERE action = 'a'") == operators.value("SELECT session_user"));
+}
+
+TEST_CASE("a viewer sees what is scheduled, but no payload" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole viewer(db, "rowcrew_viewer");
+  db.exec("INSERT INTO rowcrew.schedule (name, every_ms, job_type, payload) VALUES ('often', 1000, 'mail', '{\"to\": 1}')");
+  CHECK(viewer.value("SELECT concat_ws('|', every_ms, job_type, enabled, overlap) FROM rowcrew.schedule WHERE name = 'often'") == "1000|mail|t|t");
+  CHECK(viewer.failure("SELECT payload FROM rowcrew.schedule") == kDenied);
+}
+
 TEST_CASE("status, claim token and owner are not the application's to set" * with_roles()) {
   const TempDatabase db;
   const LoginRole app(db, "rowcrew_app");
@@ -65,7 +134,7 @@ TEST_CASE("no job can be changed or removed, neither its own nor another's" * wi
         "INSERT INTO rowcrew.job_queue_ready SELECT", "TABLE rowcrew.api_key",
         "TABLE rowcrew.job_unique", "SELECT rowcrew.ingest_key('x')", "SELECT rowcrew.takeover()",
         "SELECT rowcrew.set_clock_offset('1h')",
-        "SELECT rowcrew.enqueue_keyed('x', 'mail', '{}', NULL, 5, now(), 5, 'k', NULL, 'replace')"}) {
+        "SELECT rowcrew.enqueue_keyed('x', 'mail', '{}', NULL, 5, now(), 5, 'k', NULL, NULL, 'replace')"}) {
     CAPTURE(attempt);
     CHECK(app.failure(attempt) == kDenied);
   }

@@ -92,6 +92,7 @@ TEST_CASE("enqueue_many: what is wrong is named by element and field, and nothin
   CHECK(second(R"({"job_type": "t", "scheduled_at": 7})").starts_with("22023 [1].scheduled_at: 7"));
   CHECK(second(R"({"job_type": "t", "queue": ""})").starts_with("22023 [1].queue: \"\""));
   CHECK(second(R"({"job_type": "t", "unique_key": ""})").starts_with("22023 [1].unique_key: \"\""));
+  CHECK(second(R"({"job_type": "t", "tenant": ""})").starts_with("22023 [1].tenant: \"\", expected a string of 1 to 100"));
   CHECK(second(R"({"job_type": "t", "if_exists": "overwrite"})").starts_with("22023 [1].if_exists: \"overwrite\", expected \"keep\""));
   CHECK(second(R"({"job_type": "t", "app": "nobody"})").starts_with("22023 [1].app: 'nobody', expected a name in rowcrew.app"));
   for (const char* no_array : {"{}", "null", "\"x\""}) CHECK(refusal(b, no_array).starts_with("22023 "));
@@ -129,6 +130,39 @@ TEST_CASE("enqueue: keep gives the live job's id, replace makes it the new one, 
   REQUIRE(claimed.size() == 1);
   CHECK(claimed[0].job.payload == R"({"n": 4})");
   CHECK(b.count("{t}") == 1);
+}
+
+TEST_CASE("enqueue: a tenant can be named by every way in, so that limits and pauses by tenant meet those jobs, too") {
+  QueueBench b;
+  const auto tenants = [&] { return b.value("SELECT concat_ws(' ', count(*), string_agg(tenant, ' ' ORDER BY tenant)) FROM {t}"); };
+  enqueue_with(b, "k", "keep", "{}", ", p_tenant => 'acme'");
+  CHECK(outcomes(b, R"([{"job_type": "t", "tenant": "beta"}, {"job_type": "t"}, {"job_type": "t", "tenant": null}])") == "created created created");
+  auto work = [&](Tx& tx) {
+    NewJob job("t");
+    job.tenant = "gamma";
+    enqueue(tx, job);
+  };
+  b.await(b.pool.run(TxMode::transaction, work));
+  CHECK(tenants() == "5 acme beta gamma");
+  enqueue_with(b, "k", "replace", "{}", ", p_tenant => 'delta'");
+  CHECK(tenants() == "5 beta delta gamma");
+  enqueue_with(b, "k", "replace");
+  CHECK(tenants() == "5 beta gamma");
+}
+
+TEST_CASE("enqueue: an empty unique key, as programs write for none, is refused and not one key of all jobs") {
+  QueueBench b;
+  for (const std::string& key : {std::string(), std::string(301, 'k'), std::string(300'000, 'k')}) {
+    std::string said;
+    try {
+      enqueue_with(b, key, "keep");
+    } catch (const DbError& e) {
+      said = e.sqlstate() + " " + e.what();
+    }
+    CHECK(said.starts_with("23514 "));
+    CHECK(said.find("unique key of " + std::to_string(key.size()) + " characters, expected 1 to 300, or null for none") != std::string::npos);
+  }
+  CHECK(b.count("{t}") == 0);
 }
 
 TEST_CASE("enqueue: a job that waits for its next attempt starts over when it is replaced") {
