@@ -38,9 +38,10 @@ CREATE INDEX ON rowcrew.job_event (event_id);
 COMMENT ON TABLE rowcrew.job_event IS 'The outbox: written in the transaction that ends the job, when somebody subscribes.';
 
 -- Creates the weekly partitions from this week to p_ahead weeks on; returns how many. A default
--- partition takes what falls beside them, so that a late maintainer never makes a finish fail.
+-- partition takes what falls beside them, so that a late maintainer never makes a finish fail. Bounds are
+-- written as text: "IST" of a session's own DateStyle would be read as another zone's.
 CREATE FUNCTION rowcrew.ensure_partitions(p_ahead integer DEFAULT 4) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
 DECLARE
   v_parent text;
   v_week timestamptz;
@@ -102,6 +103,57 @@ END $$;
 CREATE TRIGGER changed BEFORE UPDATE ON rowcrew.schedule FOR EACH ROW
   WHEN ((OLD.cron, OLD.every_ms, OLD.zone, OLD.enabled) IS DISTINCT FROM (NEW.cron, NEW.every_ms, NEW.zone, NEW.enabled))
   EXECUTE FUNCTION rowcrew.schedule_changed();
+
+-- What of a cron line no node could read; null when all reads it (src/queue/cron).
+CREATE FUNCTION rowcrew.cron_fault(p_cron text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  c_names constant text[] := '{minute,hour,day of month,month,day of week}';
+  c_low constant integer[] := '{0,0,1,1,0}';
+  c_high constant integer[] := '{59,23,31,12,7}';
+  v_line text := translate(lower(p_cron), E'\t', ' ');
+  v_fields text[] := string_to_array(btrim(regexp_replace(v_line, ' +', ' ', 'g'), ' '), ' ');
+  v_words text[];
+  v_part text;
+  v_bounds text[];
+  v_values integer[];
+BEGIN
+  IF v_line IN ('@hourly', '@daily', '@midnight', '@weekly', '@monthly', '@yearly', '@annually') THEN
+    RETURN NULL;
+  ELSIF cardinality(v_fields) <> 5 THEN
+    RETURN format('%s fields, expected 5: minute hour day month weekday', cardinality(v_fields));
+  END IF;
+  FOR i IN 1..5 LOOP
+    v_words := CASE i WHEN 4 THEN '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}' WHEN 5 THEN '{sun,mon,tue,wed,thu,fri,sat}' ELSE '{}' END;
+    FOREACH v_part IN ARRAY string_to_array(v_fields[i], ',') LOOP
+      v_bounds := regexp_match(v_part, '^(?:\*|([a-z]+|[0-9]{1,9})(?:-([a-z]+|[0-9]{1,9}))?)(?:/([0-9]{1,9}))?$');
+      v_values := ARRAY(SELECT coalesce(array_position(v_words, b.w) - 1 + c_low[i], CASE WHEN b.w ~ '^[0-9]+$' THEN b.w::integer END)
+                        FROM unnest(v_bounds[1:2]) WITH ORDINALITY AS b (w, n) WHERE b.w IS NOT NULL ORDER BY b.n);
+      IF v_bounds IS NULL OR NOT coalesce(c_low[i] <= ALL (v_values) AND c_high[i] >= ALL (v_values), false) OR v_values[2] < v_values[1]
+         OR v_bounds[3]::integer NOT BETWEEN 1 AND c_high[i] THEN
+        RETURN format('%s %L, expected *, %s to %s, a list, a range or a step', c_names[i], v_part, c_low[i], c_high[i]);
+      END IF;
+    END LOOP;
+  END LOOP;
+  RETURN NULL;
+END $$;
+
+-- A line that nobody can read would be a schedule that never runs, and nothing but a node's log would say so.
+CREATE FUNCTION rowcrew.schedule_checked() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_fault text := 'cron ' || quote_literal(NEW.cron) || ': ' || rowcrew.cron_fault(NEW.cron);
+BEGIN
+  -- To list the zones takes a while: one that another schedule has was looked up for that one.
+  IF v_fault IS NULL AND NEW.zone <> 'UTC' AND NOT EXISTS (SELECT FROM rowcrew.schedule s WHERE s.zone = NEW.zone)
+     AND NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.zone) THEN
+    v_fault := 'zone ' || quote_literal(NEW.zone) || ': unknown, expected a name such as Europe/Berlin';
+  END IF;
+  IF v_fault IS NOT NULL THEN
+    RAISE EXCEPTION 'schedule %: %', quote_nullable(NEW.name), v_fault USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER checked BEFORE INSERT OR UPDATE OF cron, zone ON rowcrew.schedule
+  FOR EACH ROW EXECUTE FUNCTION rowcrew.schedule_checked();
 
 CREATE TABLE rowcrew.tick (
   schedule text        NOT NULL REFERENCES rowcrew.schedule ON UPDATE CASCADE ON DELETE CASCADE,

@@ -2,10 +2,12 @@
 -- since the epoch. No row: another node was first, the schedule is gone, or it must not overlap and
 -- its earlier job is still live. Such a skipped moment keeps its tick: a moment is decided once, so
 -- that it is neither asked about at every pass nor made up for at once when the earlier job ends.
+-- Nor is one due that is older than a decided one, whose tick may be forgotten: who asks was frozen for long.
 -- Attempts are those of the job type.
 WITH s AS (
   SELECT name, job_type, payload, queue, priority, overlap, app FROM rowcrew.schedule
-  WHERE name = $1 AND enabled
+  WHERE name = $1 AND enabled AND NOT EXISTS (
+    SELECT FROM rowcrew.tick n WHERE n.schedule = $1 AND n.due_at > to_timestamp($2::bigint / 1000.0) AND n.due_at <= rowcrew.clock())
 ), t AS (
   INSERT INTO rowcrew.tick (schedule, due_at, job_id)
   SELECT s.name, to_timestamp($2::bigint / 1000.0), rowcrew.uuid7() FROM s

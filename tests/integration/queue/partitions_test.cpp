@@ -47,6 +47,14 @@ TEST_CASE("partitions: around the turn of a year weeks follow without gap or ove
   }
 }
 
+TEST_CASE("partitions: weeks begin at midnight UTC, whatever the zone and date style of the session that makes them") {
+  QueueBench b;
+  // Printed in this style, Indian time is "IST", which is read as that of Israel.
+  b.ddl("SELECT rowcrew.set_clock_offset('3000 days');"
+        "SET DateStyle = 'SQL, DMY'; SET TimeZone = 'Asia/Kolkata'; SELECT rowcrew.ensure_partitions(1)");
+  CHECK(ensure(b, 3) == 4);  // two weeks more of two tables, without gap or overlap
+}
+
 TEST_CASE(
     "partitions: after a long stop the default takes what comes, and the next weeks are made") {
   QueueBench b;

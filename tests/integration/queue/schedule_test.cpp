@@ -1,4 +1,6 @@
 // Ticks: one row, one job, however many nodes try.
+#include <rowcrew/error.hpp>
+
 #include "queue/cron.hpp"
 #include "queue_bench.hpp"
 #include "sql_queries.hpp"
@@ -85,6 +87,18 @@ TEST_CASE(
   CHECK(due.integer(0, 4) == kNoon + 999);
 }
 
+TEST_CASE("schedule: a tick that was made while the clock ran ahead does not silence its schedule until then") {
+  QueueBench b;
+  schedule(b, "nightly", ", created_at", ", '2026-01-01 12:00Z'");
+  b.run(sql::schedule_enqueue_tick, tick("nightly", kNoon + 1'000));
+  const std::int64_t ahead = b.run(sql::schedule_due).integer(0, 5) + 86'400'000LL * 1'000;
+  b.run(sql::schedule_enqueue_tick, tick("nightly", ahead));
+  CHECK(b.run(sql::schedule_due).integer(0, 4) == kNoon + 1'000);
+  // Neither is the newest real one forgotten for it: its moment would be made up for once more.
+  b.exec("UPDATE rowcrew.tick SET due_at = rowcrew.clock() - interval '1 year' WHERE due_at < rowcrew.clock()");
+  CHECK(b.run(sql::schedule_forget_ticks, Params{}.add(10)).affected() == 0);
+}
+
 TEST_CASE("schedule: one that is switched on, or gets other times, does not make up for what was before") {
   QueueBench b;
   schedule(b, "nightly", ", created_at, enabled", ", '2026-01-01 12:00Z', false");
@@ -112,6 +126,45 @@ TEST_CASE("schedule: what no job could be made of is refused where it is written
     CAPTURE(change);
     CHECK_THROWS_AS(b.exec(std::string("UPDATE rowcrew.schedule SET ") + change), DbError);
   }
+}
+
+TEST_CASE("schedule: a line or zone that no node can read is refused by name where it is written, all others are not") {
+  QueueBench b;
+  const auto written = [&](const std::string& line, const std::string& zone) {
+    try {
+      b.query("INSERT INTO rowcrew.schedule (name, cron, zone, job_type) VALUES ('s', $1, $2, 't')", Params{}.add(line).add(zone));
+    } catch (const DbError& e) {
+      CHECK(e.sqlstate() == "22023");
+      const std::string what = e.what();
+      return what.substr(what.find("schedule 's'"));
+    }
+    b.exec("DELETE FROM rowcrew.schedule WHERE name = 's'");
+    return std::string();
+  };
+  for (const char* line :
+       {"* * * * *", "5 * * * *", "*/15 0-23/2 1,15,31 * *", "50/4 * * * *", "05 007 * * *", "0 0 1 jan,jul-DEC *", "0 0 * * MON-wed", "0 0 * * 5-7", "0 0 29 2 *",
+        "  0   3\t* * *  ", "@daily", "@Midnight", "@ANNUALLY", "", " ", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *",
+        "* * * 13 *", "* * * * 8", "* * * * L", "* * L * *", "* * ? * *", "*/0 * * * *", "*/60 * * * *", "* */24 * * *", "5-3 * * * *", "* * * * fri-mon",
+        "1,,2 * * * *", "1, * * * *", "1- * * * *", "-1 * * * *", "*-5 * * * *", "*/5/2 * * * *", "1-2-3 * * * *", "mon * * * *", "* * * mon *",
+        "* * * january *", "+1 * * * *", "1.5 * * * *", "99999999999 * * * *", "* * * * *\n", "@reboot", " @daily", "@daily "}) {
+    CAPTURE(line);
+    bool readable = true;
+    try {
+      Cron::parse(line, "UTC");
+    } catch (const ConfigError&) {
+      readable = false;
+    }
+    CHECK(written(line, "UTC").empty() == readable);
+  }
+  CHECK(written("0 3 * * *", "Europe/Berlin").empty());
+  CHECK(written("0 25 * * *", "UTC").starts_with("schedule 's': cron '0 25 * * *': hour '25', expected *, 0 to 23, a list, a range or a step"));
+  for (const char* zone : {"Europe/Berln", "europe/berlin", "+02:00", ""}) {
+    CAPTURE(zone);
+    CHECK(written("0 3 * * *", zone).starts_with("schedule 's': zone '" + std::string(zone) + "': unknown, expected a name such as Europe/Berlin"));
+  }
+  schedule(b, "nightly");
+  CHECK_THROWS_AS(b.exec("UPDATE rowcrew.schedule SET cron = '0 3 * *' WHERE name = 'nightly'"), DbError);
+  b.exec("UPDATE rowcrew.schedule SET cron = NULL, every_ms = 60000 WHERE name = 'nightly'");
 }
 
 TEST_CASE("schedule: a tick that cron found is not found again") {
@@ -208,4 +261,19 @@ TEST_CASE("schedule: old ticks are forgotten by the page, but never the newest o
   CHECK(b.value("SELECT string_agg(schedule || n, ' ' ORDER BY schedule) FROM "
                 "(SELECT schedule, count(*) n FROM rowcrew.tick GROUP BY 1) x") ==
         "dormant1 nightly2");
+}
+
+TEST_CASE("schedule: ticks of a short interval do not pile up for a month, and a node that was frozen repeats none that is forgotten") {
+  QueueBench b;
+  b.exec("INSERT INTO rowcrew.schedule (name, every_ms, job_type) VALUES ('second', 1000, 't'), ('hour', 3600000, 't')");
+  b.exec("INSERT INTO rowcrew.tick (schedule, due_at, job_id) SELECT s, rowcrew.clock() - n * interval '40 min', gen_random_uuid()"
+         " FROM unnest(ARRAY['second', 'hour']) s, generate_series(1, 5) n");
+  CHECK(b.run(sql::schedule_forget_ticks, Params{}.add(3)).affected() == 3);
+  CHECK(b.run(sql::schedule_forget_ticks, Params{}.add(3)).affected() == 1);
+  CHECK(b.value("SELECT string_agg(schedule || n, ' ' ORDER BY schedule) FROM (SELECT schedule, count(*) n FROM rowcrew.tick GROUP BY 1) x") ==
+        "hour5 second1");
+  const std::int64_t hour_ago = b.number("SELECT floor(extract(epoch FROM rowcrew.clock() - interval '80 min') * 1000)::bigint");
+  CHECK(b.run(sql::schedule_enqueue_tick, tick("second", hour_ago)).empty());
+  CHECK(b.count("{t}") == 0);
+  CHECK(b.run(sql::schedule_enqueue_tick, tick("second", hour_ago + 4'000'000)).size() == 1);
 }
