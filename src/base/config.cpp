@@ -93,6 +93,26 @@ void refuse_unknown_variables(const Settings::Tree& tree) {
   }
 }
 
+/// Without what Kubernetes tells every container about the services of its namespace. A service called rowcrew-ingest gives
+/// ROWCREW_INGEST_SERVICE_HOST and ROWCREW_INGEST_PORT=tcp://…, which nobody has written and nobody has misspelt.
+std::map<std::string, std::string> without_service_links(std::map<std::string, std::string> env) {
+  constexpr std::string_view kHost = "_SERVICE_HOST";
+  std::vector<std::string> services;
+  for (const auto& [variable, value] : env) {
+    if (!variable.ends_with(kHost)) continue;
+    std::string service = variable.substr(0, variable.size() - kHost.size());
+    if (env.contains(service + "_SERVICE_PORT")) services.push_back(std::move(service));
+  }
+  for (const std::string& service : services) {
+    std::erase_if(env, [&](const auto& entry) {
+      const auto& [variable, value] = entry;
+      return variable.starts_with(service + "_SERVICE_") || variable.starts_with(service + "_PORT_") ||
+             (variable == service + "_PORT" && value.find("://") != std::string::npos);
+    });
+  }
+  return env;
+}
+
 }  // namespace
 
 std::map<std::string, std::string> rowcrew_environment() {
@@ -110,7 +130,7 @@ std::map<std::string, std::string> rowcrew_environment() {
 Settings load_config(const ConfigSources& sources) {
   auto tree = std::make_shared<Settings::Tree>();
   if (!sources.file.empty()) read_config_file(sources.file, *tree);
-  tree->env = sources.env;
+  tree->env = without_service_links(sources.env);
   tree->flags = sources.flags;
   return {std::move(tree), {}};
 }

@@ -74,9 +74,9 @@ class Command {
  private:
   /// False at the end of the output, for now or for good.
   bool read_some(std::string& out);
+  template <class E = ConfigError>
   [[noreturn]] void refuse(std::string_view found, std::string_view expected) const {
-    throw ConfigError(
-        fmt::format("{}: {} {}, expected {}", subject_, shown(program_), found, expected));
+    throw E(fmt::format("{}: {} {}, expected {}", subject_, shown(program_), found, expected));
   }
 
   std::string subject_;
@@ -148,7 +148,7 @@ std::string Command::output(Mono until) {
   std::string out;
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock.mono()).count();
-    if (left <= 0) refuse("did not end in time", "a secret on its standard output");
+    if (left <= 0) refuse<NoSecretYet>("did not end in time", "a secret on its standard output");
     pollfd watched[] = {{out_.get(), POLLIN, 0}, {ended_.get(), POLLIN, 0}};
     if (::poll(watched, 2, static_cast<int>(left)) < 0 && errno != EINTR) {
       refuse(reason_of(errno), "a secret on its standard output");
@@ -161,9 +161,9 @@ std::string Command::output(Mono until) {
   }
   const int status = end();
   if (WIFSIGNALED(status))
-    refuse(fmt::format("was ended by signal {}", WTERMSIG(status)), "exit code 0");
+    refuse<NoSecretYet>(fmt::format("was ended by signal {}", WTERMSIG(status)), "exit code 0");
   if (WEXITSTATUS(status) != 0) {
-    refuse(fmt::format("ended with exit code {}", WEXITSTATUS(status)), "exit code 0");
+    refuse<NoSecretYet>(fmt::format("ended with exit code {}", WEXITSTATUS(status)), "exit code 0");
   }
   return out;
 }

@@ -6,12 +6,20 @@
 #include <string_view>
 #include <vector>
 
+#include <rowcrew/error.hpp>
+
 namespace rowcrew {
+
+/// A command was started and gave no secret: whatever it asks may not be up yet.
+struct NoSecretYet : ConfigError {
+  using ConfigError::ConfigError;
+};
 
 /// Stdout of `argv` (absolute program, no shell), which gets our environment without ROWCREW_* and
 /// an empty stdin; its stderr is ours. Blocking, for start-up; when this returns or throws, the
 /// command's process group is dead. `subject` starts the sentence of every ConfigError: not
-/// absolute, cannot be started, exit code other than 0, a signal, too slow, more than 64 KiB.
+/// absolute, cannot be started, more than 64 KiB; of a NoSecretYet: exit code other than 0, a
+/// signal, too slow.
 std::string run_secret_command(const std::vector<std::string>& argv,
                                std::chrono::milliseconds within, std::string_view subject);
 

@@ -23,6 +23,15 @@ std::string not_empty(std::string secret, std::string_view subject) {
   return secret;
 }
 
+/// What is not up yet may be after the service manager's next start: no mistake of the configuration, after which there is none.
+std::string from_command(const std::vector<std::string>& argv, const std::string& key) {
+  try {
+    return not_empty(run_secret_command(argv, kCommandLimit, key), key);
+  } catch (const NoSecretYet& e) {
+    throw TransientError("no_secret_yet", e.what());
+  }
+}
+
 std::string from_file(const std::string& key, const std::string& path) {
   ReadResult read = read_file(path, kMaxSecretFile);
   if (!read.ok()) {
@@ -92,7 +101,7 @@ std::optional<std::string> Settings::secret(std::string_view key) const {
     if (here.has(command_key)) {
       const auto argv = here.texts(command_key, {});
       tree.known[command_key] = std::nullopt;  // arguments may be half a secret themselves
-      return not_empty(run_secret_command(argv, kCommandLimit, command_key), command_key);
+      return from_command(argv, command_key);
     }
     if (by_environment) return by_environment;
     return from_tree(tree, path);

@@ -135,6 +135,20 @@ TEST_CASE("variables of other programs and of scripts are nobody's mistake") {
   }
 }
 
+TEST_CASE("what Kubernetes tells about a service that is called like a section of ours is nobody's mistake") {
+  std::map<std::string, std::string> env = {
+      {"ROWCREW_WORKER_SERVICE_HOST", "10.0.0.9"},          {"ROWCREW_WORKER_SERVICE_PORT", "8080"},
+      {"ROWCREW_WORKER_SERVICE_PORT_HTTP", "8080"},         {"ROWCREW_WORKER_PORT", "tcp://10.0.0.9:8080"},
+      {"ROWCREW_WORKER_PORT_8080_TCP", "tcp://10.0.0.9:8080"}, {"ROWCREW_WORKER_PORT_8080_TCP_ADDR", "10.0.0.9"},
+      {"ROWCREW_WORKER_LEASE", "2s"}};
+  CHECK(unknown_error("", {}, env) == "nothing was thrown");
+  env["ROWCREW_WORKER_PORT"] = "8080";  // written by somebody
+  CHECK(unknown_error("", {}, env) == "worker.port (from ROWCREW_WORKER_PORT): unknown key");
+  env.erase("ROWCREW_WORKER_PORT");
+  env.erase("ROWCREW_WORKER_SERVICE_HOST");  // no service then
+  CHECK(unknown_error("", {}, env).starts_with("worker.port_8080_tcp (from ROWCREW_WORKER_PORT_8080_TCP): unknown key"));
+}
+
 TEST_CASE("only ROWCREW_ variables are taken from the environment") {
   const ScopedEnv ours("ROWCREW_TEST_VALUE", "a=b");
   const ScopedEnv foreign("OTHER_TEST_VALUE", "c");

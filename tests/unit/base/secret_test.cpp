@@ -145,9 +145,7 @@ TEST_CASE("a description and an error never show a secret") {
   const Settings database = root.section("database");
   CHECK(database.secret("main_url").has_value());
   CHECK_FALSE(database.secret("absent").has_value());
-  const auto refusal = [&](const char* key) {
-    return sentence_of<ConfigError>([&] { database.secret(key); });
-  };
+  const auto refusal = [&](const char* key) { return sentence_of<Error>([&] { database.secret(key); }); };
   CHECK(refusal("other") == "database.other (line 3): a list or section, expected a secret");
   CHECK(refusal("third") ==
         "database.third_command: /bin/sh ended with exit code 3, expected exit code 0");
@@ -155,6 +153,16 @@ TEST_CASE("a description and an error never show a secret") {
         "database.absent = (unset)\ndatabase.main_url = (set)\ndatabase.other = (unset)\n"
         "database.third = (unset)\n");
   CHECK(sentence_of<ConfigError>([&] { check_unknown(root); }) == "nothing was thrown");
+}
+
+TEST_CASE("a command that gives no secret yet is a failure that a restart may mend, one that cannot be started is not") {
+  Given given;
+  for (const char* script : {"exit 7", "kill -9 $$"}) {
+    given.file(std::string("database: {main_url_command: [/bin/sh, -c, '") + script + "']}\n");
+    CHECK(sentence_of<TransientError>([&] { given.secret(); }).starts_with("database.main_url_command: /bin/sh "));
+  }
+  given.file("database: {main_url_command: [/nonexistent]}\n");
+  CHECK(given.refusal().starts_with("database.main_url_command: /nonexistent cannot be started"));
 }
 
 TEST_CASE("a command gets our environment without our variables, and no input") {
