@@ -9,7 +9,7 @@ COMMENT ON TABLE rowcrew.app IS 'Applications that the fleet serves: each a sche
 
 CREATE TABLE rowcrew.api_key (
   key_id     bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  name       text        NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 100),
+  name       text        NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 100 AND strpos(name, ':') = 0),
   key_hash   text        NOT NULL UNIQUE CHECK (key_hash ~ '^[0-9a-f]{64}$'),
   job_types  text[]      NOT NULL,
   app        text        REFERENCES rowcrew.app,
@@ -22,10 +22,10 @@ COMMENT ON COLUMN rowcrew.api_key.job_types IS
   'the machine or the network and must be named.';
 
 -- Enqueues one job. With p_unique_key and a live job of that key: that job's id and created = false.
--- Defaults come from rowcrew.job_type. Not granted: enqueue() and ingest_enqueue() call it.
+-- Defaults come from rowcrew.job_type. Not granted: enqueue() and ingest_enqueue() call it. Jobs have no tenant before 0010.
 CREATE FUNCTION rowcrew.enqueue_one(
   p_job_type text, p_payload jsonb, p_queue text, p_priority integer, p_scheduled_at timestamptz,
-  p_max_attempts integer, p_unique_key text, OUT id uuid, OUT created boolean
+  p_max_attempts integer, p_unique_key text, p_tenant text, OUT id uuid, OUT created boolean
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_type rowcrew.job_type;
@@ -58,7 +58,7 @@ CREATE FUNCTION rowcrew.enqueue(
   p_job_type text, p_payload jsonb DEFAULT '{}', p_queue text DEFAULT NULL, p_priority integer DEFAULT NULL,
   p_scheduled_at timestamptz DEFAULT NULL, p_max_attempts integer DEFAULT NULL, p_unique_key text DEFAULT NULL
 ) RETURNS uuid LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT e.id FROM rowcrew.enqueue_one(p_job_type, p_payload, p_queue, p_priority, p_scheduled_at, p_max_attempts, p_unique_key) e
+  SELECT e.id FROM rowcrew.enqueue_one(p_job_type, p_payload, p_queue, p_priority, p_scheduled_at, p_max_attempts, p_unique_key, NULL) e
 $$;
 
 -- First of the two calls of the ingest role: which key is this, and what may it enqueue?
@@ -79,7 +79,7 @@ $$;
 -- created = false. Errors: 28000 unknown key, 42501 job type not in the key's scope.
 CREATE FUNCTION rowcrew.ingest_enqueue(
   p_key_hash text, p_job_type text, p_payload jsonb, p_once text DEFAULT NULL, p_queue text DEFAULT NULL,
-  p_priority integer DEFAULT NULL, p_delay_ms bigint DEFAULT NULL, p_unique_key text DEFAULT NULL
+  p_priority integer DEFAULT NULL, p_delay_ms bigint DEFAULT NULL, p_unique_key text DEFAULT NULL, p_tenant text DEFAULT NULL
 ) RETURNS TABLE (id uuid, created boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -109,11 +109,11 @@ BEGIN
       RETURN;
     END IF;
   END IF;
-  -- A unique key is the API key's own: nobody learns of a stranger's job by guessing its key.
+  -- A unique key is the API key's own: nobody learns of a stranger's job by guessing its key. No name holds a colon.
   SELECT e.id, e.created INTO id, created
   FROM rowcrew.enqueue_one(p_job_type, p_payload, p_queue, p_priority,
                            rowcrew.clock_now() + coalesce(p_delay_ms, 0) * interval '1 ms', NULL,
-                           v_key.name || ':' || p_unique_key) e;
+                           v_key.name || ':' || p_unique_key, p_tenant) e;
   IF p_once IS NOT NULL THEN
     UPDATE rowcrew.job_unique u SET job_id = ingest_enqueue.id WHERE u.scope = v_scope AND u.key = p_once;
   END IF;

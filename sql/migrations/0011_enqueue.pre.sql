@@ -87,11 +87,11 @@ END $$;
 
 CREATE OR REPLACE FUNCTION rowcrew.enqueue_one(
   p_job_type text, p_payload jsonb, p_queue text, p_priority integer, p_scheduled_at timestamptz,
-  p_max_attempts integer, p_unique_key text, OUT id uuid, OUT created boolean
+  p_max_attempts integer, p_unique_key text, p_tenant text, OUT id uuid, OUT created boolean
 ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT e.id, e.outcome = 'created'
   FROM rowcrew.enqueue_keyed('enqueue', p_job_type, p_payload, p_queue, p_priority, p_scheduled_at, p_max_attempts,
-                             p_unique_key, NULL, NULL, 'keep') e
+                             p_unique_key, NULL, p_tenant, 'keep') e
 $$;
 
 -- Three parameters more, all with defaults: calls as before mean what they meant. The old function has to go,

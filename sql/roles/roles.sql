@@ -143,7 +143,7 @@ END $$;
 
 -- Ingest: two calls, nothing else.
 GRANT EXECUTE ON FUNCTION rowcrew.ingest_key(text),
-      rowcrew.ingest_enqueue(text, text, jsonb, text, text, integer, bigint, text) TO rowcrew_ingest;
+      rowcrew.ingest_enqueue(text, text, jsonb, text, text, integer, bigint, text, text) TO rowcrew_ingest;
 
 -- Operators: see everything, run again, stop, schedule, hand out keys.
 GRANT SELECT ON ALL TABLES IN SCHEMA rowcrew TO rowcrew_operator;

@@ -43,7 +43,7 @@ Params read_params(const Arguments& args, std::istream& in) {
   delay ? params.add(*delay) : params.add(std::nullopt);
   const auto attempts = args.integer("max-attempts", 1, 1000);
   attempts ? params.add(*attempts) : params.add(std::nullopt);
-  params.add(args.get("unique-key"));
+  params.add(args.get("unique-key")).add(args.get("tenant"));
   return params;
 }
 
@@ -56,6 +56,7 @@ int run_enqueue(Invocation& call) {
       .value("delay", "SPAN", "not before so long from now: 30s, 10m, 2h")
       .value("max-attempts", "N", "executions in total, 1 to 1000")
       .value("unique-key", "KEY", "at most one live job of this key")
+      .value("tenant", "NAME", "on whose behalf: for pauses, limits and cancels by tenant")
       .flag("json", "print {\"id\": …}");
   if (!args.parse(call.args, call.out)) return kExitOk;
   const Params params = read_params(args, call.in);

@@ -30,10 +30,11 @@ constexpr std::string_view kUsage =
 constexpr std::size_t kMaxName = 100;
 
 std::string checked_name(const std::string& name) {
+  // What stands behind a colon is the unique key of a request: "shop:eu" could be taken for a key of "shop".
   const bool plain = std::none_of(name.begin(), name.end(),
-                                  [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; });
+                                  [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f || c == ':'; });
   if (!name.empty() && name.size() <= kMaxName && plain) return name;
-  throw UsageError(fmt::format("--name: {}, expected 1 to 100 characters", shown(name)));
+  throw UsageError(fmt::format("--name: {}, expected 1 to 100 characters, no colon", shown(name)));
 }
 
 void warn_of_reach(const std::vector<std::string>& types, std::ostream& err) {

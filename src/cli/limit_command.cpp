@@ -47,6 +47,15 @@ std::string rule_text(const Arguments& args) {
          (args.has("by") ? with(", one key for each ", "by") : ", one key");
 }
 
+/// What waits is moved in the transaction that sets or removes the rule, half a minute's work for a million jobs; another
+/// operator's is waited for.
+PoolOptions patient(const Arguments& args) {
+  PoolOptions connection = args.connection();
+  connection.statement_timeout = std::chrono::minutes(10);
+  connection.lock_timeout = connection.statement_timeout;
+  return connection;
+}
+
 int set(Invocation& call, const Arguments& args, const std::string& name) {
   Params params;
   params.add(name);
@@ -62,7 +71,7 @@ int set(Invocation& call, const Arguments& args, const std::string& name) {
   add_number("burst", 1, 1'000'000'000);
   params.add(args.get("weight"));
   std::int64_t moved = 0;
-  run_checked(args.connection(), [&](Tx& tx) { moved = tx.exec(sql::cli_limit_set, params).integer(0, 0); });
+  run_checked(patient(args), [&](Tx& tx) { moved = tx.exec(sql::cli_limit_set, params).integer(0, 0); });
   call.out << fmt::format("limit {} is set: {}", name, rule_text(args)) << (moved > 0 ? fmt::format(", {} waiting jobs were moved\n", moved) : "\n");
   return kExitOk;
 }
@@ -88,7 +97,7 @@ int run(Invocation& call) {
   const std::string name = args.get("NAME", "");
   if (act == "set") return set(call, args, name);
   bool was_there = false;
-  run_checked(args.connection(), [&](Tx& tx) { was_there = tx.exec(sql::cli_limit_remove, Params{}.add(name)).boolean(0, 0); });
+  run_checked(patient(args), [&](Tx& tx) { was_there = tx.exec(sql::cli_limit_remove, Params{}.add(name)).boolean(0, 0); });
   if (!was_there) throw PermanentError("not_found", fmt::format("limit {}: there is none", shown(name)));
   call.out << fmt::format("limit {} is removed\n", name);
   return kExitOk;

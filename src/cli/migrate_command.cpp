@@ -123,6 +123,7 @@ int run_migrate(Invocation& call) {
   if (!args.parse(call.args, call.out)) return kExitOk;
   const MigrateOptions options = read_options(args);
   if (args.has("sql")) {
+    if (args.has("app")) throw UsageError("--sql: expected no --app beside it: an app is installed by the program alone");
     call.out << migration_script(schema::migrations(), schema::roles(), options);
     return kExitOk;
   }

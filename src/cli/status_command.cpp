@@ -20,7 +20,7 @@ using std::chrono::milliseconds;
 
 constexpr std::string_view kText =
     "Prints the live nodes and, per table and queue, what is ready, parked and why, claimed,\n"
-    "completed and failed. Needs the rights of rowcrew_viewer.";
+    "completed and failed; then what is paused. Needs the rights of rowcrew_viewer.";
 constexpr std::array<std::string_view, 2> kTables = {"job_queue", "processing_jobs"};
 /// Hints counted of each kind (ready, limited, parked) and table.
 constexpr std::int64_t kMostCounted = 500'000;
@@ -42,10 +42,14 @@ std::vector<NodeStatus> read_nodes(Tx& tx) {
   return nodes;
 }
 
-std::vector<std::string> read_paused(Tx& tx) {
-  const Rows rows = tx.exec(sql::cli_paused_queues, Params{});
-  std::vector<std::string> paused;
-  for (std::size_t row = 0; row < rows.size(); ++row) paused.emplace_back(rows.text(row, 0));
+std::vector<PauseStatus> read_paused(Tx& tx) {
+  const Rows rows = tx.exec(sql::cli_pauses, Params{});
+  std::vector<PauseStatus> paused;
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    PauseStatus pause{std::string(rows.text(row, 0)), std::string(rows.text(row, 1))};
+    const bool twice = !paused.empty() && paused.back().scope == pause.scope && paused.back().name == pause.name;
+    if (!twice) paused.push_back(std::move(pause));  // a queue may be paused by its own row, too
+  }
   return paused;
 }
 

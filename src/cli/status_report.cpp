@@ -123,6 +123,14 @@ ordered_json to_json(const QueueStatus& queue) {
   return {{"name", queue.name}, {"ready", queue.ready}, {"parked", counts}};
 }
 
+ordered_json to_json(const PauseStatus& pause) { return {{"scope", pause.scope}, {"name", pause.name}}; }
+
+std::string paused_text(const std::vector<PauseStatus>& paused) {
+  std::vector<std::string> words;
+  for (const PauseStatus& pause : paused) words.push_back(pause.scope + " " + pause.name);
+  return words.empty() ? "" : fmt::format("\npaused: {}\n", fmt::join(words, ", "));
+}
+
 ordered_json to_json(const TableStatus& table) {
   ordered_json queues = ordered_json::array();
   for (const QueueStatus& queue : table.queues) queues.push_back(to_json(queue));
@@ -161,8 +169,7 @@ std::string status_text(const FleetStatus& fleet) {
   std::string text =
       nodes_text(fleet.nodes) + "\n" + tables_text(fleet.tables) + "\n" + queues_text(fleet.tables);
   text += adopted_text(fleet.adopted);
-  if (!fleet.paused.empty()) text += fmt::format("\npaused: {}\n", fmt::join(fleet.paused, ", "));
-  return text;
+  return text + paused_text(fleet.paused);
 }
 
 std::string status_json(const FleetStatus& fleet) {
@@ -171,8 +178,10 @@ std::string status_json(const FleetStatus& fleet) {
   for (const NodeStatus& node : fleet.nodes) nodes.push_back(to_json(node));
   for (const TableStatus& table : fleet.tables) tables.push_back(to_json(table));
   ordered_json adopted = ordered_json::array();
+  ordered_json paused = ordered_json::array();
   for (const AdoptedStatus& table : fleet.adopted) adopted.push_back(to_json(table));
-  const ordered_json all = {{"nodes", nodes}, {"tables", tables}, {"adopted", adopted}, {"paused_queues", fleet.paused}};
+  for (const PauseStatus& pause : fleet.paused) paused.push_back(to_json(pause));
+  const ordered_json all = {{"nodes", nodes}, {"tables", tables}, {"adopted", adopted}, {"paused", paused}};
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 

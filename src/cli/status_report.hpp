@@ -46,11 +46,16 @@ struct AdoptedStatus {
   std::int64_t conflicts_hour = 0;
 };
 
+struct PauseStatus {
+  std::string scope;  ///< queue, type, tenant, key
+  std::string name;
+};
+
 struct FleetStatus {
   std::vector<NodeStatus> nodes;
   std::vector<TableStatus> tables;
   std::vector<AdoptedStatus> adopted;
-  std::vector<std::string> paused;  ///< queues, whether or not something waits in them
+  std::vector<PauseStatus> paused;  ///< whether or not something waits for it
 };
 
 /// Whether hints of one of their kinds, each counted up to `most`, may be more than were counted.

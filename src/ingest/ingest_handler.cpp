@@ -21,7 +21,7 @@ Params enqueue_params(std::string_view key_hash, const JobRequest& job,
   params.add(key_hash).add(job.job_type).add(job.payload).add(once).add(job.queue);
   job.priority ? params.add(*job.priority) : params.add(std::nullopt);
   job.delay ? params.add(*job.delay) : params.add(std::nullopt);
-  params.add(job.unique_key);
+  params.add(job.unique_key).add(job.tenant);
   return params;
 }
 

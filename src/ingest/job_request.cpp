@@ -20,11 +20,13 @@ using std::chrono::milliseconds;
 constexpr unsigned kPayloadDepth = 64;
 constexpr std::size_t kMaxJobType = 100;
 constexpr std::size_t kMaxQueue = 63;
-constexpr std::size_t kMaxUniqueKey = 300;
+// In the database the API key's name stands before it, of up to 100 characters, and a colon: 300 in all.
+constexpr std::size_t kMaxUniqueKey = 199;
+constexpr std::size_t kMaxTenant = 100;
 constexpr milliseconds kMaxDelay = std::chrono::hours{24 * 3650};
 
-constexpr std::array<std::string_view, 6> kFields = {"job_type", "payload", "queue",
-                                                     "priority", "delay",   "unique_key"};
+constexpr std::array<std::string_view, 7> kFields = {"job_type", "payload",    "queue", "priority",
+                                                     "delay",    "unique_key", "tenant"};
 
 [[noreturn]] void refuse_field(std::string_view field, std::string_view found,
                                std::string_view expected) {
@@ -46,7 +48,7 @@ void check_names(const std::vector<JsonMember>& members) {
   for (auto at = members.begin(); at != members.end(); ++at) {
     if (std::find(kFields.begin(), kFields.end(), at->name) == kFields.end()) {
       refuse_field(shown(at->name), "unknown field",
-                   "job_type, payload, queue, priority, delay or unique_key");
+                   "job_type, payload, queue, priority, delay, unique_key or tenant");
     }
     const auto same = [at](const JsonMember& other) { return other.name == at->name; };
     if (std::any_of(members.begin(), at, same)) refuse_field(at->name, "given twice", "it once");
@@ -135,15 +137,16 @@ std::optional<milliseconds> read_delay(const std::vector<JsonMember>& members) {
   return delay;
 }
 
-std::optional<std::string> read_unique_key(const std::vector<JsonMember>& members) {
-  const auto text = find_text(members, "unique_key");
+/// A name of the caller's own.
+std::optional<std::string> read_name(const std::vector<JsonMember>& members, std::string_view field, std::size_t longest) {
+  const auto text = find_text(members, field);
   if (!text) return std::nullopt;
   const auto is_control = [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; };
   const auto starts_character = [](char c) { return (c & 0xc0) != 0x80; };
   const auto characters = std::count_if(text->begin(), text->end(), starts_character);
-  if (text->empty() || characters > static_cast<std::ptrdiff_t>(kMaxUniqueKey) ||
+  if (text->empty() || characters > static_cast<std::ptrdiff_t>(longest) ||
       std::any_of(text->begin(), text->end(), is_control)) {
-    refuse_field("unique_key", shown(*text), "1 to 300 characters, no control characters");
+    refuse_field(field, shown(*text), fmt::format("1 to {} characters, no control characters", longest));
   }
   return text;
 }
@@ -159,7 +162,8 @@ JobRequest parse_job_request(std::string_view body) {
   request.queue = read_queue(members);
   request.priority = read_priority(members);
   request.delay = read_delay(members);
-  request.unique_key = read_unique_key(members);
+  request.unique_key = read_name(members, "unique_key", kMaxUniqueKey);
+  request.tenant = read_name(members, "tenant", kMaxTenant);
   return request;
 }
 

@@ -14,7 +14,8 @@ struct JobRequest {
   std::optional<std::string> queue;  ///< [a-z0-9][a-z0-9_.-]{0,62}
   std::optional<int> priority;       ///< 0 (first) to 9
   std::optional<std::chrono::milliseconds> delay;  ///< "10m"; at most 3650 days
-  std::optional<std::string> unique_key;  ///< 1 to 300 characters, none of them a control character
+  std::optional<std::string> unique_key;  ///< 1 to 199 characters, none of them a control character
+  std::optional<std::string> tenant;      ///< 1 to 100, likewise
 };
 
 /// Unknown and repeated fields are errors; null counts as absent where a field is optional.

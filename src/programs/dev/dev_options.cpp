@@ -42,7 +42,7 @@ fs::path named_or_found(const cli::Arguments& arguments, const char* option,
 
 bool names_database(const cli::Arguments& arguments) {
   return arguments.has("database") || arguments.has("config") ||
-         std::getenv("ROWCREW_DATABASE_URL") != nullptr;
+         std::getenv("ROWCREW_DATABASE_URL") != nullptr || std::getenv("ROWCREW_DATABASE_URL_FILE") != nullptr;
 }
 
 }  // namespace

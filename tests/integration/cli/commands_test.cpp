@@ -96,6 +96,8 @@ TEST_CASE("enqueue prints the id of a job that has every option it was given") {
   CHECK(json::parse(cli.out())["id"] == id);
   CHECK(cli.run({"enqueue", "mail", "--payload", "-"}, "{\"from\": \"stdin\"}") == 0);
   CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue WHERE payload->>'from' = 'stdin'") == "1");
+  CHECK(cli.run({"enqueue", "mail", "--tenant", "acme"}) == 0);
+  CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue WHERE tenant = 'acme'") == "1");
   CHECK(cli.run({"enqueue", "mail", "--payload", "{nonsense"}) == 64);
   CHECK(cli.run({"enqueue", "mail", "--payload", "\"\\u0000\""}) == 64);
   CHECK(cli.run({"enqueue", "mail", "--queue", ""}) == 64);
@@ -109,6 +111,7 @@ TEST_CASE("status counts hints, claims and the last minutes, per table and queue
     INSERT INTO rowcrew.job_queue (job_type, scheduled_at) VALUES ('a', now() + interval '1 hour');
     INSERT INTO rowcrew.processing_jobs (type) VALUES ('image');
     INSERT INTO rowcrew.queue (name, paused) VALUES ('mail', true);
+    SELECT rowcrew.pause('queue', 'mail'), rowcrew.pause('type', 'a');
     INSERT INTO rowcrew.node (epoch, lease_ms, name, host, pid, version, queues)
       VALUES (1, 30000, 'gen-1', 'alpha', 7, '0.1.0', '{default,mail}'), (1, 30000, 'dead-1', 'beta', 8, '0.1.0', '{}');
     UPDATE rowcrew.node SET dead = true WHERE name = 'dead-1';
@@ -127,7 +130,7 @@ TEST_CASE("status counts hints, claims and the last minutes, per table and queue
   CHECK(all["nodes"][0]["name"] == "gen-1");
   CHECK(all["nodes"][0]["claimed"] == 2);
   CHECK(all["nodes"][0]["queues"] == json{"default", "mail"});
-  CHECK(all["paused_queues"] == json{"mail"});
+  CHECK(all["paused"] == json::parse(R"([{"scope": "queue", "name": "mail"}, {"scope": "type", "name": "a"}])"));
   const json& table = all["tables"][0];
   CHECK(table["name"] == "job_queue");
   CHECK(table["claimed"] == 2);

@@ -87,6 +87,17 @@ TEST_CASE("limit: set says what the rule is about now, the list gives programs n
   CHECK(cli.out().find(" UTC\n") != std::string::npos);
 }
 
+TEST_CASE("limit: set and remove are given the time that moving a million jobs takes, and wait for another operator's") {
+  const TempDatabase db;
+  CliBench cli(db.url());
+  db.exec("CREATE FUNCTION public.patient() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+          " ASSERT least(current_setting('statement_timeout')::interval, current_setting('lock_timeout')::interval) >= interval '5 minutes';"
+          " RETURN coalesce(NEW, OLD); END $$;"
+          "CREATE TRIGGER patient BEFORE INSERT OR DELETE ON rowcrew.job_limit FOR EACH ROW EXECUTE FUNCTION public.patient()");
+  CHECK(cli.run({"limit", "set", "a", "--running", "1"}) == 0);
+  CHECK(cli.run({"limit", "remove", "a"}) == 0);
+}
+
 TEST_CASE("cancel: one job, or those that meet a condition; everything only by --all" * with_roles()) {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");

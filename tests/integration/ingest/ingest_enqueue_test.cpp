@@ -101,6 +101,17 @@ PoolOptions through(const PgProxy& proxy, const LoginRole& role) {
 
 }  // namespace
 
+TEST_CASE("the longest unique key and tenant of a request are taken, whatever the API key is called" * with_roles()) {
+  Scene scene;
+  scene.db.exec("UPDATE rowcrew.api_key SET name = repeat('n', 100)");
+  Bench bench(scene.role.options());
+  const std::string key(199, 'k');
+  const std::string tenant(100, 't');
+  const auto response = bench.answer(post(R"({"job_type":"report","payload":{},"unique_key":")" + key + R"(","tenant":")" + tenant + "\"}"));
+  REQUIRE(response.status == 202);
+  CHECK(scene.db.value("SELECT tenant FROM rowcrew.job_queue WHERE unique_key = repeat('n', 100) || ':' || repeat('k', 199)") == tenant);
+}
+
 TEST_CASE("an accepted job stands in the table as it was sent" * with_roles()) {
   Scene scene;
   Bench bench(scene.role.options());

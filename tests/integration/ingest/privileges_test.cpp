@@ -81,7 +81,7 @@ Rights beyond(const Rights& more, const Rights& less) {
 
 /// The two calls, and what it takes to make them.
 const Rights kTwoCalls = {
-    "function rowcrew.ingest_enqueue(text,text,jsonb,text,text,integer,bigint,text) EXECUTE",
+    "function rowcrew.ingest_enqueue(text,text,jsonb,text,text,integer,bigint,text,text) EXECUTE",
     "function rowcrew.ingest_key(text) EXECUTE",
     "role rowcrew_ingest MEMBER",
     "schema rowcrew USAGE",

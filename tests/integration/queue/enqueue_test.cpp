@@ -29,7 +29,8 @@ Params request(const std::string& job_type, std::optional<std::string> once = {}
       .add(std::nullopt)
       .add(std::nullopt)
       .add(std::nullopt)
-      .add(unique_key);
+      .add(unique_key)
+      .add(std::nullopt);
 }
 
 std::string refusal_of(QueueBench& b, const Params& params) {
@@ -79,10 +80,10 @@ TEST_CASE(
   Params params = Params{}.add(kHash).add("mail").add("{}").add(std::nullopt);
   const std::string by_type(
       b.run(sql::ingest_enqueue,
-            Params(params).add(std::nullopt).add(std::nullopt).add(std::nullopt).add(std::nullopt))
+            Params(params).add(std::nullopt).add(std::nullopt).add(std::nullopt).add(std::nullopt).add(std::nullopt))
           .text(0, 0));
   const std::string by_call(
-      b.run(sql::ingest_enqueue, Params(params).add("fast").add(0).add(3'600'000).add(std::nullopt))
+      b.run(sql::ingest_enqueue, Params(params).add("fast").add(0).add(3'600'000).add(std::nullopt).add(std::nullopt))
           .text(0, 0));
   const auto row = [&](const std::string& id) {
     return b.value(

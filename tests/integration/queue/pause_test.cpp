@@ -49,10 +49,10 @@ TEST_CASE("pause: nodes read what is paused, its flag in queue included, and for
     found.push_back(std::string(rows.text(i, 0)) + " " + std::string(rows.text(i, 1)) + (rows.is_null(i, 2) ? "" : " for a while"));
   }
   CHECK(sorted(found) == Ids{"queue flagged", "queue q for a while", "type t"});
-  CHECK(b.run(sql::cli_paused_queues).size() == 2);
+  CHECK(b.run(sql::cli_pauses).size() == 3);
   b.exec("UPDATE rowcrew.pause SET since = now() - interval '2 hours', until = now() - interval '1 hour' WHERE scope = 'queue'");
   CHECK(b.run(sql::pause_active).size() == 2);
-  CHECK(b.run(sql::cli_paused_queues).size() == 1);
+  CHECK(b.run(sql::cli_pauses).size() == 2);
 }
 
 TEST_CASE("pause and resume: each is one audit row with before and after") {

@@ -139,10 +139,12 @@ TEST_CASE("wrong arguments are found before the database is looked for") {
   CHECK(run({"enqueue", "a", "--payload", "@/no/such/file"}) == 64);
   CHECK(run({"enqueue", "a", "--prio", "1"}) == 64);
   CHECK(run({"migrate", "--step", "sideways"}) == 64);
+  CHECK(run({"migrate", "--sql", "--app", "demo"}) == 64);  // the app would be missing in what is printed
   CHECK(run({"tail", "--level", "loud"}) == 64);
   CHECK(run({"key"}) == 64);
   CHECK(run({"key", "drop"}) == 64);
   CHECK(run({"key", "create", "--name", "x"}) == 64);
+  CHECK(run({"key", "create", "--name", "x:y", "--job-types", "a"}) == 64);  // its jobs' unique keys could be those of "x"
   CHECK(run({"key", "create", "--name", "x", "--job-types", "a,,b"}) == 64);
   const std::string job = "0190b0d4-7c5a-7000-8000-000000000000";
   CHECK(run({"why", "0190b0d47-c5a-7000-8000-000000000000"}) == 64);

@@ -33,7 +33,7 @@ FleetStatus sample() {
   table.queues[0].ready = 120;
   table.queues[0].parked = {{"backoff", 3}};
   fleet.tables.push_back(table);
-  fleet.paused = {"reports"};
+  fleet.paused = {{"queue", "reports"}, {"type", "email"}};
   return fleet;
 }
 
@@ -50,7 +50,7 @@ TEST_CASE("the text has a line per node, table and queue, in columns") {
         "TABLE      QUEUE  READY  SCHEDULED  BACKOFF  SUSPECT\n"
         "job_queue  mail     120          0        3        0\n"
         "\n"
-        "paused: reports\n");
+        "paused: queue reports, type email\n");
 }
 
 TEST_CASE("whatever else jobs wait for has a column where some do") {
@@ -90,7 +90,7 @@ TEST_CASE("the JSON holds the same numbers") {
   CHECK(all["tables"][0]["completed_per_minute"] == 103.4);
   CHECK(all["tables"][0]["queues"][0]["parked"] ==
         json{{"scheduled", 0}, {"backoff", 3}, {"suspect", 0}});
-  CHECK(all["paused_queues"] == json::array({"reports"}));
+  CHECK(all["paused"] == json::parse(R"([{"scope": "queue", "name": "reports"}, {"scope": "type", "name": "email"}])"));
 }
 
 TEST_CASE("spans are short") {

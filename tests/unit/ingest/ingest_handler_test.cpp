@@ -31,7 +31,7 @@ ServerRequest post(std::string body) {
 }
 
 ServerRequest good() {
-  return post(R"({"job_type":"mail","payload":{"n":1e400},"delay":"2s"})");
+  return post(R"({"job_type":"mail","payload":{"n":1e400},"delay":"2s","tenant":"acme"})");
 }
 
 struct Bench {
@@ -71,7 +71,7 @@ TEST_CASE("a job is enqueued with what the request says, and answered after it")
   CHECK(nlohmann::json::parse(response.body) == nlohmann::json{{"id", "id-1"}, {"created", true}});
   REQUIRE(bench.db.calls().size() == 2);
   const auto& params = bench.db.calls()[1].params;
-  REQUIRE(params.size() == 8);
+  REQUIRE(params.size() == 9);
   CHECK(params[0] == sha256_hex(kKey));
   CHECK(params[1] == "mail");
   CHECK(params[2] == R"({"n":1e400})");
@@ -80,6 +80,7 @@ TEST_CASE("a job is enqueued with what the request says, and answered after it")
   CHECK_FALSE(params[5]);
   CHECK(params[6] == "2000");
   CHECK_FALSE(params[7]);
+  CHECK(params[8] == "acme");
 }
 
 TEST_CASE("the log tells of the job and of the key's name, never of the key") {

@@ -33,26 +33,28 @@ std::string with(const std::string& more) {
 TEST_CASE("a full request is read field by field") {
   const JobRequest job = parse_job_request(
       R"({"job_type":"mail.send","payload":{"to":[1e400, 18446744073709551616 ]},"queue":"mail",)"
-      R"("priority":0,"delay":"10m","unique_key":"käse"})");
+      R"("priority":0,"delay":"10m","unique_key":"käse","tenant":"acme"})");
   CHECK(job.job_type == "mail.send");
   CHECK(job.payload == R"({"to":[1e400, 18446744073709551616 ]})");
   CHECK(job.queue == "mail");
   CHECK(job.priority == 0);
   CHECK(job.delay == 10min);
   CHECK(job.unique_key == "käse");
+  CHECK(job.tenant == "acme");
 }
 
 TEST_CASE("the optional fields may be absent or null") {
   for (
       const std::string body :
       {R"({"payload":{},"job_type":"a"})",
-       R"({"job_type":"a","payload":{},"queue":null,"priority":null,"delay":null,"unique_key":null})"}) {
+       R"({"job_type":"a","payload":{},"queue":null,"priority":null,"delay":null,"unique_key":null,"tenant":null})"}) {
     const JobRequest job = parse_job_request(body);
     CHECK(job.job_type == "a");
     CHECK_FALSE(job.queue);
     CHECK_FALSE(job.priority);
     CHECK_FALSE(job.delay);
     CHECK_FALSE(job.unique_key);
+    CHECK_FALSE(job.tenant);
   }
 }
 
@@ -71,7 +73,7 @@ TEST_CASE("the payload must be an object") {
 
 TEST_CASE("unknown and repeated fields are errors") {
   CHECK(refusal(with(R"("prio":1)")) ==
-        "prio: unknown field, expected job_type, payload, queue, priority, delay or unique_key");
+        "prio: unknown field, expected job_type, payload, queue, priority, delay, unique_key or tenant");
   CHECK(refusal(with(R"("job_type":"x")")) == "job_type: given twice, expected it once");
   CHECK(refusal(with(R"("job\u005ftype":"x")")) == "job_type: given twice, expected it once");
 }
@@ -98,11 +100,13 @@ TEST_CASE("each field is held to its form, and the sentence names it") {
   CHECK(refusal(with(R"("delay":"4000d")")).starts_with("delay: 4000d, expected"));
   CHECK(refusal(with(R"("unique_key":"")")).starts_with("unique_key: "));
   CHECK(refusal(with(R"("unique_key":"a\tb")")).starts_with("unique_key: "));
+  CHECK(refusal(with(R"("tenant":"")")) == "tenant: \"\", expected 1 to 100 characters, no control characters");
+  CHECK(refusal(with("\"tenant\":\"" + std::string(101, 't') + "\"")).starts_with("tenant: "));
 }
 
 TEST_CASE("a unique key is measured in characters") {
   std::string umlauts;
-  for (int i = 0; i < 300; ++i) umlauts += "ä";
+  for (int i = 0; i < 199; ++i) umlauts += "ä";
   CHECK(refusal(with("\"unique_key\":\"" + umlauts + "\"")).empty());
   CHECK(refusal(with("\"unique_key\":\"" + umlauts + "ä\"")).starts_with("unique_key: "));
 }
