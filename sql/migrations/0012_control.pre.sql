@@ -54,7 +54,7 @@ CREATE TABLE rowcrew.pause (
 COMMENT ON TABLE rowcrew.pause IS
   'What nodes start nothing of. A paused queue is not claimed from; of a paused type or tenant each job that a claim meets '
   'is laid aside once (parked, reason paused). Running jobs go on.';
-COMMENT ON COLUMN rowcrew.pause.until IS 'Null: until it is resumed. A row whose time is over pauses nothing.';
+COMMENT ON COLUMN rowcrew.pause.until IS 'Null: until it is resumed. A row whose time is over pauses nothing, and is removed a day later.';
 
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.pause
   FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.announce_command();
@@ -347,14 +347,14 @@ BEGIN
     RETURN;
   END IF;
   v_means := format('q.id > %L AND ', v_after) || rowcrew.act_condition(v_act, v_table, m -> 'filter', (m ->> 'began')::timestamptz);
-  -- The page ends at its last match or, where matches are rare, after 5,000 rows.
-  EXECUTE format('SELECT array_agg(x.id ORDER BY x.id) FROM (SELECT q.id, %s AS means FROM (SELECT * FROM rowcrew.%I q WHERE q.id > %L ORDER BY q.id LIMIT 5000) q'
-                 ' ORDER BY q.id) x WHERE x.means', v_means, v_table, v_after) INTO v_ids;
+  -- The page ends at its last match or, where matches are rare, after 5,000 rows: told by one look, since of two the second one
+  -- counts its 5,000 without what was removed meanwhile, and jobs between would not be met.
+  EXECUTE format('SELECT array_agg(x.id ORDER BY x.id) FILTER (WHERE x.means), (array_agg(x.id ORDER BY x.id))[5000]'
+                 ' FROM (SELECT q.id, %s AS means FROM (SELECT * FROM rowcrew.%I q WHERE q.id > %L ORDER BY q.id LIMIT 5000) q) x',
+                 v_means, v_table, v_after) INTO v_ids, v_last;
   IF cardinality(v_ids) >= p_limit THEN
     v_ids := v_ids[1:p_limit];
     v_last := v_ids[p_limit];
-  ELSE
-    EXECUTE format('SELECT q.id FROM rowcrew.%I q WHERE q.id > %L ORDER BY q.id OFFSET 4999 LIMIT 1', v_table, v_after) INTO v_last;
   END IF;
   IF v_ids IS NOT NULL THEN
     EXECUTE format('SELECT array_agg(l.id) FROM (SELECT q.id FROM rowcrew.%I q WHERE q.id = ANY ($1) AND q.status <> ''processing'' AND %s'
@@ -437,7 +437,8 @@ BEGIN
   IF v_taken THEN
     PERFORM rowcrew.cancel_waiting(v_table, ARRAY[p_job], rowcrew.cancel_text(session_user, p_reason));
     v_answer := 'cancelled';
-  ELSIF rowcrew.request_cancel(v_table, ARRAY[p_job], p_reason) > 0 OR rowcrew.cancel_note(v_table, p_job) IS NOT NULL THEN
+  ELSIF rowcrew.request_cancel(v_table, ARRAY[p_job], p_reason) > 0
+        OR v_before NOT IN ('completed', 'failed', 'cancelled') AND rowcrew.cancel_note(v_table, p_job) IS NOT NULL THEN
     v_answer := 'requested';
   END IF;
   PERFORM rowcrew.write_audit('job.cancel', v_table || ' ' || p_job, jsonb_build_object('before', v_before, 'after', v_answer, 'reason', p_reason));

@@ -22,7 +22,8 @@ END $$;
 -- How many due jobs of its queue are claimed before this one, about. Its own hint is not looked for
 -- (no index leads there): it was filed when the job became due, or with the whole of its INSERT, of
 -- which it then takes the place that its own moment has between the statement's begin and end.
-CREATE FUNCTION rowcrew.about_before(j rowcrew.any_job) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- p_grp: the group of jobs with the same keys, where rules are about it: those before it there count, too.
+CREATE FUNCTION rowcrew.about_before(j rowcrew.any_job, p_grp text) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_ready text := j.job_table || '_ready';
   v_created timestamptz := CASE WHEN isfinite(j.created_at) THEN j.created_at END;
@@ -39,6 +40,11 @@ BEGIN
     v_before := v_before + floor(
       least(1, extract(epoch FROM v_due - v_created) / extract(epoch FROM v_filed - v_created))
       * greatest(0, rowcrew.about(v_ready, format('r.queue = %L AND r.priority = %s AND r.run_at = %L', j.queue, j.priority, v_filed)) - 1));
+  END IF;
+  IF p_grp IS NOT NULL THEN
+    v_before := v_before
+      + rowcrew.about(j.job_table || '_limited', format('r.queue = %L AND r.grp = %L AND r.priority < %s', j.queue, p_grp, j.priority))
+      + rowcrew.about(j.job_table || '_limited', format('r.queue = %L AND r.grp = %L AND r.priority = %s AND r.run_at < %L', j.queue, p_grp, j.priority, v_due));
   END IF;
   RETURN v_before;
 END $$;
@@ -164,7 +170,8 @@ BEGIN
     format('cannot be claimed, tried again at %s: %s', rowcrew.say_time(v_until), v_error), v_until, jsonb_build_object('error', v_error)) END;
 END $$;
 
--- Of a job that there is. p_key: its own id, which for a job of an adopted table is not j.id.
+-- Of a job that there is. p_key: its own id, which for a job of an adopted table is not j.id. p_keys: those by which rules limit
+-- it, of an adopted table, which whoever asks has read; of ours they are read here.
 CREATE FUNCTION rowcrew.why_of(j rowcrew.any_job, p_key text, p_keys jsonb DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
@@ -182,11 +189,14 @@ BEGIN
     RETURN rowcrew.because(j, 'cancel_requested', rowcrew.cancel_text(r.requested_by, r.reason) || ', ends in a moment', NULL,
       jsonb_build_object('requested_by', r.requested_by, 'requested_at', r.requested_at, 'reason', r.reason));
   ELSIF j.scheduled_at > rowcrew.clock() THEN
-    -- A node that has no handler hands the job back for half a minute: that is not the reason.
+    -- A node hands back for half a minute what it has no handler for, and what is paused and has met a crash: that is not the reason.
     IF j.scheduled_at < rowcrew.clock() + interval '1 minute' THEN
       v_answer := rowcrew.why_kept(j);
     END IF;
-    RETURN CASE WHEN v_answer ->> 'reason' = 'type_unserved' THEN v_answer ELSE rowcrew.why_later(j) END;
+    RETURN CASE WHEN v_answer ->> 'reason' IN ('type_unserved', 'paused') THEN v_answer ELSE rowcrew.why_later(j) END;
+  END IF;
+  IF j.job_table IN ('job_queue', 'processing_jobs') AND EXISTS (SELECT FROM rowcrew.job_limit) THEN
+    EXECUTE format('SELECT to_jsonb(rowcrew.keys_of(q.queue, %s)) FROM rowcrew.%I q WHERE q.id = $1', rowcrew.key_columns(j.job_table, 'q'), j.job_table) USING j.id INTO p_keys;
   END IF;
   v_answer := coalesce(rowcrew.why_kept(j), rowcrew.why_unclaimable(j, p_key), rowcrew.why_limited(j, p_keys));
   IF v_answer IS NOT NULL THEN
@@ -194,8 +204,9 @@ BEGIN
   ELSIF j.crashes > 1 THEN
     RETURN rowcrew.because(j, 'suspect', format('met the death of its node %s times: waits for a node that runs nothing else', j.crashes));
   END IF;
-  v_before := rowcrew.about_before(j);
-  RETURN rowcrew.because(j, 'no_slot', CASE v_before WHEN 0 THEN 'next in line, waits for a free slot'
+  v_before := rowcrew.about_before(j, p_keys ->> 'grp');
+  RETURN rowcrew.because(j, 'no_slot', CASE
+    WHEN v_before = 0 THEN CASE WHEN p_keys ->> 'grp' IS NULL THEN 'next in line' ELSE 'next of its keys in line' END || ', waits for a free slot'
     ELSE format('waits for a free slot, with about %s due jobs of queue %s before it', v_before, j.queue) END, NULL,
     jsonb_build_object('before', v_before));
 END $$;

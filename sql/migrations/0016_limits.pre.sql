@@ -28,7 +28,7 @@ COMMENT ON COLUMN rowcrew.job_limit.keyed_by IS
 COMMENT ON COLUMN rowcrew.job_limit.max_running IS 'At most so many run at once per key, in the whole fleet.';
 COMMENT ON COLUMN rowcrew.job_limit.units IS
   'So many units may start per key within any span of "per" (a sliding window) or, with burst, flow into a bucket that holds burst.';
-COMMENT ON COLUMN rowcrew.job_limit.weight IS 'The units of a job: payload.<path>, a whole number. Null, or no such value: 1. At most what the rule allows at once.';
+COMMENT ON COLUMN rowcrew.job_limit.weight IS 'The units of a job: payload.<path>, a number, rounded up. Null, or no such value: 1. At most what the rule allows at once.';
 COMMENT ON CONSTRAINT running_or_rate ON rowcrew.job_limit IS 'A rule with neither is a lane: it limits nothing until it, or one of its keys, is paused.';
 
 CREATE TABLE rowcrew.limit_key (
@@ -92,7 +92,7 @@ BEGIN
       k.units := k.units || 1;
     ELSE
       v_value := rowcrew.limit_value(r.weight, p_tenant, p_provider, p_payload);
-      k.units := k.units || CASE WHEN v_value ~ '^[0-9]{1,9}$' THEN greatest(1, least(v_value::integer, coalesce(r.burst, r.units))) ELSE 1 END;
+      k.units := k.units || CASE WHEN v_value ~ '^[0-9]+(\.[0-9]+)?$' THEN greatest(1, least(ceil(v_value::numeric), coalesce(r.burst, r.units)))::integer ELSE 1 END;
     END IF;
   END LOOP;
   k.grp := k.keys::text;

@@ -162,7 +162,7 @@ BEGIN
 END $$;
 
 -- Of a due job: which of its keys has no room. Null: none, or no rule is about it.
--- p_keys: those of a job of an adopted table, which whoever asks has read.
+-- p_keys: the job's, as JSON.
 CREATE FUNCTION rowcrew.why_limited(j rowcrew.any_job, p_keys jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   k record;
@@ -177,9 +177,6 @@ DECLARE
 BEGIN
   IF NOT EXISTS (SELECT FROM rowcrew.job_limit) THEN
     RETURN NULL;
-  END IF;
-  IF v_own THEN
-    EXECUTE format('SELECT to_jsonb(rowcrew.keys_of(q.queue, %s)) FROM rowcrew.%I q WHERE q.id = $1', rowcrew.key_columns(j.job_table, 'q'), j.job_table) USING j.id INTO p_keys;
   END IF;
   FOR k IN SELECT x.key, (p_keys -> 'units' ->> (x.place - 1)::integer)::integer AS units
            FROM jsonb_array_elements_text(nullif(p_keys -> 'keys', 'null')) WITH ORDINALITY AS x (key, place) LOOP
@@ -243,20 +240,37 @@ BEGIN
   RETURN v_wrong;
 END $$;
 
--- Removes some of what nothing needs: keys without permits out and with a full bucket, starts beyond every window, pauses of
--- keys that were over a day ago. A page each, since what it locks has no room meanwhile. True: there may be more.
+-- Removes some of what nothing needs: keys without permits out and with a full bucket, starts beyond every window, pauses that were
+-- over a day ago, which every heartbeat reads. A page each, since what it locks has no room meanwhile. True: there may be more.
 CREATE FUNCTION rowcrew.forget_some_keys() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   c_page constant integer := 1000;
   v_count bigint;
   v_more boolean;
 BEGIN
-  DELETE FROM rowcrew.pause p WHERE p.scope = 'key' AND p.until < rowcrew.clock() - interval '1 day';
+  DELETE FROM rowcrew.pause p WHERE p.until < rowcrew.clock() - interval '1 day';
   DELETE FROM rowcrew.limit_start s WHERE s.ctid = ANY (ARRAY(
     SELECT x.ctid FROM rowcrew.limit_start x LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
     WHERE x.at < rowcrew.clock() - coalesce(r.per, interval '0') - interval '1 minute' LIMIT 10 * c_page FOR UPDATE OF x SKIP LOCKED));
   GET DIAGNOSTICS v_count = ROW_COUNT;
   v_more := v_count >= 10 * c_page;
+  -- Every claim adds up what started within the window: of each thousandth of it that was over a minute ago one row is left,
+  -- which leaves the window with the last of them. Those younger may yet be given back, which finds them by their moment.
+  WITH d AS (
+    DELETE FROM rowcrew.limit_start s WHERE s.ctid = ANY (ARRAY(
+      SELECT y.ctid FROM rowcrew.limit_start y WHERE y.ctid = ANY (ARRAY(
+        SELECT unnest(array_agg(w.ctid)) FROM rowcrew.limit_start w JOIN rowcrew.job_limit r ON r.name = split_part(w.key, ':', 1)
+        WHERE r.burst IS NULL AND w.units > 0 AND w.at BETWEEN rowcrew.clock() - r.per AND rowcrew.clock() - interval '1 minute'
+        GROUP BY w.key, floor(date_part('epoch', w.at) * 1000 / date_part('epoch', r.per)) HAVING count(*) > 1
+        LIMIT 10 * c_page)) FOR UPDATE SKIP LOCKED))
+    RETURNING s.key, s.at, s.units
+  ), m AS (
+    INSERT INTO rowcrew.limit_start (key, at, units)
+    SELECT d.key, max(d.at), least(sum(d.units), 1000000000) FROM d JOIN rowcrew.job_limit r ON r.name = split_part(d.key, ':', 1)
+    GROUP BY d.key, floor(date_part('epoch', d.at) * 1000 / date_part('epoch', r.per))
+  )
+  SELECT count(*) INTO v_count FROM d;
+  v_more := v_more OR v_count >= 10 * c_page;
   -- Of a key that never comes back no claim folds what came back.
   WITH k AS MATERIALIZED (
     SELECT x.key FROM rowcrew.limit_key x

@@ -322,17 +322,17 @@ TEST_CASE("limits: of many keys that nobody holds one look forgets some, and say
   CHECK(b.count("rowcrew.limit_key") == 0);
 }
 
-TEST_CASE("limits: a pause of a key that is over costs nothing, and is forgotten a day later") {
+TEST_CASE("limits: a pause that is over costs nothing, and is forgotten a day later") {
   LimitsBench b;
   b.set("one", "p_queue => 'q', p_running => 1");
   const NodeIdentity node = b.node();
   b.insert(2);
   const Took first = b.take(node, 5);
-  b.exec("SELECT rowcrew.pause('key', 'other', NULL, interval '1 s')");
+  b.exec("SELECT rowcrew.pause('key', 'other', NULL, interval '1 s'), rowcrew.pause('tenant', 'other', NULL, interval '1 s')");
   b.exec("UPDATE rowcrew.pause SET since = now() - interval '2 hours', until = now() - interval '1 hour'");
   CHECK(b.take(node, 1, first.jobs, false).jobs.size() == 1);  // the end hands its permits over
   b.run(sql::node_forget_some_keys);
-  CHECK(b.count("rowcrew.pause") == 1);
+  CHECK(b.count("rowcrew.pause") == 2);
   b.exec("UPDATE rowcrew.pause SET since = now() - interval '26 hours', until = now() - interval '25 hours'");
   b.run(sql::node_forget_some_keys);
   CHECK(b.count("rowcrew.pause") == 0);

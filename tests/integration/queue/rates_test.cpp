@@ -6,6 +6,7 @@
 
 #include "limits_bench.hpp"
 #include "queue/job_control.hpp"
+#include "sql_queries.hpp"
 
 using namespace std::chrono_literals;
 using namespace rowcrew;
@@ -85,6 +86,35 @@ TEST_CASE("rates: a job that weighs more takes more units, and is not passed by 
   CHECK(*took.answer.look <= 60s);
   b.ddl("SELECT rowcrew.set_clock_offset('61 s')");
   CHECK(b.take(node, 5).jobs.size() == 2);
+}
+
+TEST_CASE("rates: a job weighs what its payload says, also where that is billions or no whole number") {
+  LimitsBench b;
+  b.set("bytes", "p_queue => 'q', p_units => 100000, p_per => '1 s', p_weight => 'payload.bytes'");
+  const std::vector<std::pair<std::string, std::int64_t>> weights = {{"5000000000", 100000}, {"12.25", 13}, {"70.0", 70}, {"0", 1}, {"-5", 1}, {R"("many")", 1}};
+  for (const auto& [bytes, units] : weights) {
+    CAPTURE(bytes);
+    b.insert_one("payload", fmt::format(R"('{{"bytes": {}}}')", bytes));
+    CHECK(b.number("DELETE FROM {limited} RETURNING units[1]") == units);
+  }
+}
+
+TEST_CASE("rates: a claim does not read all that has started in a long window, which holds no more for it") {
+  LimitsBench b;
+  b.set("day", "p_queue => 'q', p_units => 1000, p_per => '1 day'");
+  b.exec("INSERT INTO rowcrew.limit_start SELECT 'day', now() - interval '12 h' + i * interval '1 s', 1 FROM generate_series(1, 500) i");
+  b.insert(1500);
+  const NodeIdentity node = b.node();
+  b.run(sql::node_forget_some_keys);
+  CHECK(b.count("rowcrew.limit_start") <= 7);
+  CHECK(b.number("SELECT sum(units) FROM rowcrew.limit_start") == 500);
+  CHECK(b.take(node, 1000).jobs.size() == 500);
+  CHECK(b.take(node, 1000).jobs.empty());
+  b.ddl("SELECT rowcrew.set_clock_offset('12 h 250 s')");  // half of them are over
+  b.run(sql::node_forget_some_keys);
+  const std::size_t free = b.take(node, 1000).jobs.size();
+  CHECK(free <= 255);
+  CHECK(free >= 160);
 }
 
 TEST_CASE("rates: a rate that is lowered below what a waiting job weighs does not keep it for ever") {

@@ -1,5 +1,6 @@
 // Letting failed jobs run again.
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "held_transaction.hpp"
 #include "queue_bench.hpp"
@@ -132,4 +133,34 @@ TEST_CASE("redrive: where matches are rare a page ends after five thousand rows"
   CHECK(page(b, number).first == 0);
   CHECK(page(b, number).first == 1);
   CHECK(b.status(id) == "pending");
+}
+
+TEST_CASE("redrive: misses no job while others are removed around it") {
+  QueueBench b;
+  // Looking at a row waits until nobody holds the lock: what is removed meanwhile is removed in the middle of a page.
+  b.ddl("CREATE FUNCTION public.look() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN true; END $$;"
+        "ALTER FUNCTION rowcrew.act_condition(text, text, jsonb, timestamptz) RENAME TO act_condition_itself;"
+        "CREATE FUNCTION rowcrew.act_condition(a text, t text, f jsonb, b timestamptz) RETURNS text LANGUAGE sql AS"
+        " $$ SELECT 'public.look() AND ' || rowcrew.act_condition_itself(a, t, f, b) $$");
+  const auto insert = [&](int from, int to, const char* status) {
+    b.exec(std::string("INSERT INTO {t} (id, {type}, queue, status, completed_at) SELECT lpad(i::text, 32, '0')::uuid, 't', 'q', '") + status +
+           "', now() - interval '1 hour' FROM generate_series(" + std::to_string(from) + ", " + std::to_string(to) + ") i");
+  };
+  insert(1, 5000, "completed");
+  insert(5001, 5020, "failed");
+  insert(5021, 5200, "completed");
+  const std::int64_t number = begin(b, R"({"all": true})");
+  HeldTransaction held(b.db, "SELECT pg_advisory_xact_lock(4711)");
+  PoolOptions patient = b.db.options();
+  patient.lock_timeout = std::chrono::milliseconds(0);
+  std::thread act([&] {
+    run_once(patient, TxMode::autocommit, [&](Tx& tx) { tx.exec(sql::cli_act_page, Params{}.add(number).add(500)); });
+  });
+  for (int i = 0; i < 10'000 && b.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4711") == 0; ++i) {
+  }
+  b.exec("DELETE FROM {t} WHERE id < lpad('101', 32, '0')::uuid");
+  held.commit();
+  act.join();
+  all_pages(b, number);
+  CHECK(b.number("SELECT count(*) FROM {t} WHERE status = 'pending'") == 20);
 }

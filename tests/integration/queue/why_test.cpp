@@ -96,6 +96,15 @@ const std::vector<Fixture>& fixtures() {
          b.node();
          return b.insert_one("tenant", "'acme'");
        }},
+      {"tenant paused, and it has met a crash", "paused", "tenant acme is paused by .*", false,
+       [](QueueBench& b) {
+         pause(b, "tenant", "acme", "unpaid");
+         const std::string id = b.insert_one("tenant, crashes", "'acme', 2");
+         std::vector<Job> met;
+         for (ClaimedJob& job : b.claim_suspect(b.node())) met.push_back(std::move(job.job));
+         b.await(b.jobs.park_unserved(met, {}, 30s));  // as a node does that meets it
+         return id;
+       }},
       {"no node", "no_node", "no node is running", false, [](QueueBench& b) { return b.insert_one(); }},
       {"only a silent node", "no_node", "no node is running", false,
        [](QueueBench& b) {
@@ -168,6 +177,20 @@ const std::vector<Fixture>& fixtures() {
          b.insert(4, "priority", "2");
          b.insert(3);
          return job_on_node(b);
+       }},
+      {"behind others of its keys", "no_slot", "waits for a free slot, with about 5 due jobs of queue q before it", false,
+       [](QueueBench& b) {
+         b.exec("SELECT rowcrew.limit_set('all', p_queue => 'q', p_running => 9)");
+         b.insert(3, "priority", "2");
+         b.insert(2);
+         return job_on_node(b);
+       }},
+      {"first of its keys", "no_slot", "next of its keys in line, waits for a free slot", false,
+       [](QueueBench& b) {
+         b.exec("SELECT rowcrew.limit_set('per-tenant', p_queue => 'q', p_by => 'tenant', p_running => 9)");
+         b.insert(3, "tenant", "'a'");
+         b.node();
+         return b.insert_one("tenant", "'b'");
        }},
       {"running", "running", "running on node node \\(host\\) since 20.* UTC", true,
        [](QueueBench& b) {
