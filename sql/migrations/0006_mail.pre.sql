@@ -63,4 +63,16 @@ BEGIN
       transport = coalesce(EXCLUDED.transport, n.transport), sent_at = coalesce(EXCLUDED.sent_at, n.sent_at);
 END $$;
 
+-- A job that is cancelled while it waits never runs, so no port hears of it.
+-- Called by the one trigger that sees every change of a job (0010).
+CREATE FUNCTION rowcrew.email_job_cancelled(p_job_id uuid) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE rowcrew.email_notifications
+  SET status = 'cancelled', error_code = 'cancelled', error_message = 'The mail was cancelled while it waited.'
+  WHERE job_id = p_job_id AND status = 'retrying'
+$$;
+
+-- A relay that restarts, or greylists, takes minutes: with the waits of other jobs its mails would have failed by then.
+INSERT INTO rowcrew.job_type (name, max_attempts, backoff_base_ms, backoff_cap_ms) VALUES ('email', 10, 300000, 3600000)
+ON CONFLICT DO NOTHING;
+
 UPDATE rowcrew.meta SET schema_version = 6;

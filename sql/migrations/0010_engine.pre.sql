@@ -28,9 +28,11 @@ ALTER TABLE rowcrew.processing_jobs SET (fillfactor = 28);
 -- Whose session holds the lock of the gate: cut off or frozen, it may outlive its node by hours.
 CREATE TABLE rowcrew.gate (
   one    boolean PRIMARY KEY DEFAULT true CHECK (one),
-  leader bigint NOT NULL
+  leader bigint NOT NULL,
+  tables text[] NOT NULL
 );
 COMMENT ON TABLE rowcrew.gate IS 'The node that decided last for the fleet whether producers must notify: its leader while it lives and holds the lock.';
+COMMENT ON COLUMN rowcrew.gate.tables IS 'The job tables that it serves, and so looks after for all; * stands for every adopted one.';
 
 -- The sleeper gate. Two advisory locks; nobody waits for either.
 --   producers   hold 7126300142 shared until they commit, then test 7126300141 for a moment
@@ -257,15 +259,18 @@ BEGIN
          AND NEW.status IN ('completed', 'failed', 'cancelled') THEN
         DELETE FROM rowcrew.job_unique
         WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
-      ELSIF NEW.unique_key IS NOT NULL AND NEW.status IN ('pending', 'retrying')
-         AND OLD.status IN ('completed', 'failed', 'cancelled') THEN
-        PERFORM rowcrew.take_unique_again(TG_TABLE_NAME, NEW.unique_key, NEW.id);
+      ELSIF NEW.status IN ('pending', 'retrying') AND OLD.status IN ('completed', 'failed', 'cancelled') THEN
+        DELETE FROM rowcrew.cancel_request WHERE job_table = TG_TABLE_NAME AND job_id = NEW.id;  -- it asked for the run that has ended
+        IF NEW.unique_key IS NOT NULL THEN
+          PERFORM rowcrew.take_unique_again(TG_TABLE_NAME, NEW.unique_key, NEW.id);
+        END IF;
       END IF;
       %7$s
       RETURN NULL;
     END $f$ $t$, v_changed, v_ready, v_parked, v_new, v_of_new, v_limited, CASE p_table WHEN 'job_queue' THEN
-      $t$IF NEW.status = 'cancelled' AND OLD.status IN ('pending', 'retrying') AND NEW.job_type = 'webhook' THEN
-        PERFORM rowcrew.webhook_job_cancelled(NEW.payload);
+      $t$IF NEW.status = 'cancelled' AND OLD.status IN ('pending', 'retrying') THEN
+        CASE NEW.job_type WHEN 'webhook' THEN PERFORM rowcrew.webhook_job_cancelled(NEW.payload);
+                          WHEN 'email' THEN PERFORM rowcrew.email_job_cancelled(NEW.id); ELSE END CASE;
       END IF;$t$ ELSE '' END);
   -- One trigger with one condition that claims (which change the token) and completions do not meet: a row
   -- trigger before the update would lock each row once more. The condition is parsed for every statement and

@@ -63,11 +63,14 @@ class Session:
             raise Gone
         self.connection.sendall(reply.encode() + b"\r\n")
 
-    def answer(self, verb, usual):
-        """Says the scripted reply or the usual one; returns whether it was a success."""
+    def answer(self, verb, usual, taken=None):
+        """Says the scripted reply or the usual one; returns whether it was a success. What was `taken` by a
+        success is noted before it is said: who hears it may look at once."""
         with self.server.lock:
             script = self.server.script[verb]
             reply = script.pop(0) if script else usual
+            if taken and isinstance(reply, str) and reply[0] in "23":
+                self.server.accepted.append(taken)
         self.say(reply)
         return reply[0] in "23"
 
@@ -155,9 +158,7 @@ class Session:
         with self.server.lock:
             # Before the reply: what the relay does with it is the relay's business from here on.
             self.server.received.append((self.sender, tuple(self.recipients), message))
-        if self.answer("END", f"250 2.0.0 queued as {len(self.server.received)}"):
-            with self.server.lock:
-                self.server.accepted.append((self.sender, tuple(self.recipients), message))
+        self.answer("END", f"250 2.0.0 queued as {len(self.server.received)}", (self.sender, tuple(self.recipients), message))
         self.reset()
 
     def on_noop(self, _):

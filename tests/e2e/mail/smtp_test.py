@@ -12,6 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from smtp_server import DROP, SILENT, SmtpServer, make_certificate  # noqa: E402
+from support.adopted import adopt  # noqa: E402
 from support.fleet import SOURCE, FleetTest, wait_for  # noqa: E402
 
 DATA = {"file": "Bücher 🙂.jpg", "output": "out/1.jpg", "preset": "studio", "name": "Jörg"}
@@ -23,7 +24,7 @@ class MailTest(FleetTest):
         self.folder = tempfile.TemporaryDirectory(prefix="rowcrew-mail-")
         self.servers = []
         # What is put off stays put off until a test says otherwise.
-        self.db.execute("INSERT INTO rowcrew.job_type (name, backoff_base_ms) VALUES ('email', 3600000)")
+        self.db.execute("UPDATE rowcrew.job_type SET backoff_base_ms = 3600000 WHERE name = 'email'")
 
     def tearDown(self):
         for server in self.servers:
@@ -60,6 +61,10 @@ class MailTest(FleetTest):
         return wait_for(f"job to be {wanted}, is {self.state(job)}",
                         lambda: self.state(job) if self.state(job)[0] in wanted else None, within)
 
+    def wait_goodbye(self, server):
+        """A node waits for no answer to it: its mail may be on record before."""
+        wait_for("the relay to hear QUIT", lambda: server.verbs()[-1:] == ["QUIT"])
+
     def run_again(self, job):
         self.db.execute("UPDATE rowcrew.job_queue SET scheduled_at = rowcrew.clock(), status = 'pending' "
                         "WHERE id = %s AND status = 'retrying'", (job,))
@@ -86,7 +91,21 @@ class Accepted(MailTest):
         self.assertIn("<strong>Bücher 🙂.jpg</strong>", mail.get_body(("html",)).get_content())
         message_id, transport = self.db.execute("SELECT message_id, transport FROM rowcrew.email_notifications")[0]
         self.assertEqual((f"<{message_id}>", "smtp"), (mail["Message-ID"], transport))
+        self.wait_goodbye(server)
         self.assertEqual(server.verbs(), ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"])
+
+    def test_a_job_of_an_adopted_table_with_numbers_as_keys_sends_its_mail(self):
+        server = self.relay()
+        self.db.execute("CREATE SCHEMA shop; CREATE TABLE shop.orders (id bigserial PRIMARY KEY, kind text, args jsonb, state text DEFAULT 'new')")
+        adopt(self.db, "orders", text="schema: shop\ntable: orders\nold_worker: none\npayload: args\n"
+              "states: {pending: new, processing: busy, completed: paid, failed: lost}\ncolumns: {status: state, job_type: kind}\n")
+        self.mailing_node(server).wait_event("table.served")
+        self.db.execute("INSERT INTO shop.orders (kind, args) VALUES ('email', %s)",
+                        (json.dumps({"to": "anna@mail.example", "template": "photo_ready", "data": DATA}),))
+        wait_for("the order to end", lambda: self.db.value("SELECT state FROM shop.orders") in ("paid", "lost"))
+        self.assertEqual(self.db.execute("SELECT status, recipient, error_message, job_id = rowcrew.job_uuid('shop_orders', 1) FROM rowcrew.email_notifications"),
+                         [("sent", "anna@mail.example", None, True)])
+        self.assertEqual([recipients for _, recipients, _ in server.accepted], [("anna@mail.example",)])
 
     def test_a_hundred_mails_arrive_once_each(self):
         server = self.relay()
@@ -171,6 +190,7 @@ class Tls(MailTest):
         self.mailing_node(server, tls="required", ca_file=str(certificate[0]), user="u", password="pä ss")
         job = self.send()
         self.assertEqual(self.wait_status(job, "completed", "retrying", "failed"), ("completed", 1, "sent", "-"))
+        self.wait_goodbye(server)
         self.assertEqual([(verb, tls) for verb, _, tls in server.commands],
                          [("EHLO", False), ("STARTTLS", False), ("EHLO", True), ("AUTH", True), ("MAIL", True),
                           ("RCPT", True), ("DATA", True), ("QUIT", True)])

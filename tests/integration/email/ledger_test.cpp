@@ -10,6 +10,7 @@
 #include <rowcrew/error.hpp>
 
 #include "pg/pool.hpp"
+#include "queue/retry_policy.hpp"
 #include "support/db/login_role.hpp"
 #include "support/db/temp_database.hpp"
 #include "support/kind_bench.hpp"
@@ -113,6 +114,20 @@ TEST_CASE("email ledger: a mail is on record before it leaves, and sent when its
         result["message_id"].get<std::string>());
 }
 
+TEST_CASE("email ledger: a mail of an adopted table's job has one row, whatever its key is") {
+  Scene s;
+  s.db.exec(
+      "INSERT INTO rowcrew.adopted_table (name, rel, schema_name, table_name, map, columns, template, mode) "
+      "VALUES ('shop_orders', 1, 'shop', 'orders', '{}', '{}', '{\"key_type\": \"bigint\"}', 'shadow')");
+  s.job(kOrder);
+  s.bench.job.table = "shop_orders";
+  s.bench.job.id = "42";
+  const Outcome outcome = s.run();
+  s.bench.job.id = s.db.value("SELECT rowcrew.job_uuid('shop_orders', 42)");  // as the engine calls the port
+  s.completed(outcome);
+  CHECK(s.ledger() == "-|42|anna@mail.example|ready|sent|1|-|-|maildir|sent");
+}
+
 TEST_CASE("email ledger: every attempt sends the bytes of the first") {
   Scene s;
   s.job(kOrder);
@@ -208,12 +223,37 @@ TEST_CASE("email ledger: a mail that nobody wants is suppressed, not cancelled")
   }
 }
 
+TEST_CASE("email ledger: a mail whose job is cancelled while it waits waits no more") {
+  Scene s;
+  s.job(kOrder);
+  s.bench.mail.fail(TransientError("mail_busy", "greylisted"));
+  CHECK_THROWS_AS(s.run(), TransientError);
+  s.failed("retrying", 1, "mail_busy");
+  s.db.exec("UPDATE rowcrew.job_queue SET status = 'cancelled' WHERE id = '" + s.bench.job.id + "'");
+  CHECK(s.ledger() ==
+        "-|42|anna@mail.example|ready|cancelled|1|cancelled|The mail was cancelled while it waited.|-|not sent");
+}
+
 TEST_CASE("email ledger: a late attempt does not take back what was sent") {
   Scene s;
   s.job(kOrder);
   s.completed(s.run());
   s.run();  // of a node that has lost its claim: nobody calls the port for it
   CHECK(s.ledger() == "-|42|anna@mail.example|ready|sent|1|-|-|maildir|sent");
+}
+
+TEST_CASE("email: a relay that is away for a quarter of an hour costs no mail") {
+  const TempDatabase db;
+  RetryPolicy policy;
+  const auto ms = [&](const char* column) {
+    return std::chrono::milliseconds(std::stoll(db.value("SELECT " + std::string(column) + " FROM rowcrew.job_type WHERE name = 'email'")));
+  };
+  policy.base = ms("backoff_base_ms");
+  policy.cap = ms("backoff_cap_ms");
+  const int attempts = std::stoi(db.value("INSERT INTO rowcrew.job_queue (job_type) VALUES ('email') RETURNING max_attempts"));
+  std::chrono::milliseconds waited{0};
+  for (int attempt = 1; attempt < attempts; ++attempt) waited += policy.delay(attempt, 0.25);  // half the usual wait
+  CHECK(waited > 15min);
 }
 
 TEST_CASE("email ledger: message ids are those of RFC 4648, and differ from key to key") {

@@ -147,6 +147,21 @@ TEST_CASE("cancel: a request for a job that is gone, or had ended, is cleared aw
   CHECK(b.count("rowcrew.cancel_request") == 0);
 }
 
+TEST_CASE("cancel: a job that runs again is not ended by the request that ended it before") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const std::string id = b.insert_one();
+    const auto claimed = b.claim(b.node());
+    CHECK(cancel(b, id) == "requested");
+    CHECK(b.complete(claimed) == Ids{id});
+    CHECK(cancel(b, id) == "ended");
+    b.exec("UPDATE {t} SET status = 'pending'");
+    CHECK(settle(b).empty());
+    CHECK(b.complete(b.claim(b.node())) == Ids{id});
+    CHECK(b.status(id) == "completed");
+  }
+}
+
 TEST_CASE("cancel: by UPDATE it still works, waiting or running") {
   QueueBench b;
   const std::string waiting = b.insert_one();
