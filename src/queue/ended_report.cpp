@@ -23,6 +23,18 @@ std::string ended_report(const EndedJob& ended) {
   return report.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+EndedJob as_cancelled(const EndedJob& ended) {
+  EndedJob cancelled = ended;
+  if (ended.ending.kind == Ending::Kind::cancelled) return cancelled;
+  cancelled.ending.kind = Ending::Kind::cancelled;
+  cancelled.ending.status = "cancelled";
+  cancelled.ending.code = "cancelled";
+  cancelled.ending.message = "cancelled while it ended";
+  cancelled.ending.result.clear();
+  cancelled.ending.delay = {};
+  return cancelled;
+}
+
 bool is_reported(Ending::Kind kind) {
   return kind == Ending::Kind::completed || kind == Ending::Kind::retry || kind == Ending::Kind::failed ||
          kind == Ending::Kind::cancelled;

@@ -11,6 +11,9 @@ namespace rowcrew {
 /// duration_ms, and for "retrying" retry_after_ms. Documented with rowcrew.port.
 std::string ended_report(const EndedJob& ended);
 
+/// The end of a job that a request to cancel has overtaken.
+EndedJob as_cancelled(const EndedJob& ended);
+
 /// Error code of a job that its port refused to see ended as it did.
 inline constexpr char kPortFailed[] = "port_failed";
 

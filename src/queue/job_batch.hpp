@@ -154,6 +154,7 @@ struct Unclaimable {
 struct Exchanged {
   std::vector<std::string> completed;  ///< ids that were still ours
   std::vector<std::string> ended;
+  std::vector<std::string> cancelled;  ///< those of them that ended so, whatever was to be written: a request came first
   std::vector<ClaimedJob> claimed;
   TakenHints taken;
   std::vector<ClaimedJob> limited;

@@ -19,6 +19,13 @@ void add_chosen(Params& params, const std::optional<Ids>& only) {
   }
 }
 
+/// Of the rows of a finish, id and status first.
+void add_cancelled(const Rows& rows, Ids& cancelled) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows.text(i, 1) == "cancelled") cancelled.emplace_back(rows.text(i, 0));
+  }
+}
+
 }  // namespace
 
 JobTable::JobTable(Db& db, TableMap map) : db_(db), name_(map.name), adopted_(map.adopted), statements_({}, "") { describe(std::move(map)); }
@@ -103,6 +110,7 @@ JobTable::Awaitable<JobTable::Due> JobTable::has_suspect(Ids queues) {
   Due due;
   due.rescued = rows.boolean(0, 0);
   due.suspect = rows.boolean(0, 1);
+  if (!rows.is_null(0, 2)) due.next = std::chrono::milliseconds(rows.integer(0, 2));
   co_return due;
 }
 
@@ -129,8 +137,14 @@ JobTable::Awaitable<Exchanged> JobTable::exchange(Wire& wire, Exchange what) {
   const std::vector<Rows> answers = co_await wire.exec(std::move(calls));
   Exchanged done;
   auto rows = answers.begin();
-  if (!what.completed.empty()) done.completed = first_column(*rows++);
-  if (!what.ended.empty()) done.ended = first_column(*rows++);
+  if (!what.completed.empty()) {
+    done.completed = first_column(*rows);
+    add_cancelled(*rows++, done.cancelled);
+  }
+  if (!what.ended.empty()) {
+    done.ended = first_column(*rows);
+    add_cancelled(*rows++, done.cancelled);
+  }
   if (what.token != 0) {
     Claimed claimed = read_claimed(*rows++, what.token, name_);
     done.claimed = std::move(claimed.jobs);
@@ -154,17 +168,6 @@ void call_port(Tx& tx, const Statement& port, const std::string& job_id, const s
     if (error.connection_lost()) throw;
     throw PortError(error);
   }
-}
-
-EndedJob as_cancelled(const EndedJob& ended) {
-  EndedJob cancelled = ended;
-  if (ended.ending.kind == Ending::Kind::cancelled) return cancelled;
-  cancelled.ending.kind = Ending::Kind::cancelled;
-  cancelled.ending.status = "cancelled";
-  cancelled.ending.code = "cancelled";
-  cancelled.ending.message = "cancelled while it ended";
-  cancelled.ending.result.clear();
-  return cancelled;
 }
 
 EndedJob ended_of(const ReapedJob& reaped, const std::string& table) {
@@ -209,7 +212,8 @@ std::unordered_map<std::string, EndedReports> reports_of(const EndedJobs& jobs) 
 
 }  // namespace
 
-JobTable::Awaitable<Ids> JobTable::finish_reported(EndedJobs jobs, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop) {
+JobTable::Awaitable<Ids> JobTable::finish_reported(EndedJobs jobs, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop,
+                                                   Ids* cancelled) {
   jobs.sort_by_id();
   const bool completed = jobs.all().front()->ending.kind == Ending::Kind::completed;
   auto work = [finish = statements_.render(completed ? sql::finish_completed : sql::finish_ended),
@@ -222,9 +226,11 @@ JobTable::Awaitable<Ids> JobTable::finish_reported(EndedJobs jobs, Statement por
       const std::string_view known_as = rows.text(i, rows.columns() > 2 ? 2 : 0);
       call_port(tx, port, std::string(known_as), rows.text(i, 1) == "cancelled" ? report.as_cancelled : report.as_ended);
     }
-    return first_column(rows);
+    return rows;
   };
-  co_return co_await db_.run(TxMode::transaction, std::move(work));
+  const Rows rows = co_await db_.run(TxMode::transaction, std::move(work));
+  if (cancelled != nullptr) add_cancelled(rows, *cancelled);
+  co_return first_column(rows);
 }
 
 JobTable::Awaitable<Ids> JobTable::finish_verify(std::vector<EndedJob> jobs) {

@@ -62,10 +62,11 @@ class JobTable {
   /// What a claim did not carry, of a job that runs here: read by itself, so that a claim of many large ones neither
   /// takes long nor fills the memory. Nullopt: the claim was lost. Empty: there is none.
   Awaitable<std::optional<std::string>> payload(const Job& job);
-  /// Which jobs that a node's death has met are due.
+  /// Which jobs that a node's death has met are due, and when the next one is.
   struct Due {
     bool rescued = false;
     bool suspect = false;
+    std::optional<std::chrono::milliseconds> next{};
   };
   Awaitable<Due> has_suspect(std::vector<std::string> queues);
 
@@ -78,9 +79,10 @@ class JobTable {
   Awaitable<std::vector<std::string>> finish_completed(EndedJobs jobs, const std::vector<std::int64_t>& drop);
   Awaitable<std::vector<std::string>> finish_ended(EndedJobs jobs, std::int64_t node_id, const std::vector<std::int64_t>& drop);
   /// Jobs that a port hears of, in the same transaction, each unless its claim was lost; all completed, or none,
-  /// and no job twice.
+  /// and no job twice. `cancelled`, when given, gets those that ended so because a request came first; it must outlive the call.
   /// Throws also PortError. Nothing of it has happened then.
-  Awaitable<std::vector<std::string>> finish_reported(EndedJobs jobs, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop);
+  Awaitable<std::vector<std::string>> finish_reported(EndedJobs jobs, Statement port, std::int64_t node_id, std::vector<std::int64_t> drop,
+                                                      std::vector<std::string>* cancelled = nullptr);
   /// Which of these ended under their token although the answer was lost.
   Awaitable<std::vector<std::string>> finish_verify(std::vector<EndedJob> jobs);
   Awaitable<void> park_unserved(std::vector<Job> jobs, std::vector<std::int64_t> drop, std::chrono::milliseconds delay);

@@ -11,6 +11,16 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr auto kRestingPoll = 10min;  // each beat asks whether anything is overdue
+
+/// Those that wait here for a slot start in the order that claims promise; the database returns them as their hints lie
+/// in its pages, which is nearly always the same.
+void put_in_order(std::vector<ClaimedJob>& claimed) {
+  const auto before = [](const ClaimedJob& a, const ClaimedJob& b) {
+    return std::pair(a.priority, a.hint_run_at_us) < std::pair(b.priority, b.hint_run_at_us);
+  };
+  if (!std::is_sorted(claimed.begin(), claimed.end(), before)) std::stable_sort(claimed.begin(), claimed.end(), before);
+}
+
 }  // namespace
 
 Claimer::Claimer(NodeState& state, Executor& executor, Completer& completer, Intake& intake)
@@ -53,11 +63,15 @@ void Claimer::look_for_survivors() {
   wake_.ring();
 }
 
-void Claimer::rest(bool may_rest) {
-  if (may_rest == resting_) return;
-  resting_ = may_rest;
-  for (Table& table : tables_) table.pacer.poll_every(may_rest ? std::chrono::milliseconds(kRestingPoll) : state_.config.poll_every);
-  if (!may_rest) wake();
+void Claimer::follow_leader() {
+  bool alone = false;
+  for (std::size_t i = 0; i < state_.tables.size(); ++i) {
+    const bool rests = state_.led(*state_.tables[i]);
+    if (rests == std::exchange(tables_[i].rests, rests)) continue;
+    tables_[i].pacer.poll_every(rests ? std::chrono::milliseconds(kRestingPoll) : state_.config.poll_every);
+    alone = alone || !rests;
+  }
+  if (alone) wake();
 }
 
 bool Claimer::quiet() const {
@@ -258,6 +272,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
   found_something_ = found_something_ || !done.claimed.empty() || !done.limited.empty();
   // Those with permits first: others may wait here for a slot, they may not.
   accept(plan->table, plan->node.epoch, std::move(done.limited));
+  put_in_order(done.claimed);
   accept(plan->table, plan->node.epoch, std::move(done.claimed));
   if (short_ && table.pacer.idle()) short_();
   if (filled_ && filled) filled_();

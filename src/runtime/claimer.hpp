@@ -60,8 +60,8 @@ class Claimer final : public Service {
   void look_everywhere();
   /// Jobs that a node's death has met are due somewhere.
   void look_for_survivors();
-  /// Whether somebody else makes sure that nothing is missed: polls become rare.
-  void rest(bool may_rest);
+  /// There may be another leader than before, or none: polls of the tables that it sees to are rare.
+  void follow_leader();
   /// From where on jobs may wait that no sweep is needed to find: ten per queue, see Watermarks.
   std::vector<std::string> marks(std::size_t table, const std::vector<std::string>& queues) const;
   /// No claim is on its way and no queue is known to hold more.
@@ -120,6 +120,7 @@ class Claimer final : public Service {
     LimitedPacer limited;
     Watermarks marks;
     StatementSize size;  ///< of its claims
+    bool rests = false;  ///< somebody else makes sure that nothing is missed
     bool found_nothing = false;
     bool filled = false;  ///< the last claim was, in every queue
     std::size_t refusals = 0;  ///< of claims since the last that was not, each perhaps because of one job
@@ -205,7 +206,6 @@ class Claimer final : public Service {
   std::function<void()> unknown_;
   bool found_something_ = false;
   bool slot_awaited_ = false;
-  bool resting_ = false;
   Mono next_suspect_look_{};
   Mono last_suspect_look_{};
   Mono next_unserved_line_{};

@@ -64,7 +64,8 @@ asio::awaitable<void> Claimer::step() {
 asio::awaitable<void> Claimer::look_for_suspects() {
   const Mono now = state_.clock.mono();
   last_suspect_look_ = now;
-  const std::chrono::milliseconds every = resting_ ? std::chrono::milliseconds(kRestingLook) : state_.config.poll_every;
+  const bool rests = every_served([](const Table& t) { return t.rests; });
+  const std::chrono::milliseconds every = rests ? std::chrono::milliseconds(kRestingLook) : state_.config.poll_every;
   next_suspect_look_ = now + std::chrono::duration_cast<MonoClock::duration>(every * (0.5 + state_.random.unit()));
   bool waits = false;
   try {
@@ -73,6 +74,7 @@ asio::awaitable<void> Claimer::look_for_suspects() {
       const JobTable::Due due = co_await state_.tables[table]->table.has_suspect(open_queues());
       rescued_due_[table] = due.rescued;
       waits = waits || due.suspect;
+      if (due.next) next_suspect_look_ = std::min<Mono>(next_suspect_look_, state_.clock.mono() + *due.next);
     }
   } catch (const Error& e) {
     state_.failed("rescued jobs", "", event::kClaimFailed, e);

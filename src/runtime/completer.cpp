@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/event.hpp"
+#include "queue/ended_report.hpp"
 
 namespace rowcrew {
 namespace asio = boost::asio;
@@ -173,8 +174,8 @@ void Completer::written(std::unique_ptr<Batch> batch, const Exchanged& done) {
   buffer.batch_limit = std::min(kMaxBatch, buffer.batch_limit * 2);
   if (batch->size() > 0) buffer.size.answered(state_.clock.mono() - batch->sent);
   state_.tables[batch->table]->ledger.lowered(batch->lowered);
-  settle(batch->table, std::move(batch->completed), done.completed, batch->completed_drop);
-  settle(batch->table, std::move(batch->ended), done.ended, batch->ended_drop);
+  settle(batch->table, std::move(batch->completed), done.completed, done.cancelled, batch->completed_drop);
+  settle(batch->table, std::move(batch->ended), done.ended, done.cancelled, batch->ended_drop);
   written_.ring();
   if (has_tidying(batch->table)) wake_.ring();
 }
@@ -264,17 +265,19 @@ void Completer::put_back(std::size_t table, WideDeque<Item>& queue, std::vector<
 }
 
 void Completer::settle(std::size_t table, std::vector<Item> batch, const std::vector<std::string>& written,
-                       const std::vector<std::int64_t>& dropped) {
+                       const std::vector<std::string>& cancelled, const std::vector<std::int64_t>& dropped) {
   const bool all_ours = written.size() == batch.size();
   std::unordered_set<std::string> ours;
   if (!all_ours) ours.insert(written.begin(), written.end());
+  const std::unordered_set<std::string> overtaken(cancelled.begin(), cancelled.end());
   ClaimLedger& ledger = state_.tables[table]->ledger;
   for (Item& item : batch) {
     const std::int64_t token = item.ended.job.claim_token;
     ledger.ended(token, 1, std::binary_search(dropped.begin(), dropped.end(), token));
     if (all_ours || ours.contains(item.ended.job.id)) {
+      if (overtaken.contains(item.ended.job.id)) item.ended = as_cancelled(item.ended);
       report(table, item.ended);
-      if (item.ended.ending.delay > 0ms && parked_) parked_(item.ended.ending.delay);
+      if (item.ended.ending.delay > 0ms && parked_) parked_(item.ended);
     } else if (item.maybe_written) {
       doubtful_.emplace_back(table, std::move(item.ended));
       wake_.ring();

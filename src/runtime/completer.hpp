@@ -68,8 +68,8 @@ class Completer final : public Service {
 
   /// Rung whenever there is something to take().
   void on_batch(std::function<void()> handler) { batch_waits_ = std::move(handler); }
-  /// Called for each job that is to wait for so long (for the promoter).
-  void on_parked(std::function<void(std::chrono::milliseconds)> handler) { parked_ = std::move(handler); }
+  /// Called for each job that has ended an execution and is to wait for the next.
+  void on_parked(std::function<void(const EndedJob&)> handler) { parked_ = std::move(handler); }
   /// Called whenever ends have been written.
   void on_written(std::function<void()> handler) { told_written_ = std::move(handler); }
   /// Called when permits of a table's jobs came back by themselves, with no claim behind them.
@@ -111,9 +111,10 @@ class Completer final : public Service {
   std::optional<Statement> port_of(const Item& item) const;
   std::vector<Item> take_reported(std::size_t table);
   boost::asio::awaitable<bool> report_some(std::size_t table);
-  boost::asio::awaitable<std::vector<std::string>> send_reported(std::size_t table, std::vector<std::int64_t> dropped);
+  boost::asio::awaitable<std::vector<std::string>> send_reported(std::size_t table, std::vector<std::int64_t> dropped,
+                                                                 std::vector<std::string>& cancelled);
   void settle(std::size_t table, std::vector<Item> batch, const std::vector<std::string>& written,
-              const std::vector<std::int64_t>& dropped);
+              const std::vector<std::string>& cancelled, const std::vector<std::int64_t>& dropped);
   boost::asio::awaitable<void> verify_doubtful();
   void put_back(std::size_t table, WideDeque<Item>& queue, std::vector<Item> batch, const DbError& error, bool by_port);
   void port_refused(std::size_t table, Item item, const DbError& error);
@@ -141,7 +142,7 @@ class Completer final : public Service {
   std::function<void()> batch_waits_;
   std::function<void()> told_written_;
   std::function<void(std::size_t)> told_permits_;
-  std::function<void(std::chrono::milliseconds)> parked_;
+  std::function<void(const EndedJob&)> parked_;
 };
 
 }  // namespace rowcrew

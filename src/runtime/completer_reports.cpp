@@ -57,14 +57,15 @@ std::vector<Completer::Item> Completer::take_reported(std::size_t table) {
 }
 
 /// Writes what buffers_[table].reporting holds.
-asio::awaitable<std::vector<std::string>> Completer::send_reported(std::size_t table, std::vector<std::int64_t> dropped) {
+asio::awaitable<std::vector<std::string>> Completer::send_reported(std::size_t table, std::vector<std::int64_t> dropped,
+                                                                   std::vector<std::string>& cancelled) {
   const std::vector<Item>& items = buffers_[table].reporting;
   JobTable& job_table = state_.tables[table]->table;
   const std::optional<Statement> port = port_of(items.front());
   std::vector<const EndedJob*> all;
   for (const Item& item : items) all.push_back(&item.ended);
   const EndedJobs jobs(std::move(all));
-  if (port) co_return co_await job_table.finish_reported(jobs, *port, state_.identity.node_id, dropped);
+  if (port) co_return co_await job_table.finish_reported(jobs, *port, state_.identity.node_id, dropped, &cancelled);
   // The port went away meanwhile.
   if (items.front().ended.ending.kind == Ending::Kind::completed) co_return co_await job_table.finish_completed(jobs, dropped);
   co_return co_await job_table.finish_ended(jobs, state_.identity.node_id, dropped);
@@ -80,9 +81,10 @@ asio::awaitable<bool> Completer::report_some(std::size_t table) {
   std::optional<DbError> error;
   bool by_port = false;
   std::vector<std::string> written;
+  std::vector<std::string> cancelled;
   ROWCREW_FAULT_POINT("finish.sending");
   try {
-    written = co_await send_reported(table, dropped);
+    written = co_await send_reported(table, dropped, cancelled);
   } catch (const PortError& e) {
     error = e;
     by_port = true;
@@ -103,7 +105,7 @@ asio::awaitable<bool> Completer::report_some(std::size_t table) {
   ROWCREW_FAULT_POINT("finish.committed");
   state_.worked("ends", state_.tables[table]->table.name());
   buffer.report_batch.written(batch.size(), state_.clock.mono() - began);
-  settle(table, std::move(batch), written, dropped);
+  settle(table, std::move(batch), written, cancelled, dropped);
   co_return true;
 }
 

@@ -37,7 +37,8 @@ void Gatekeeper::notified(std::string_view what) {
     return;
   }
   claimer_.wake(what);
-  if (state_.others > 0 && (claimer_.full() || state_.others_serve_more)) {
+  const bool known = std::any_of(state_.tables.begin(), state_.tables.end(), [&](const auto& table) { return table->table.name() == what; });
+  if (state_.others > 0 && (!known || claimer_.full() || state_.others_serve_more)) {
     fan_due_ = true;
     wake_.ring();
   }
@@ -51,7 +52,7 @@ void Gatekeeper::beaten() {
   if (!active()) return;
   // The lock is gone although we think that we hold it: the session was killed. Or the beat looked before we had it.
   if (state_.leader && !state_.leader_present) abdicate();
-  claimer_.rest(state_.leader_present);
+  claimer_.follow_leader();
   if (!state_.leader && !state_.leader_present) wake_.ring();
 }
 
@@ -132,7 +133,7 @@ asio::awaitable<bool> Gatekeeper::ask(const Statement& statement) {
 
 asio::awaitable<void> Gatekeeper::lead() {
   Params whose;
-  whose.add(state_.identity.node_id);
+  whose.add(state_.identity.node_id).add_array(state_.config.table_names());
   const Rows rows = co_await answer(sql::gate_lead, std::move(whose));
   led_ = false;
   if (!rows.boolean(0, 0)) {
@@ -145,7 +146,7 @@ asio::awaitable<void> Gatekeeper::lead() {
   state_.leader = true;
   state_.leader_present = true;
   policy_ = SleepPolicy();
-  claimer_.rest(true);
+  claimer_.follow_leader();
   claimer_.look_everywhere();
   pulse_due_ = true;
   events_.joined();  // one that came since our last heartbeat was announced to no leader

@@ -21,6 +21,12 @@ std::string host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
+std::set<std::string, std::less<>> set_of(std::string_view array) {
+  std::set<std::string, std::less<>> names;
+  for (std::string& name : split_array(array)) names.insert(std::move(name));
+  return names;
+}
+
 NodeBeat beat_of(const Rows& rows, std::size_t i) {
   return {rows.integer(i, 0), rows.integer(i, 1), rows.integer(i, 2), std::chrono::milliseconds(rows.integer(i, 3))};
 }
@@ -107,6 +113,7 @@ struct Heartbeat::Seen {
   std::string pauses;
   std::string adopted;
   std::string server;
+  std::set<std::string, std::less<>> leader_tables;
   bool leader = false;
   bool overdue = false;
   bool limits = false;
@@ -124,6 +131,7 @@ struct Heartbeat::Seen {
     if (what == "pauses") pauses = text;
     if (what == "adopted") adopted = text;
     if (what == "server") server = text;
+    if (what == "leader") leader_tables = set_of(text);
     leader = leader || what == "leader";
     overdue = overdue || what == "overdue";
     limits = limits || what == "limits";
@@ -158,6 +166,7 @@ asio::awaitable<void> Heartbeat::beat() {
   events_.held(state_.lease->children_end_at());
   note_server(seen.server);
   state_.leader_present = seen.leader;
+  state_.leader_tables = std::move(seen.leader_tables);
   if (seen.overdue) events_.overdue();
   events_.beaten();
   know_settings(seen, told);
@@ -179,7 +188,8 @@ asio::awaitable<void> Heartbeat::look() {
   std::vector<NodeBeat> beats;
   for (std::size_t i = 0; i < rows.size(); ++i) beats.push_back(beat_of(rows, i));
   if (!rows.empty()) {
-    state_.leader_present = rows.boolean(0, 4);
+    state_.leader_present = !rows.is_null(0, 4);
+    state_.leader_tables = set_of(rows.text(0, 4));
     events_.beaten();
   }
   co_await watch_others(sent, beats);

@@ -48,7 +48,7 @@ asio::awaitable<void> Maintainer::run() {
     try {
       if (everything_) {
         co_await audit_whole_tables();
-      } else if (!rung && state_.leads()) {
+      } else if (!rung && (state_.leads() || !state_.all_led())) {
         co_await audit_pieces();
       }
     } catch (const Error& e) {
@@ -63,14 +63,14 @@ asio::awaitable<void> Maintainer::audit_pieces() {
   const Mono began = state_.clock.mono();
   changed_ = false;
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
-    if (state_.tables[table]->serving()) co_await audit_piece(table);
+    if (state_.tables[table]->serving() && state_.leads(*state_.tables[table])) co_await audit_piece(table);
   }
-  if (began >= keys_forgotten_ + (state_.limits ? 1min : 60min)) {
+  if (state_.leads() && began >= keys_forgotten_ + (state_.limits ? 1min : 60min)) {
     keys_forgotten_ = began;
     co_await forget_keys();
   }
   audit_took_ = state_.clock.mono() - began;
-  if (state_.clock.mono() < next_forget_) co_return;
+  if (!state_.leads() || state_.clock.mono() < next_forget_) co_return;
   next_forget_ = state_.clock.mono() + 1h;
   co_await forget();
 }

@@ -29,6 +29,13 @@ std::vector<std::string> NodeConfig::queue_names() const {
   return names;
 }
 
+std::vector<std::string> NodeConfig::table_names() const {
+  std::vector<std::string> names = tables;
+  const std::vector<std::string> of_others = adopted.value_or(std::vector<std::string>{"*"});
+  names.insert(names.end(), of_others.begin(), of_others.end());
+  return names;
+}
+
 NodeConfig read_node_config(const Settings& root) {
   NodeConfig config;
   const Settings node = root.section("node");

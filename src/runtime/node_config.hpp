@@ -33,6 +33,8 @@ struct NodeConfig {
   std::string shim;                               ///< node.shim: path of rowcrew-shim
 
   std::vector<std::string> queue_names() const;
+  /// Of all job tables those that this node serves, "*" for every adopted one.
+  std::vector<std::string> table_names() const;
 };
 
 /// Throws ConfigError.

@@ -90,7 +90,7 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
       heartbeat(state, parts.version,
                 Heartbeat::Events{[this] { completer.tables_changed(); claimer.look_everywhere(); gatekeeper.may_lead(); }, [this] { lease_over(); }, parts.lease_held,
                                   [this] { reaper.wake(); }, [this] { claimer.wake(); promoter.expect({}); },
-                                  [this] { new_server(); }, [this] { gatekeeper.beaten(); },
+                                  [this] { new_server(); }, [this] { beaten(); },
                                   [this] { pauses.wake(); }, [this] { cancellation.wake(); }, [this] { control.wake(); },
                                   [this] { gatekeeper.fleet_changed(); }}),
       lease_guard(state, [this] { lease_over(); }),
@@ -116,7 +116,10 @@ NodeServices::NodeServices(const NodeParts& parts, std::function<void()> job_end
   completer.on_permits([this](std::size_t table) { claimer.permits_freed(table); });
   claimer.on_due([this] { exchanger.ring(); });
   completer.on_batch([this] { exchanger.ring(); });
-  completer.on_parked([this](std::chrono::milliseconds delay) { promoter.expect(delay); });
+  completer.on_parked([this](const EndedJob& ended) {
+    if (ended.job.crashes > 0) claimer.look_for_survivors();  // which are claimed from where they wait
+    promoter.expect(ended.ending.delay);
+  });
   if (listener) {
     parts.pool.on_loss([io = parts.io.get_executor(), quiet = listener.get()] {
       boost::asio::post(io, [quiet] { quiet->probe(); });
@@ -128,6 +131,11 @@ void NodeServices::new_server() {
   maintainer.audit_everything();
   reconciler.wake();
   reaper.wake();
+}
+
+void NodeServices::beaten() {
+  gatekeeper.beaten();
+  if (!state.all_led()) promoter.expect({});  // it may have counted on a leader until now
 }
 
 void NodeServices::lease_over() {

@@ -34,6 +34,7 @@ struct NodeServices {
   /// Completer first: whatever ends a job finds it there. Claimer last.
   void start(Supervisor& supervisor);
   /// Every handler was asked to stop; what has not started is given up.
+  void beaten();
   void lease_over();
   void new_server();
 

@@ -1,6 +1,7 @@
 // What the services of one node share. Owned by Node; event thread only.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <chrono>
 #include <functional>
@@ -102,9 +103,17 @@ struct NodeState final : LeaseView {
   std::size_t others = 0;          ///< other live nodes
   bool others_serve_more = false;  ///< queues that this node does not
   std::vector<std::string> fleet_queues;  ///< of all live nodes, without paused ones
+  std::set<std::string, std::less<>> leader_tables;  ///< that it serves, as NodeConfig::table_names()
 
   /// Whether what one node must do for all is this node's: its leader's, or without one everybody's.
   bool leads() const { return leader || !leader_present; }
+  /// Whether a leader sees to it that in this table nothing is missed. Of one that it does not serve it knows nothing: then
+  /// that is everybody's who does.
+  bool led(const TableState& table) const {
+    return leader || (leader_present && (leader_tables.contains(table.table.name()) || (table.adopted && leader_tables.contains("*"))));
+  }
+  bool all_led() const { return std::all_of(tables.begin(), tables.end(), [this](const auto& table) { return table->gone || led(*table); }); }
+  bool leads(const TableState& table) const { return leader || !led(table); }
   Mono lease_until() const override { return identity.node_id != 0 && lease ? lease->stop_at() : Mono::min(); }
   bool holds_lease() const { return identity.node_id != 0 && lease && lease->holds(clock.mono()); }
   bool may_claim() const { return !stopping && informed && holds_lease(); }

@@ -26,9 +26,9 @@ void Promoter::expect(std::chrono::milliseconds delay) {
 
 asio::awaitable<void> Promoter::run() {
   for (;;) {
-    // The leader is told of what is parked; without one every node looks for itself.
-    next_ = state_.clock.mono() + (state_.leader_present ? std::chrono::milliseconds(kLedNap) : std::chrono::milliseconds(kLongestNap));
-    if (state_.may_claim() && (state_.leads() || !passed_)) {
+    // A leader is told of what is parked in its tables; of others, and without one, every node looks for itself.
+    next_ = state_.clock.mono() + (state_.all_led() ? std::chrono::milliseconds(kLedNap) : std::chrono::milliseconds(kLongestNap));
+    if (state_.may_claim()) {
       const Mono due = co_await promote_due();
       next_ = std::min(next_, due);
     }
@@ -39,9 +39,10 @@ asio::awaitable<void> Promoter::run() {
 asio::awaitable<Mono> Promoter::promote_due() {
   Mono next = state_.clock.mono() + kLedNap;
   bool passed = true;
+  const bool first = !passed_;
   for (std::size_t at = 0; at < state_.tables.size(); ++at) {
     const auto& table = state_.tables[at];
-    if (!table->serving()) continue;
+    if (!table->serving() || !(first || state_.leads(*table))) continue;
     try {
       const Mono due = co_await promote_due(at);
       next = std::min(next, due);

@@ -30,9 +30,9 @@ asio::awaitable<void> Reaper::run() {
   bool rung = true;
   for (;;) {
     // Also without a death seen here: a claim may commit after its node was reaped. The leader is told.
-    if (state_.holds_lease() && (rung || !state_.leader_present)) {
+    if (state_.holds_lease()) {
       for (const auto& table : state_.tables) {
-        if (!table->broken()) co_await reap_table(table->table);
+        if (!table->broken() && (rung || !state_.led(*table))) co_await reap_table(table->table);
       }
     }
     const auto pause = state_.config.lease * (0.3 + 0.2 * state_.random.unit());

@@ -1,4 +1,4 @@
--- Makes this session the one that decides for the fleet whether producers must notify. $1 node_id
+-- Makes this session the one that decides for the fleet whether producers must notify. $1 node_id  $2 the job tables that it serves text[]
 -- Returns whether it is, and whether the session that held the lock instead has been ended: ask again.
 -- The session may have led before, awake or asleep, until something else of its node failed: it starts anew.
 -- A connection that has died without a word leaves a session behind that holds the lock until the server
@@ -10,8 +10,8 @@ WITH u AS MATERIALIZED (
 ), l AS MATERIALIZED (
   SELECT pg_try_advisory_lock(7126300140) AS got FROM u
 ), g AS (
-  INSERT INTO rowcrew.gate (leader) SELECT $1::bigint FROM l WHERE l.got
-  ON CONFLICT (one) DO UPDATE SET leader = excluded.leader
+  INSERT INTO rowcrew.gate (leader, tables) SELECT $1::bigint, $2::text[] FROM l WHERE l.got
+  ON CONFLICT (one) DO UPDATE SET leader = excluded.leader, tables = excluded.tables
 ), s AS MATERIALIZED (
   SELECT pg_terminate_backend(a.pid) AS ended
   FROM (SELECT FROM l WHERE NOT l.got

@@ -4,7 +4,7 @@
 --   server    once, when the beat was written: the server's start, which tells one server from another, also
 --             behind a pooler: a promoted standby has its own. None: this node was declared dead and must
 --             stop everything
---   leader    a node that is not dead keeps the gate (gate/lead)
+--   leader    a node that is not dead keeps the gate (gate/lead): the job tables that it serves
 --   overdue   a job has been due for a while although nobody took it: a look that does not depend on any
 --             notification
 --   paused    the name of a queue
@@ -24,8 +24,9 @@ SELECT n.node_id, n.epoch, n.beat, n.lease_ms, n.queues::text[], NULL AS what, N
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'server', b.started FROM b
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, 'leader', NULL FROM b
-WHERE b.locked AND EXISTS (SELECT FROM rowcrew.gate g JOIN rowcrew.node n ON n.node_id = g.leader AND NOT n.dead)
+SELECT NULL, NULL, NULL, NULL, NULL, 'leader', g.tables::text
+FROM b, rowcrew.gate g JOIN rowcrew.node n ON n.node_id = g.leader AND NOT n.dead
+WHERE b.locked
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'overdue', NULL FROM b WHERE b.overdue
 UNION ALL

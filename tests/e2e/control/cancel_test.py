@@ -110,12 +110,18 @@ class Cancel(FleetTest):
 
     def test_a_success_that_overtakes_the_news_ends_as_cancelled(self):
         # The node learns nothing of the request before it writes the end: the statement finds it.
-        node = self.node(node={"listen": False, "reconcile_every": "1m"}).ready()
-        self.enqueue("sleep", payload='{"ms": 1000}')
-        node.wait_event("job.started")
-        self.db.value("SELECT rowcrew.cancel(id) FROM rowcrew.job_queue")
+        node = self.node(node={"listen": False, "reconcile_every": "1m", "lease": "10m"}).ready()
+        self.enqueue("sleep", payload='{"ms": 1000}')  # it looks for requests once before that has ended
         self.wait_finished(20)
-        self.assertEqual(self.db.counts(), {"cancelled": 1})
+        self.enqueue("sleep", payload='{"ms": 1500}')
+        started = wait_for("the second to start", lambda: node.lines("job.started")[1:])[0]
+        self.db.value("SELECT rowcrew.cancel(%s)", (started["job"],))
+        self.wait_finished(20)
+        self.assertEqual(self.db.counts(), {"completed": 1, "cancelled": 1})
+        node.wait_event("job.cancelled", job=started["job"])
+        self.assertEqual(len(node.lines("job.completed")), 1)
+        node.stop()
+        self.assertEqual(self.db.execute("SELECT sum(completed), sum(cancelled) FROM rowcrew.node_stat"), [(1, 1)])
 
     def test_a_job_whose_node_was_killed_is_not_run_again(self):
         first = self.node("first", node={"lease": "2s"}).ready()

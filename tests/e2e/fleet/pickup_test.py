@@ -44,6 +44,18 @@ class PickUp(FleetTest):
         wait_for(f"the end of job {name}", lambda: self.db.unfinished() == 0, 10, every=0.001)
         return (made.stat().st_ctime_ns - committed) / 1e6 + COARSE_MS
 
+    def test_jobs_that_one_claim_brings_start_by_priority_and_time(self):
+        node = self.node("one", queues={"default": 1}, database={"lanes": 1}).ready()
+        node.wait_event("listener.ready")
+        self.enqueue("noop", 300)  # so short that the next are claimed ahead
+        self.wait_finished()
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, payload, priority) SELECT 'sleep', jsonb_build_object('ms', 2, 'n', n),"
+                        " CASE WHEN n % 10 = 0 THEN 0 ELSE 5 END FROM generate_series(1, 60) n")
+        self.wait_finished()
+        numbers = dict(self.db.execute("SELECT id::text, (payload ->> 'n')::int FROM rowcrew.job_queue WHERE job_type = 'sleep'"))
+        started = [numbers[line["job"]] for line in node.wait_lines("job.started", 360) if line["job"] in numbers]
+        self.assertEqual(started, sorted(range(1, 61), key=lambda n: (n % 10 != 0, n)))
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

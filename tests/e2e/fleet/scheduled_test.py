@@ -37,6 +37,15 @@ class Scheduled(FleetTest):
         print(f"ended {took:.1f} s after its commit")
         self.assertLess(took, WITHIN_S)
 
+    def test_a_job_that_a_death_has_met_runs_again_when_its_delay_is_over(self):
+        self.db.execute("INSERT INTO rowcrew.job_type (name, retry_delays_ms) VALUES ('throw', '{400}')")
+        node = self.node("one").ready()
+        node.wait_event("listener.ready")
+        wait_for("it to lead", lambda: self.db.value("SELECT count(*) FROM rowcrew.gate") == 1, 10)
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, max_attempts, crashes) VALUES ('throw', 3, 1), ('throw', 3, 2)")
+        # A heartbeat comes upon each of the delays five to ten seconds later.
+        wait_for("three attempts of each", lambda: self.db.counts() == {"failed": 2}, 8)
+
     def test_scheduled_jobs_of_all_tables_start_although_one_waits_for_infinity(self):
         self.db.execute("INSERT INTO rowcrew.job_queue (job_type, scheduled_at) VALUES ('tried', 'infinity'), ('tried', '9999-12-31')")
         self.node("one").ready()

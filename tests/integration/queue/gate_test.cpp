@@ -17,7 +17,9 @@ struct Keeper {
     calls.emplace_back(statement, std::move(params));
     return bench.await(lane.exec(std::move(calls))).at(0).boolean(0, 0);
   }
-  bool lead(NodeIdentity node) { return ask(sql::gate_lead, Params{}.add(node.node_id)); }
+  bool lead(NodeIdentity node, const std::vector<std::string>& tables = {"job_queue", "*"}) {
+    return ask(sql::gate_lead, Params{}.add(node.node_id).add_array(tables));
+  }
   QueueBench& bench;
   SystemClock clock;
   Lane lane;
@@ -95,6 +97,19 @@ TEST_CASE("gate: a heartbeat tells whether a node leads, and whether a job is lo
     CHECK(tells() == std::pair(true, true));
     b.exec("DELETE FROM " + ready);
   }
+}
+
+TEST_CASE("gate: a heartbeat tells which tables the leader looks after, and so does a look between two") {
+  QueueBench b;
+  const NodeIdentity first = b.node(), second = b.node();
+  const auto looked = [&] { return b.run(sql::node_look, Params{}.add(second.node_id)); };
+  CHECK(looked().is_null(0, 4));
+  Keeper leader(b);
+  REQUIRE(leader.lead(first, {"job_queue", "*"}));
+  CHECK(told(beat(b, second), "leader") == Ids{"{job_queue,*}"});
+  CHECK(looked().text(0, 4) == "{job_queue,*}");
+  REQUIRE(leader.lead(second, {"processing_jobs"}));
+  CHECK(told(beat(b, second), "leader") == Ids{"{processing_jobs}"});
 }
 
 TEST_CASE("gate: the session of a dead node leads nobody, although it lives on with its locks") {

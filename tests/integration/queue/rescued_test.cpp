@@ -68,6 +68,9 @@ TEST_CASE("rescued: one whose time has not come waits where it is") {
   const std::string id = b.insert_one("crashes, scheduled_at", "1, now() + interval '1 hour'");
   const auto due = [&] { return b.await(b.jobs.has_suspect({"q"})); };
   CHECK_FALSE(due().rescued);
+  const std::optional<std::chrono::milliseconds> next = due().next;
+  REQUIRE(next);
+  CHECK((*next > std::chrono::minutes(59) && *next <= std::chrono::minutes(60)));
   CHECK(claim_rescued(b, node, 5).empty());
   CHECK(b.hints(id) == "parked:rescued");
   b.exec("UPDATE {t} SET scheduled_at = now()");

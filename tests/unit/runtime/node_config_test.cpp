@@ -40,6 +40,11 @@ TEST_CASE("node config: a table that is named twice is refused, one of our own a
   CHECK(config.adopted == std::vector<std::string>{"shop_jobs"});
 }
 
+TEST_CASE("node config: without node.tables every adopted table is served, with it those that it names") {
+  CHECK(read({}).table_names() == std::vector<std::string>{"job_queue", "processing_jobs", "*"});
+  CHECK(read({{"node.tables", "job_queue,shop_jobs"}}).table_names() == std::vector<std::string>{"job_queue", "shop_jobs"});
+}
+
 TEST_CASE("node config: queues that only the environment names are served") {
   CHECK(read({}).queues == Queues{{"default", 8}, {"generation", 2}});
   CHECK(read({}, {{"ROWCREW_QUEUES_DEFAULT", "32"}, {"ROWCREW_QUEUES_MAIL", "4"}}).queues == Queues{{"default", 32}, {"mail", 4}});

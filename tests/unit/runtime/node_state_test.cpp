@@ -55,3 +55,20 @@ TEST_CASE("node state: work that never gets a connection is left to db.unreachab
   // The server had none left for a function that it runs: that is the work's own failure.
   CHECK(Bench().lines_after(DbError(ErrorClass::transient, "53300", "remote", false, false)) == 1);
 }
+
+TEST_CASE("node state: a table that the leader does not serve is looked after by everybody who does") {
+  Bench b;
+  const TableState& jobs = *b.state.tables.at(0);
+  const TableState& generations = *b.state.tables.at(1);
+  CHECK_FALSE(b.state.led(jobs));
+  b.state.leader_present = true;
+  b.state.leader_tables = {"job_queue", "*"};  // adopted ones, which these two are not
+  CHECK(b.state.led(jobs));
+  CHECK_FALSE(b.state.leads(jobs));
+  CHECK_FALSE(b.state.led(generations));
+  CHECK(b.state.leads(generations));
+  CHECK_FALSE(b.state.all_led());
+  b.state.leader = true;
+  CHECK(b.state.all_led());
+  CHECK(b.state.leads(jobs));
+}
