@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 """Rows of an adopted table that refuse what a node asks of them hold up none of their neighbours."""
-import json
 import pathlib
 import sys
 import unittest
@@ -19,10 +18,6 @@ CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   RETURN NEW;
 END $$;
 """
-
-
-def lines_of(node, event):
-    return [line for line in map(json.loads, node.tail(lines=100_000).splitlines()) if line["event"] == event]
 
 
 class RefusedRows(FleetTest):
@@ -46,8 +41,9 @@ class RefusedRows(FleetTest):
         node = self.node("node", queues={"default": 20}).ready()
         wait_for("the others to end", lambda: words(self.db, "jobs") == {"completed": 297, "queued": 3})
         wait_for("the three to be laid aside", lambda: self.db.value("SELECT count(*) FROM rowcrew.public_jobs_parked WHERE reason = 'unclaimable'") == 3)
-        self.assertEqual(sum(line["jobs"] for line in lines_of(node, "job.unclaimable")), 3, node.tail())
-        self.assertIn("invalid input syntax for type integer", lines_of(node, "job.unclaimable")[0]["msg"])
+        wait_for("the three to be told of", lambda: sum(line["jobs"] for line in node.lines("job.unclaimable")) >= 3)
+        self.assertEqual(sum(line["jobs"] for line in node.lines("job.unclaimable")), 3, node.tail())
+        self.assertIn("invalid input syntax for type integer", node.lines("job.unclaimable")[0]["msg"])
         # Those that come later are claimed as ever.
         self.insert(301, 310)
         wait_for("later ones to end", lambda: words(self.db, "jobs") == {"completed": 307, "queued": 3})
@@ -61,10 +57,10 @@ class RefusedRows(FleetTest):
         node = self.node("node", queues={"default": 20}).ready()
         self.insert(1, 100)
         wait_for("the others to end", lambda: words(self.db, "jobs") == {"completed": 98, "processing": 2})
-        wait_for("both to be told", lambda: len({line["job"] for line in lines_of(node, "job.unwritable")}) == 2)
+        wait_for("both to be told", lambda: len({line["job"] for line in node.lines("job.unwritable")}) == 2)
         self.insert(101, 200)
         wait_for("later ones to end", lambda: words(self.db, "jobs") == {"completed": 198, "processing": 2})
-        self.assertLess(len(lines_of(node, "job.unwritable")), 12)  # 5 s apart, then more
+        self.assertLess(len(node.lines("job.unwritable")), 12)  # 5 s apart, then more
         self.assertEqual(self.db.value("SELECT count(*) FROM jobs WHERE error_code IS NOT NULL"), 0)
         self.db.execute(mend)
         wait_for("them to end as they did", lambda: words(self.db, "jobs") == {"completed": 200}, 60)
@@ -91,7 +87,7 @@ class RefusedRows(FleetTest):
         code, message = self.db.execute("SELECT error_code, error_message FROM jobs")[0]
         self.assertIn("f??r", message)
         self.assertNotEqual(code, "unwritable_result")
-        self.assertEqual(len(lines_of(node, "job.unwritable")), 1)
+        self.assertEqual(len(node.wait_lines("job.unwritable")), 1)
         self.assertEqual(node.stop()[0], 0, node.tail())
 
     def test_where_every_end_is_refused_no_more_jobs_run_than_a_few_hundred(self):
@@ -100,7 +96,7 @@ class RefusedRows(FleetTest):
                         "CREATE TRIGGER refuse BEFORE UPDATE ON jobs FOR EACH ROW WHEN (OLD.status = 'processing') EXECUTE FUNCTION refuse()")
         self.insert(1, 3000)
         node = self.node("node", queues={"default": 20}).ready()
-        wait_for("it to be told", lambda: lines_of(node, "work.failing"), 60)
+        node.wait_event("work.failing", 60)
         running = words(self.db, "jobs")["processing"]
         self.assertGreaterEqual(running, 200)
         self.assertLess(running, 1000)
@@ -115,10 +111,10 @@ class RefusedRows(FleetTest):
         node = self.node("node").ready()
         self.insert(1, 10)
         wait_for("the others to end", lambda: words(self.db, "jobs") == {"completed": 9, "processing": 1})
-        wait_for("it to be told", lambda: lines_of(node, "job.unwritable"))
+        node.wait_event("job.unwritable")
         code, took = node.stop()[:2]
         self.assertEqual(code, 0, node.tail())
-        self.assertEqual(lines_of(node, "node.stopped")[0]["unwritten"], 1)
+        self.assertEqual(node.lines("node.stopped")[0]["unwritten"], 1)
         self.assertLess(took, 10)
 
     def test_a_row_that_cannot_be_rescued_keeps_no_other_from_being_rescued(self):
@@ -134,7 +130,7 @@ class RefusedRows(FleetTest):
         wait_for("the others to be rescued and completed", lambda: words(self.db, "jobs") == {"completed": 19, "processing": 1}, 60)
         self.assertEqual(self.left(), [("f13", "processing")])
         self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.job_attempt WHERE outcome = 'crashed'"), 19)
-        told = lines_of(second, "job.unwritable")
+        told = second.wait_lines("job.unwritable")
         self.assertEqual(len(told), 1, told)
         self.assertEqual(second.stop()[0], 0, second.tail())
         self.db.execute("DROP TRIGGER refuse ON jobs")
@@ -153,7 +149,7 @@ class RefusedRows(FleetTest):
         self.refuse("processing", "f5")
         second = self.node("second", node={"lease": "2s"}, queues={"default": 10}).ready()
         wait_for("the others to be rescued and completed", lambda: words(self.db, "jobs") == {"completed": 9, "queued": 1}, 60)
-        wait_for("it to be laid aside", lambda: lines_of(second, "job.unclaimable"))
+        second.wait_event("job.unclaimable")
         self.assertEqual(self.db.value("SELECT reason FROM rowcrew.public_jobs_parked"), "unclaimable")
         self.db.execute("DROP TRIGGER refuse ON jobs")
         self.db.execute("UPDATE rowcrew.public_jobs_parked SET run_at = now()")

@@ -124,14 +124,13 @@ class Execution(FleetTest):
                 node.kill()  # as the service manager does
         self.assertEqual(len(node.lines("job.stuck")), 1)
         heir = self.node("heir", node={"lease": "2s"}).ready()
-        wait_for("its neighbour to be handed on", lambda: heir.lines("job.rescued"), 20)
-        self.assertIn("sleep", [line.get("job_type") for line in heir.lines("job.rescued")])
+        heir.wait_event("job.rescued", 20, job_type="sleep")  # its neighbour
 
     def test_a_handler_that_is_slow_to_yield_is_named_and_nothing_else(self):
         node = self.node().ready()
         self.enqueue("spin", payload='{"ms": 2000}')
         self.wait_finished(20)
-        self.assertEqual(len(node.lines("job.stuck")), 1)
+        self.assertEqual(len(node.wait_lines("job.stuck")), 1)
         self.assertEqual(node.lines("node.stuck"), [])
         self.assertEqual(node.stop()[0], 0)
 

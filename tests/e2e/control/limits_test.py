@@ -45,7 +45,8 @@ class Limits(FleetTest):
             node.kill()
         self.watch(3, lambda: self.db.unfinished() == 0)
         self.assertEqual(self.db.counts(), {"completed": 1200})
-        self.assertEqual(self.db.value("SELECT coalesce(sum(held), 0) - (SELECT coalesce(sum(n), 0) FROM rowcrew.limit_freed) FROM rowcrew.limit_key"), 0)
+        wait_for("permits to be back", lambda: self.db.value(
+            "SELECT coalesce(sum(held), 0) - (SELECT coalesce(sum(n), 0) FROM rowcrew.limit_freed) FROM rowcrew.limit_key") == 0)
 
     def test_a_limit_is_used_to_the_full_while_work_waits(self):
         for i in range(4):
@@ -62,7 +63,7 @@ class Limits(FleetTest):
     def test_a_raised_limit_and_a_removed_one_take_effect_within_a_second(self):
         self.node(queues={"default": 20}).ready()
         self.rowcrew("limit", "set", "all", "--queue", "default", "--running", "0")
-        self.add(400, 1, ms=300)
+        self.add(400, 1, ms=600000)  # so that each slot that is taken stays taken
         running = lambda: self.db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'processing'")  # noqa: E731
         self.assertEqual(running(), 0)
         for act, expected in ((("set", "all", "--queue", "default", "--running", "5"), 5), (("remove", "all"), 20)):

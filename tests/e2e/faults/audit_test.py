@@ -41,6 +41,8 @@ class Audit(unittest.TestCase):
         # The walk in pieces comes by once an hour: whatever is found is found by the start.
         node = self.node(node={"audit_every": "1h"}, queues={"default": 500})
         wait_for(f"all jobs to end, {self.left()} left", lambda: self.left() == 0, 60, every=0.2)
+        healed = lambda: sum(int(line.get("jobs", 1)) for line in node.lines("hint.healed"))  # noqa: E731
+        wait_for("each to be told of", lambda: healed() >= JOBS)
         lines = node.lines("hint.healed")
         self.assertEqual(sum(int(line.get("jobs", 1)) for line in lines), JOBS)
         self.assertLess(len(lines), 100)

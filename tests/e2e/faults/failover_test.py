@@ -49,8 +49,9 @@ class Failover(LoadTest):
         self.standby.promote()
         type(self).now = self.standby
         self.back_at_rate("promotion of the synchronous standby", time.monotonic())
-        healed = [line for node in self.nodes for line in node.lines("hint.healed")]
-        self.assertEqual(len(healed), 5, healed)
+        healed = lambda: [line for node in self.nodes for line in node.lines("hint.healed")]  # noqa: E731
+        wait_for("each to be told of", lambda: len(healed()) >= 5)
+        self.assertEqual(len(healed()), 5, healed())
         self.assertEqual(self.standby.ask("SELECT pg_is_in_recovery()"), [(False,)])
 
 

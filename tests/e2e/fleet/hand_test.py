@@ -59,7 +59,9 @@ class ByHand(FleetTest):
         self.db.execute("DELETE FROM rowcrew.job_queue_ready")
         node = self.node(node=QUICK).ready()
         self.wait_finished(30)
-        self.assertEqual(sum(line.get("jobs", 1) for line in node.lines("hint.healed")), 100)
+        healed = lambda: sum(line.get("jobs", 1) for line in node.lines("hint.healed"))  # noqa: E731
+        wait_for("each to be told of", lambda: healed() >= 100)
+        self.assertEqual(healed(), 100)
 
     def test_a_healthy_fleet_heals_nothing(self):
         nodes = [self.node(f"n{i}", node=QUICK).ready() for i in range(2)]
@@ -157,7 +159,7 @@ class Aside(FleetTest):
         for n in range(5, 9):
             self.enqueue("noop")
             wait_for(f"job {n}", lambda: self.db.counts().get("completed") == n)
-        self.assertLess(self.db.value("SELECT max(completed_at - started_at) FROM rowcrew.job_queue").total_seconds(), 0.5)
+        self.assertLess(self.db.value("SELECT max(completed_at - started_at) FROM rowcrew.job_queue").total_seconds(), 1.5)  # that claim takes 3 s
 
     def test_a_job_that_nobody_serves_is_handed_back_also_where_that_fails_once(self):
         self.db.execute("CREATE SEQUENCE tries")

@@ -35,7 +35,7 @@ class Leader(FleetTest):
         self.db.execute("INSERT INTO rowcrew.job_queue (job_type, scheduled_at) SELECT 'noop', clock_timestamp() + interval '300 ms' FROM generate_series(1, 3)")
         self.db.execute("INSERT INTO rowcrew.schedule (name, every_ms, job_type) VALUES ('often', 1000, 'noop')")
         wait_for("the scheduled ones and a tick", lambda: self.db.counts().get("completed", 0) >= 4, 8)
-        self.assertEqual(self.leader(), "second")
+        self.led_by("second")
         self.assertIsNone(first.process.poll(), first.tail())
         first.signal(signal.SIGTERM)
         self.assertEqual(first.exited(10), 0, first.tail())
@@ -45,7 +45,7 @@ class Leader(FleetTest):
         self.led_by("second")
         for n in range(1, 6):
             self.enqueue("noop")
-            wait_for(f"job {n}", lambda: self.db.counts().get("completed") == n, 1)
+            wait_for(f"job {n}", lambda: self.db.counts().get("completed") == n, 3)  # a heartbeat comes every ten
 
     def test_a_node_that_dies_beside_a_draining_leader_is_rescued(self):
         first, second = self.draining()
@@ -53,7 +53,49 @@ class Leader(FleetTest):
         self.db.execute("INSERT INTO rowcrew.job_queue (job_type, queue, payload) VALUES ('sleep', 'other', '{\"ms\": 600000}')")
         third.wait_event("job.started")
         third.kill()
-        wait_for("its job to be rescued", lambda: self.db.value("SELECT crashes FROM rowcrew.job_queue WHERE queue = 'other'") == 1, 10)
+        wait_for("its job to be rescued", lambda: self.db.value("SELECT crashes FROM rowcrew.job_queue WHERE queue = 'other'") == 1, 30)
+
+
+class OtherTables(FleetTest):
+    """The leader serves one job table, the node beside it another."""
+
+    def setUp(self):
+        super().setUp()
+        self.leader = self.node("leader", node={"tables": ["job_queue"], "lease": "6s"}).ready()
+        wait_for("it to lead", lambda: self.db.value("SELECT count(*) FROM rowcrew.gate") == 1, 10)
+        self.other = self.beside("other")
+
+    def beside(self, name, **node):
+        """A node that knows that there is a leader, and the leader knows of it."""
+        beats = self.db.value("SELECT max(beat) FROM rowcrew.node")
+        node = self.node(name, node={"tables": ["processing_jobs"], "lease": "6s", **node}).ready()
+        wait_for("heartbeats of all", lambda: self.db.value(
+            "SELECT min(beat) >= 3 AND max(beat) > %s + 1 FROM rowcrew.node", [beats]), 10)
+        return node
+
+    def job(self, values):
+        self.db.execute("INSERT INTO rowcrew.processing_jobs (type, max_attempts, scheduled_at, inputs, crashes) VALUES " + values)
+
+    def test_scheduled_jobs_and_retries_of_a_table_that_the_leader_does_not_serve_run(self):
+        self.db.execute("INSERT INTO rowcrew.job_type (name, backoff_base_ms, backoff_cap_ms) VALUES ('throw', 300, 300)")
+        self.job("('noop', 5, clock_timestamp() + interval '300 ms', '{}', 0), ('throw', 2, now(), '{}', 0)")
+        wait_for("both to end", lambda: self.db.unfinished("processing_jobs") == 0, 8)
+        self.assertEqual(self.db.counts("processing_jobs"), {"completed": 1, "failed": 1})
+
+    def test_jobs_of_a_table_that_the_leader_does_not_serve_start_at_once_while_the_fleet_sleeps(self):
+        wait_for("the fleet to sleep", lambda: self.db.value(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = (7126300141 & 4294967295)::oid AND mode = 'ExclusiveLock'"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"), 10)
+        for n in range(1, 4):
+            self.job("('noop', 5, now(), '{}', 0)")
+            wait_for(f"job {n}", lambda: self.db.counts("processing_jobs").get("completed") == n, 1)
+
+    def test_claims_of_a_dead_node_on_a_table_that_the_leader_does_not_serve_are_rescued(self):
+        self.job("('noop', 5, now() + interval '1 hour', '{}', 0)")
+        self.db.execute("WITH q AS (UPDATE rowcrew.processing_jobs SET status = 'processing', claim_token = 1 RETURNING id)"
+                        " INSERT INTO rowcrew.processing_jobs_claim (token, node_id, epoch, ids) SELECT 1, 1000, 1, array_agg(id) FROM q")
+        wait_for("it to be rescued", lambda: self.db.value("SELECT crashes FROM rowcrew.processing_jobs") == 1, 8)
+        wait_for("it to run again", lambda: self.db.counts("processing_jobs") == {"completed": 1}, 8)
 
 
 if __name__ == "__main__":

@@ -62,12 +62,15 @@ class Lease(FleetTest):
             node.stop()
 
     def test_heartbeats_that_are_refused_are_told_before_the_lease_is_over(self):
-        node = self.node(node={"lease": "15s"}).ready()
+        node = self.node().ready()
+        node.wait_event("listener.ready")
         with psycopg2.connect(self.db.url) as holder:
             holder.cursor().execute("LOCK TABLE rowcrew.node IN EXCLUSIVE MODE")
+            self.db.execute("INSERT INTO rowcrew.job_type (name) VALUES ('noop')")  # a node that hears of it beats at once
             node.wait_event("work.failing", what="heartbeats")
             self.assertEqual(node.lines("lease.stopping"), [])
         holder.close()
+        self.db.execute("UPDATE rowcrew.job_type SET timeout_ms = 1000")
         node.wait_event("work.resumed", what="heartbeats")
 
     def test_a_node_that_is_cut_off_ends_its_handlers_before_another_starts_them(self):
@@ -89,6 +92,7 @@ class Lease(FleetTest):
             self.assertTrue(free_of(marker))
             started = [e for e in heir.lines("job.started") if e["job_type"] == "sleep"] or \
                 [heir.wait_event("job.started", 30, job_type="sleep")]
+            cut_off.wait_event("job.claim_lost", 10, job_type="sleep")
             lost = [e for e in cut_off.lines("job.claim_lost") if e["job_type"] == "sleep"]
             self.assertEqual(len(lost), 1, cut_off.tail())
             self.assertLess(lost[0]["ts"], started[0]["ts"])

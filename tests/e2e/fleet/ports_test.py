@@ -39,7 +39,7 @@ class Ports(FleetTest):
                                        for n in range(1, 7)])
         # What it wrote before it refused is undone, and it is not asked again about its own refusal.
         self.assertEqual(self.db.execute("SELECT status, count(*) FROM shop.told GROUP BY 1"), [("completed", 5)])
-        self.assertEqual(len(node.lines("port.failed")), 1)
+        self.assertEqual(len(node.wait_lines("port.failed")), 1)
 
     def test_a_port_that_is_broken_itself_is_tried_again_and_serves_when_it_is_mended(self):
         self.db.execute("INSERT INTO rowcrew.job_type (name, backoff_base_ms, backoff_cap_ms) VALUES ('noop', 100, 200)")

@@ -160,7 +160,8 @@ class Requests(IngestTest):
         status, headers, _ = ingest.request("GET", "/v1/jobs")
         self.assertEqual((status, headers["Allow"]), (405, "POST"))
         self.assertEqual(self.jobs(), 0)
-        self.assertEqual({line["status"] for line in ingest.lines("ingest.refused")}, {400, 401, 403, 404, 405, 415})
+        # An answer may be here before its line.
+        wait_for("a line of each", lambda: {line["status"] for line in ingest.lines("ingest.refused")} == {400, 401, 403, 404, 405, 415})
         self.assertNotIn(self.key, ingest.text())
         self.assertNotIn("rc_unknown", ingest.text())
 
@@ -256,6 +257,7 @@ class DatabaseTrouble(IngestTest):
         wait_for("readiness again", lambda: ingest.request("GET", "/readyz")[0] == 200)
         self.assertEqual(self.post(ingest, {"job_type": "mail", "payload": {}})[0], 202)
         self.assertEqual(self.jobs(), 1)
+        ingest.event("db.reconnected")
         self.assertEqual(len(ingest.lines("db.unreachable")), 1)
         self.assertEqual(len(ingest.lines("db.reconnected")), 1)
 

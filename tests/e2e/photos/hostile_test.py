@@ -160,7 +160,7 @@ class Hostile(unittest.TestCase):
                           " ON CONFLICT (name) DO UPDATE SET backoff_base_ms = 200, backoff_cap_ms = 400")
         studio.drop_in("a.jpg", GOOD["good1.jpg"])
         studio.node().ready()
-        wait_for("a retry", lambda: studio.db.execute("SELECT 1 FROM rowcrew.processing_jobs WHERE error_code = 'disk_full'"), 8)
+        wait_for("a retry", lambda: studio.db.execute("SELECT 1 FROM rowcrew.processing_jobs WHERE error_code = 'disk_full'"))
         self.assertEqual([n for n in studio.outputs() if not n.startswith('.')], [])
         subprocess.run(["mount", "-o", "remount,size=8m", str(studio.portraits)], check=True)
         studio.wait_settled(1)

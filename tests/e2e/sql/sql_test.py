@@ -75,7 +75,7 @@ class Sql(unittest.TestCase):
         self.assertEqual(self.ends(), [("2", "failed", "port_failed")])
         self.assertEqual(effects(self.db), (2, 2))
         self.assertEqual(self.db.execute("SELECT status, count(*) FROM shop.told GROUP BY 1"), [("completed", 2)])
-        self.assertTrue(node.lines("port.failed"))
+        node.wait_event("port.failed")
 
     def test_a_late_end_is_refused_and_counted(self):
         enqueue(self.db, "buy", 1, "jsonb_build_object('sleep', 0.5)")

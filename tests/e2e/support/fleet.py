@@ -157,6 +157,14 @@ class Node:
         self.wait_event("node.ready", within)
         return self
 
+    def wait_lines(self, event, count=1, within=30.0):
+        """So many lines or more: the log has a thread of its own, a line comes some time after what it tells of."""
+        def found():
+            lines = self.lines(event)
+            return len(lines) >= count and lines
+
+        return wait_for(f"{count} of {event}", found, within)
+
     def tail(self, lines=40):
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
@@ -209,8 +217,9 @@ class FleetTest(unittest.TestCase):
         self.nodes = []
 
     def tearDown(self):
+        result = getattr(self._outcome, "result", None)
         failed = any(error for _, error in getattr(self._outcome, "errors", []) or []) or \
-            bool(getattr(getattr(self._outcome, "result", None), "failures", None))
+            bool(getattr(result, "failures", None) or getattr(result, "errors", None))
         for node in self.nodes:
             if failed:
                 print(f"--- {node.log_path.name}\n{node.tail()}")

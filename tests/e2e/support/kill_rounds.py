@@ -31,6 +31,8 @@ class KillRounds:
                 die(studio, point, n)
             rescuer = studio.node("rescuer").ready()
             studio.wait_settled(len(FILES), 90)
+            # A claim whose jobs had all ended when its node died is reaped, when that node's lease is over.
+            wait_for("every claim to go", lambda: studio.db.value("SELECT count(*) FROM rowcrew.processing_jobs_claim") == 0, 30)
             code, _ = rescuer.stop()
             if code != 0:
                 raise AssertionError(f"{point}: the rescuer ended with {code}\n{rescuer.tail()}")

@@ -20,7 +20,7 @@ from support.fleet import BIN, FleetTest, run, wait_for  # noqa: E402
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 OTHER_SECRET = "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
 KINDS = {"command": {"allow": {"yes": {"argv": ["/bin/true"]}, "no": {"argv": ["/bin/false"]}}},
-         "webhook": {"retry_schedule": ["100ms", "100ms", "500ms", "2s"], "timeout": "5s"}}
+         "webhook": {"retry_schedule": ["100ms", "100ms", "500ms", "2s", "5s"], "timeout": "5s"}}
 
 
 class Listener:

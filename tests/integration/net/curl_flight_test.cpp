@@ -198,7 +198,7 @@ TEST_CASE("http client: cancelling drops the transfer at once, while the server 
   cancel.emit(asio::cancellation_type::terminal);
   auto over = until([&] { return ended && dropped; });
   CHECK(run(f.io, std::move(over)));
-  CHECK(since(start) < 100ms);
+  CHECK(since(start) < 1s);
   REQUIRE(error);
   try {
     std::rethrow_exception(error);
@@ -215,7 +215,7 @@ TEST_CASE("http client: a name look-up that hangs delays neither timeout nor can
     request.timeout = 30ms;
     const auto start = steady_clock::now();
     CHECK(send(f.io, f.client, request).code == "http_timeout");
-    CHECK(since(start) < 500ms);
+    CHECK(since(start) < 2s);
   }
   SUBCASE("cancellation") {
     asio::cancellation_signal cancel;
@@ -231,7 +231,7 @@ TEST_CASE("http client: a name look-up that hangs delays neither timeout nor can
     cancel.emit(asio::cancellation_type::terminal);
     auto over = until([&] { return ended; });
     CHECK(run(f.io, std::move(over)));
-    CHECK(since(start) < 100ms);
+    CHECK(since(start) < 1s);
   }
 }
 

@@ -1,4 +1,5 @@
 // The answer to a commit is lost on its way: the job's row tells whether it happened.
+#include <atomic>
 #include <thread>
 
 #include "base/system_clock.hpp"
@@ -127,15 +128,20 @@ TEST_CASE("lost answer: one that still runs on the server is waited for, not run
     const auto jobs = b.claim(b.node());
     CHECK(b.call(function("slow", true, false), {jobs[0]}) == "ours");
     // The answer of the statement is cut as soon as the server has its request: it goes on without us.
+    std::atomic<bool> over = false, cut = false;
     std::thread cutter([&] {
       const Statement running{"test_running", "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%slow%' AND "
                               "datname = current_database() AND pid <> pg_backend_pid()"};
-      while (b.db.query(running.text).integer(0, 0) == 0) std::this_thread::yield();
+      while (!over && b.db.query(running.text).integer(0, 0) == 0) std::this_thread::yield();
+      if (over) return;
       b.proxy.refuse();
       b.proxy.admit();
+      cut = true;
     });
     const std::string end = b.call(function("slow", true, false), {jobs[1]});
+    over = true;
     cutter.join();
+    CHECK(cut);
     CHECK(end == "ours");
     CHECK(b.count("shop.effect") == 2);
   }
