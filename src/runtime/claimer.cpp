@@ -319,7 +319,7 @@ void Claimer::claim_failed(std::string_view what, std::size_t table, const Error
 }
 
 void Claimer::ends_written() {
-  if (suspect_running_ || rescued_wait()) wake_.ring();
+  if (suspect_running_ || suspects_.waiting() || rescued_wait()) wake_.ring();
   if (due_rung_) due_rung_();  // claims may have held back until now
 }
 

@@ -174,7 +174,7 @@ class Claimer final : public Service {
   std::vector<std::string> open_queues() const;  ///< served here and not paused
   bool holding() const;
   /// What a suspect would run beside.
-  std::size_t neighbours() const { return state_.running.size() + local_.size() + (under_way() ? 1 : 0); }
+  std::size_t neighbours() const { return state_.running.size() + local_.size() + completer_.under_way() + (under_way() ? 1 : 0); }
   bool may_claim(std::size_t table) const;
   bool closed(const std::string& queue) const;
   static constexpr std::size_t kMostPerClaim = 500;  ///< of one queue

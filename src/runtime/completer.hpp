@@ -57,6 +57,8 @@ class Completer final : public Service {
   /// The job ended without anything to write.
   void forget(std::size_t table, const Job& job);
   std::size_t pending() const;
+  /// Ends that are about to be written: without those whose rows refuse them, perhaps for long.
+  std::size_t under_way() const { return pending() - aside(); }
   /// Ports are told of this queue's ends so slowly that what was run would pile up here: no reason to claim more of it.
   bool behind(std::string_view queue) const;
   /// So many ends of this table are refused, take too long, or wait behind such, that it is not about some of them: no reason to run more.
