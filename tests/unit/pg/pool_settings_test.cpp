@@ -114,8 +114,9 @@ TEST_CASE("pool settings: a password command is run again at every connect, and 
   CHECK(options.password() == "hush");
   CHECK(rowcrew::describe_config(root).find("hush") == std::string::npos);
   CHECK(rowcrew::describe_config(root).find("database.password = (set)") != std::string::npos);
-  CHECK(complaint({{"database.password_command", "/bin/false"}})
-            .starts_with("database.password_command"));
+  // No mistake of the configuration, after which nothing is started again.
+  CHECK_THROWS_WITH_AS(read({{"database.password_command", "/bin/false"}}),
+                       "database.password_command: /bin/false ended with exit code 1, expected exit code 0", rowcrew::TransientError);
 }
 
 TEST_CASE("pool settings: a password command beside a credential of that name is refused") {
