@@ -51,8 +51,9 @@ asio::awaitable<void> Maintainer::run() {
       } else if (!rung && (state_.leads() || !state_.all_led())) {
         co_await audit_pieces();
       }
+      state_.worked("audits", "");
     } catch (const Error& e) {
-      state_.log.debug(event::kHintHealed, {{"code", e.code()}}, e.what());
+      state_.failed("audits", "", event::kHintHealed, e);
       failed = true;
     }
     if (failed && everything_) co_await state_.clock.sleep_until(state_.clock.mono() + 1s);
@@ -160,18 +161,29 @@ asio::awaitable<void> Maintainer::heal(std::size_t table, std::vector<std::strin
 asio::awaitable<void> Maintainer::forget() {
   Params weeks;
   weeks.add(4);
-  co_await state_.db.query(sql::node_ensure_partitions, std::move(weeks));
-  co_await state_.db.query(sql::node_forget_dead, Params{});
+  co_await tidy(sql::node_ensure_partitions, std::move(weeks));
+  co_await tidy(sql::node_forget_dead, Params{});
   const std::vector<const Statement*> paged{&sql::node_expire_once_keys, &sql::schedule_forget_ticks, &sql::control_forget,
                                             &sql::progress_forget};
   for (const Statement* statement : paged) {
+    Params page;
+    page.add(kForgetPage);
+    co_await tidy(*statement, std::move(page));
+  }
+}
+
+/// Page by page, where the statement takes pages. One that fails keeps no other from its work.
+asio::awaitable<void> Maintainer::tidy(const Statement& statement, Params params) {
+  try {
     std::uint64_t removed = kForgetPage;
     while (removed >= kForgetPage) {
-      Params page;
-      page.add(kForgetPage);
-      const Rows rows = co_await state_.db.query(*statement, std::move(page));
+      Params page = params;
+      const Rows rows = co_await state_.db.query(statement, std::move(page));
       removed = rows.affected();
     }
+    state_.worked("maintenance", statement.name);
+  } catch (const Error& e) {
+    state_.failed("maintenance", statement.name, event::kHintHealed, e);
   }
 }
 

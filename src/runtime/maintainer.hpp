@@ -31,6 +31,7 @@ class Maintainer final : public Service {
   boost::asio::awaitable<void> audit_whole(std::size_t table);
   boost::asio::awaitable<void> heal(std::size_t table, std::vector<std::string> ids);
   boost::asio::awaitable<void> forget();
+  boost::asio::awaitable<void> tidy(const Statement& statement, Params params);
 
   NodeState& state_;
   std::function<void()> healed_;

@@ -35,6 +35,7 @@ BenchNode::BenchNode(const cli::Arguments& arguments, std::map<std::string, std:
   program.adjust = [name = name_, slots](NodeConfig& config) {
     config.name = name;
     config.tables = {"job_queue"};
+    config.adopted.emplace();  // none
     config.queues = {{"bench", static_cast<std::size_t>(slots)}};
   };
   program.more_handlers = [&starts](Registry& registry, Deps&) { registry.add("bench", std::make_unique<NoteStart>(starts)); };

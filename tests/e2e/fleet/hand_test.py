@@ -72,6 +72,13 @@ class ByHand(FleetTest):
             self.assertEqual(node.lines("hint.healed"), [])
             self.assertEqual(node.lines("claim.reconciled"), [])
 
+    def test_housekeeping_that_fails_keeps_no_other_from_its_work(self):
+        self.db.execute("CREATE OR REPLACE FUNCTION rowcrew.ensure_partitions(p_ahead integer DEFAULT 4) RETURNS integer LANGUAGE plpgsql AS "
+                        "$$ BEGIN RAISE EXCEPTION 'not today'; END $$")
+        self.db.execute("INSERT INTO rowcrew.job_unique VALUES ('once:1', 'k', 'job_queue', gen_random_uuid(), now() - interval '8 days')")
+        self.node(node=QUICK).ready()
+        wait_for("the old key to be forgotten", lambda: self.db.value("SELECT count(*) FROM rowcrew.job_unique") == 0)
+
     def test_a_job_of_an_unknown_type_goes_to_a_node_that_knows_it(self):
         stranger = self.node("stranger", program="rowcrewd").ready()
         self.enqueue("noop")
