@@ -89,7 +89,7 @@ RETURN length(p_type) BETWEEN 1 AND 100
    AND (p_status <> 'processing' OR p_claim_token IS NOT NULL)
    AND p_attempts >= 0 AND p_max_attempts BETWEEN 1 AND 1000 AND p_crashes >= 0 AND p_lonely_crashes >= 0
    AND p_priority BETWEEN 0 AND 9 AND length(p_queue) BETWEEN 1 AND 63
-   AND (p_unique_key IS NULL OR length(p_unique_key) <= 300) AND (p_tenant IS NULL OR length(p_tenant) BETWEEN 1 AND 100);
+   AND (p_unique_key IS NULL OR length(p_unique_key) BETWEEN 1 AND 300) AND (p_tenant IS NULL OR length(p_tenant) BETWEEN 1 AND 100);
 
 -- Says which rule such a job breaks, in the words of the CHECK constraint that the rule would be.
 CREATE FUNCTION rowcrew.refuse_unsound(
@@ -111,7 +111,7 @@ BEGIN
     (5, 'max_attempts', p_max_attempts BETWEEN 1 AND 1000, '1 to 1000', p_max_attempts::text),
     (6, 'priority', p_priority BETWEEN 0 AND 9, '0 to 9', p_priority::text),
     (7, 'queue', length(p_queue) BETWEEN 1 AND 63, '1 to 63 characters', p_queue),
-    (8, 'unique_key', length(p_unique_key) <= 300, 'up to 300 characters', p_unique_key),
+    (8, 'unique_key', length(p_unique_key) BETWEEN 1 AND 300, '1 to 300 characters', p_unique_key),
     (9, 'tenant', length(p_tenant) BETWEEN 1 AND 100, '1 to 100 characters', p_tenant),
     (10, 'crashes', p_crashes >= 0, '0 or more', p_crashes::text),
     (11, 'lonely_crashes', p_lonely_crashes >= 0, '0 or more', p_lonely_crashes::text)

@@ -63,6 +63,7 @@ TEST_CASE("triggers: a value that a column may not hold is refused by its rule's
         {"queue", "repeat('x', 64)", "repeat('x', 63)"},
         {"tenant", "''", "NULL"},
         {"tenant", "repeat('x', 101)", "repeat('x', 100)"},
+        {"unique_key", "''", "'x'"},
         {"unique_key", "repeat('x', 301)", "repeat('x', 300)"},
     };
     for (const auto& [column, bad, good] : cases) {
