@@ -236,7 +236,7 @@ BEGIN
       IF NEW.status IN ('pending', 'retrying')
          AND (OLD.status, OLD.scheduled_at, OLD.priority, OLD.queue, OLD.crashes)
              IS DISTINCT FROM (NEW.status, NEW.scheduled_at, NEW.priority, NEW.queue, NEW.crashes) THEN
-        IF NEW.crashes = 0 AND NEW.scheduled_at <= v_now AND current_setting('rowcrew.hold', true) = 'on' THEN  -- a node lays it aside: 0012
+        IF NEW.crashes < 2 AND NEW.scheduled_at <= v_now AND current_setting('rowcrew.hold', true) = 'on' THEN  -- a node lays it aside: 0012
           v_held := rowcrew.hold_hint(TG_TABLE_NAME, NEW.id, NEW.priority, NEW.queue);
         END IF;
         IF NEW.crashes < 2 AND NEW.scheduled_at <= v_now AND NOT v_held AND EXISTS (SELECT FROM rowcrew.job_limit) THEN  -- 0016
@@ -245,10 +245,10 @@ BEGIN
         IF v_grp IS NOT NULL THEN
           INSERT INTO %6$s (run_at, id, priority, queue, grp, keys, units)
           VALUES (v_now, NEW.id, NEW.priority, NEW.queue, v_grp, v_keys, v_units);
+        ELSIF v_held THEN
+          NULL;
         ELSIF NEW.crashes = 0 AND NEW.scheduled_at <= v_now THEN
-          IF NOT v_held THEN
-            INSERT INTO %2$s (run_at, id, priority, queue) VALUES (v_now, NEW.id, NEW.priority, NEW.queue);
-          END IF;
+          INSERT INTO %2$s (run_at, id, priority, queue) VALUES (v_now, NEW.id, NEW.priority, NEW.queue);
         ELSE
           INSERT INTO %3$s (run_at, id, priority, queue, reason)
           VALUES (greatest(NEW.scheduled_at, v_now), NEW.id, NEW.priority, NEW.queue,

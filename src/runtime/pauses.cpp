@@ -131,7 +131,7 @@ asio::awaitable<void> Pauses::lay_aside(std::size_t table, std::vector<Job> jobs
   }
   const std::vector<std::int64_t> dropped = state.ledger.ending_with(per_token);
   // A suspect is filed among the suspects again, whatever is paused: it is looked at less often.
-  const bool suspects = std::any_of(jobs.begin(), jobs.end(), [](const Job& job) { return job.crashes > 0; });
+  const bool suspects = std::any_of(jobs.begin(), jobs.end(), [](const Job& job) { return job.crashes > 1; });
   bool done = false;
   try {
     if (suspects) {

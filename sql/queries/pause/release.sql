@@ -4,11 +4,8 @@ WITH p AS (
     SELECT h.ctid FROM {parked} h WHERE h.reason = 'paused' AND h.key = $1
       AND NOT EXISTS (SELECT FROM rowcrew.pause x WHERE x.scope || ':' || x.name = $1 AND (x.until IS NULL OR x.until > rowcrew.clock()))
     LIMIT $2::int FOR UPDATE SKIP LOCKED))
-  RETURNING id, priority, queue
-), f AS MATERIALIZED (  -- behind rules about limits, where there are any
-  SELECT rowcrew.file_due({table_name}, ARRAY(SELECT id FROM p)) WHERE EXISTS (SELECT FROM rowcrew.job_limit)
-), r AS (
-  INSERT INTO {ready} (run_at, id, priority, queue)
-  SELECT rowcrew.clock_now(), id, priority, queue FROM p WHERE NOT EXISTS (SELECT FROM rowcrew.job_limit)
+  RETURNING id
+), f AS MATERIALIZED (
+  SELECT rowcrew.file_due({table_name}, ARRAY(SELECT id FROM p))
 )
 SELECT p.id FROM p WHERE (SELECT count(*) FROM f) >= 0

@@ -154,6 +154,23 @@ TEST_CASE("pause: what a claim brought is laid aside once, keeps its time, and c
   }
 }
 
+TEST_CASE("pause: a job that has met a node's death is laid aside like others, and runs with the resume") {
+  for (const char* table : kJobTables) {
+    PauseBench b(table);
+    const std::string id = b.insert_one();
+    const auto claimed = b.claim(b.node());
+    b.exec("UPDATE {t} SET crashes = 1");
+    b.exec("DELETE FROM {parked}");
+    b.pause("type", "t");
+    b.hold(claimed);
+    CHECK(b.hints(id) == "parked:paused");
+    b.resume("type", "t");
+    CHECK(b.await(b.control.release("type:t", 100)) == 1);
+    CHECK(b.hints(id) == "parked:rescued");
+    CHECK(b.number("SELECT count(*) FROM {parked} WHERE run_at <= now()") == 1);
+  }
+}
+
 TEST_CASE("pause: a job that is no longer paused when it is handed back is ready again") {
   PauseBench b;
   const std::string id = b.insert_one();
