@@ -123,6 +123,7 @@ DECLARE
   v_file text := format('rowcrew.%I', p_table || '_file_new');
   v_refile text := format('rowcrew.%I', p_table || '_refile');
   v_empty text := format('rowcrew.%I', p_table || '_empty');
+  v_unfile text := format('rowcrew.%I', p_table || '_unfile');
 BEGIN
   EXECUTE format($$
     CREATE TABLE %1$s (
@@ -208,6 +209,18 @@ BEGIN
   EXECUTE format('CREATE TRIGGER rowcrew_unkey_deleted AFTER DELETE ON %s FOR EACH ROW'
                  ' WHEN (OLD.unique_key IS NOT NULL) EXECUTE FUNCTION rowcrew.release_unique()', v_table);
 
+  -- The hint of a time that is far would outlive its job until then.
+  EXECUTE format($t$
+    CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
+    BEGIN
+      DELETE FROM %2$s WHERE ctid = ANY (ARRAY(
+        SELECT p.ctid FROM %2$s p WHERE p.run_at = OLD.scheduled_at AND p.id = OLD.id AND p.reason NOT IN ('rescued', 'suspect')
+        FOR UPDATE SKIP LOCKED));
+      RETURN NULL;
+    END $f$ $t$, v_unfile, v_parked);
+  EXECUTE format('CREATE TRIGGER rowcrew_unfile AFTER DELETE ON %s FOR EACH ROW'
+                 ' WHEN (OLD.status IN (''pending'', ''retrying'') AND OLD.scheduled_at > rowcrew.clock_now()) EXECUTE FUNCTION %s()', v_table, v_unfile);
+
   EXECUTE format($t$
     CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     BEGIN
@@ -223,7 +236,7 @@ BEGIN
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_wake', v_ready);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_refile, ENABLE ALWAYS TRIGGER rowcrew_guard,'
                  ' ENABLE ALWAYS TRIGGER rowcrew_unkey_ended, ENABLE ALWAYS TRIGGER rowcrew_unkey_deleted,'
-                 ' ENABLE ALWAYS TRIGGER rowcrew_empty', v_table);
+                 ' ENABLE ALWAYS TRIGGER rowcrew_unfile, ENABLE ALWAYS TRIGGER rowcrew_empty', v_table);
 END $attach$;
 
 CREATE FUNCTION rowcrew.refuse_update() RETURNS trigger LANGUAGE plpgsql AS $$

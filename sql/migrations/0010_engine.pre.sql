@@ -265,6 +265,12 @@ BEGIN
           PERFORM rowcrew.take_unique_again(TG_TABLE_NAME, NEW.unique_key, NEW.id);
         END IF;
       END IF;
+      -- A hint of a time that is far would be counted as scheduled until then.
+      IF NEW.status IN ('completed', 'failed', 'cancelled') AND OLD.status IN ('pending', 'retrying') AND OLD.scheduled_at > v_now THEN
+        DELETE FROM %3$s WHERE ctid = ANY (ARRAY(
+          SELECT p.ctid FROM %3$s p WHERE p.run_at = OLD.scheduled_at AND p.id = OLD.id AND p.reason NOT IN ('rescued', 'suspect')
+          FOR UPDATE SKIP LOCKED));
+      END IF;
       %7$s
       RETURN NULL;
     END $f$ $t$, v_changed, v_ready, v_parked, v_new, v_of_new, v_limited, CASE p_table WHEN 'job_queue' THEN

@@ -110,6 +110,21 @@ TEST_CASE("triggers: a parked hint is due when the job is, and a suspect not bef
         "2999-01-02 00:00:00+00");
 }
 
+TEST_CASE("triggers: a job that is cancelled or deleted before its time leaves no hint until then") {
+  for (const char* undo : {"DELETE FROM {t} WHERE id = $1::uuid", "UPDATE {t} SET status = 'cancelled' WHERE id = $1::uuid"}) {
+    for (const char* table : kJobTables) {
+      CAPTURE(undo);
+      QueueBench b(table);
+      const std::string later = b.insert_one("scheduled_at", "now() + interval '1 year'");
+      const std::string backing_off = b.insert_one("scheduled_at, status", "now() + interval '1 hour', 'retrying'");
+      const std::string other = b.insert_one("scheduled_at", "now() + interval '1 year'");
+      b.query(undo, Params{}.add(later));
+      b.query(undo, Params{}.add(backing_off));
+      CHECK(b.value("SELECT string_agg(id::text, ',') FROM {parked}") == other);
+    }
+  }
+}
+
 TEST_CASE("triggers: an upsert is filed, whichever half of it happens") {
   QueueBench b;
   const std::string id = b.insert_one("status", "'failed'");
