@@ -333,14 +333,37 @@ RETURN CASE WHEN p_crashes > 1 THEN 'suspect' WHEN p_crashes = 1 THEN 'rescued'
 -- third of what a small one costs.
 
 -- Hints that were taken and gave no job: those of jobs that wait for later, or elsewhere, are filed
--- again from the truth, unless the job's own lies there already. Returns how many hints were taken per queue.
-CREATE FUNCTION rowcrew.file_again(p_table text, p_taken uuid[], p_queues text[], p_claimed uuid[])
+-- again from the truth, unless the job's own lies there already. Of a backlog that was deleted, cancelled or postponed
+-- only hints are left: what comes next in such a queue goes with them. Returns how many hints were taken per queue.
+CREATE FUNCTION rowcrew.file_again(p_table text, p_taken uuid[], p_queues text[], p_claimed uuid[], p_from timestamptz)
 RETURNS TABLE (queue text, taken bigint) LANGUAGE plpgsql AS $$
+DECLARE
+  v_barren text[] := ARRAY(SELECT x.queue FROM unnest(p_taken, p_queues) AS x (id, queue)
+                           GROUP BY x.queue HAVING bool_and(x.id NOT IN (SELECT unnest(p_claimed))));
+  v_next uuid[];
 BEGIN
+  IF cardinality(v_barren) > 0 THEN
+    EXECUTE format($q$
+      WITH d AS (
+        DELETE FROM rowcrew.%2$I WHERE ctid = ANY (ARRAY(
+          SELECT r.ctid FROM rowcrew.%2$I r WHERE r.ctid = ANY (ARRAY(  -- only those are locked, or other claims would pass by their neighbours
+            SELECT y.hint FROM unnest($1) AS w (queue), LATERAL (
+              SELECT x.* FROM generate_series(0, 9) AS p (priority), LATERAL (
+                SELECT h.ctid AS hint, h.id, h.priority FROM rowcrew.%2$I h
+                WHERE h.queue = w.queue AND h.priority = p.priority AND h.run_at >= $2 AND h.run_at <= rowcrew.clock() ORDER BY h.run_at LIMIT 1000) x
+              LIMIT 1000) y
+            WHERE NOT EXISTS (
+              SELECT FROM rowcrew.%1$I q WHERE q.id = ANY (ARRAY[y.id]) AND q.status IN ('pending', 'retrying') AND q.queue = w.queue
+              AND q.priority = y.priority AND q.scheduled_at <= rowcrew.clock_now() AND q.crashes = 0 OFFSET 0)))
+          FOR UPDATE SKIP LOCKED))
+        RETURNING id
+      )
+      SELECT array_agg(id) FROM d$q$, p_table, p_table || '_ready') INTO v_next USING v_barren, p_from;
+  END IF;
   EXECUTE format($q$
     INSERT INTO rowcrew.%2$I (run_at, id, priority, queue, reason)
     SELECT greatest(q.scheduled_at, rowcrew.clock_now()), q.id, q.priority, q.queue, rowcrew.parked_reason(q.status, q.crashes)
-    FROM (SELECT unnest($1) EXCEPT SELECT unnest($2)) AS stale (id)
+    FROM (SELECT unnest($1 || $3) EXCEPT SELECT unnest($2)) AS stale (id)
     JOIN rowcrew.%1$I q ON q.id = ANY (ARRAY[stale.id])
     WHERE q.status IN ('pending', 'retrying')
       -- Whoever postponed it has filed it: filed again each time, the hints of jobs that are postponed all the time would
@@ -348,7 +371,7 @@ BEGIN
       -- met a crash go by claims, which may give nothing for them.
       AND NOT (q.crashes = 0 AND EXISTS (
         SELECT FROM rowcrew.%2$I p WHERE p.run_at = q.scheduled_at AND p.id = q.id AND p.reason NOT IN ('rescued', 'suspect')
-        AND p.priority = q.priority AND p.queue = q.queue OFFSET 0))$q$, p_table, p_table || '_parked') USING p_taken, p_claimed;
+        AND p.priority = q.priority AND p.queue = q.queue OFFSET 0))$q$, p_table, p_table || '_parked') USING p_taken, p_claimed, v_next;
   RETURN QUERY SELECT t.name, count(*) FROM unnest(p_queues) AS t (name) GROUP BY t.name;
 END $$;
 

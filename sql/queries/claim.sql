@@ -38,5 +38,5 @@ WITH w AS MATERIALIZED (
 SELECT id, job_type, queue, payload, attempts, max_attempts, crashes, run_at_us, priority, app FROM u
 UNION ALL
 SELECT NULL, NULL, t.queue, NULL, NULL, NULL, NULL, t.taken, NULL, NULL
-FROM rowcrew.file_again({table_name}, ARRAY(SELECT id FROM c), ARRAY(SELECT queue FROM c), ARRAY(SELECT id FROM u)) t
+FROM rowcrew.file_again({table_name}, ARRAY(SELECT id FROM c), ARRAY(SELECT queue FROM c), ARRAY(SELECT id FROM u), (SELECT min(run_at) FROM c)) t
 WHERE (SELECT count(*) FROM c) > coalesce((SELECT jobs FROM k), 0)  -- decided before the function is called

@@ -75,7 +75,7 @@ GRANT SELECT ON rowcrew.meta, rowcrew.queue, rowcrew.job_type, rowcrew.schedule,
       rowcrew.app, rowcrew.port_function TO rowcrew_worker;
 -- Promotion and claims write hints themselves, so that their triggers wake with the worker's rights.
 GRANT EXECUTE ON FUNCTION rowcrew.parked_reason(text, integer), rowcrew.overdue(text[]), rowcrew.wake_sleepers(text),
-  rowcrew.fleet_is_awake(), rowcrew.file_again(text, uuid[], text[], uuid[])
+  rowcrew.fleet_is_awake(), rowcrew.file_again(text, uuid[], text[], uuid[], timestamptz)
   TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(), rowcrew.here(),
       rowcrew.system_identifier(), rowcrew.ensure_partitions(integer) TO rowcrew_worker;
