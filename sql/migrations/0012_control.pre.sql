@@ -65,7 +65,7 @@ CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.queue
 CREATE FUNCTION rowcrew.pause(p_scope text, p_name text, p_reason text DEFAULT NULL, p_for interval DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_before jsonb := (SELECT to_jsonb(p) FROM rowcrew.pause p WHERE p.scope = p_scope AND p.name = p_name);
+  v_before jsonb := (SELECT to_jsonb(p) FROM rowcrew.pause p WHERE p.scope = p_scope AND p.name = p_name FOR UPDATE);
   v_after rowcrew.pause;
 BEGIN
   IF p_scope IS NULL OR p_scope NOT IN ('queue', 'type', 'tenant', 'key') THEN
@@ -84,7 +84,7 @@ BEGIN
   PERFORM rowcrew.write_audit('pause', p_scope || ' ' || p_name, jsonb_build_object('before', v_before, 'after', to_jsonb(v_after)));
 END $$;
 
--- False: it was not paused.
+-- False: it was not paused, or not any more.
 CREATE FUNCTION rowcrew.resume(p_scope text, p_name text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -94,7 +94,8 @@ BEGIN
   IF p_scope IS NULL OR p_scope NOT IN ('queue', 'type', 'tenant', 'key') THEN
     PERFORM rowcrew.refuse('scope', p_scope, 'queue, type, tenant or key');
   END IF;
-  DELETE FROM rowcrew.pause p WHERE p.scope = p_scope AND p.name = p_name RETURNING to_jsonb(p) INTO v_before;
+  DELETE FROM rowcrew.pause p WHERE p.scope = p_scope AND p.name = p_name
+  RETURNING CASE WHEN p.until <= rowcrew.clock() THEN NULL ELSE to_jsonb(p) END INTO v_before;
   IF p_scope = 'queue' THEN
     UPDATE rowcrew.queue q SET paused = false WHERE q.name = p_name AND q.paused;
     GET DIAGNOSTICS v_flag = ROW_COUNT;

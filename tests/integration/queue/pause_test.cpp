@@ -73,6 +73,15 @@ TEST_CASE("pause and resume: each is one audit row with before and after") {
   CHECK(nlohmann::json::parse(rows.text(2, 2)).at("after").is_null());
 }
 
+TEST_CASE("resume: a pause whose time is over is not said to be resumed") {
+  PauseBench b;
+  b.pause("type", "t", "60000");
+  b.exec("UPDATE rowcrew.pause SET since = now() - interval '2 hours', until = now() - interval '1 hour'");
+  CHECK_FALSE(b.resume("type", "t"));
+  CHECK(b.count("rowcrew.pause") == 0);
+  CHECK(b.number("SELECT count(*) FROM rowcrew.audit_logs WHERE action = 'resume'") == 0);
+}
+
 TEST_CASE("resume: a queue paused by its flag is resumed, too") {
   PauseBench b;
   b.exec("INSERT INTO rowcrew.queue (name, paused) VALUES ('q', true)");
