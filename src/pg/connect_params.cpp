@@ -99,6 +99,23 @@ std::vector<std::string> split(std::string_view list) {
   }
 }
 
+/// libpq learns of these as it connects, where a misspelt one looks like an outage that will end.
+void require_known_words(const ConnectParams& params) {
+  static constexpr std::pair<std::string_view, std::string_view> kWords[] = {
+      {"sslmode", "disable,allow,prefer,require,verify-ca,verify-full"},
+      {"target_session_attrs", "any,read-write,read-only,primary,standby,prefer-standby"},
+      {"channel_binding", "disable,prefer,require"},
+      {"gssencmode", "disable,prefer,require"},
+  };
+  for (const auto& [keyword, words] : kWords) {
+    const auto found = params.find(keyword);
+    if (found == params.end() || found->second.empty()) continue;
+    const std::vector<std::string> known = split(words);
+    if (std::find(known.begin(), known.end(), found->second) != known.end()) continue;
+    throw ConfigError(fmt::format("database url: {} has a value that libpq does not know, expected one of {}", keyword, fmt::join(known, ", ")));
+  }
+}
+
 /// Whoever names a CA wants to know whom the password goes to: less than that, as providers like to put
 /// it into a URL, must not win unnoticed.
 void require_verify_full(ConnectParams& params) {
@@ -113,6 +130,7 @@ ConnectParams connect_params(const PoolOptions& options) {
   ConnectParams params = parse(options.url);
   add_hosts_from_elsewhere(params);
   require_port_numbers(params);
+  require_known_words(params);
   // A peer that vanished without a word must not hold a thread for the kernel's two hours; after
   // ten seconds of silence the next try may already meet its successor.
   params.emplace("keepalives_idle", "10");

@@ -127,6 +127,18 @@ TEST_CASE("connect params: a password with a bare @ or / is refused before a pie
   CHECK(connect_params(with_url("host=a,b port=,5433")).at("port") == ",5433");
 }
 
+TEST_CASE("connect params: a misspelt sslmode is a mistake of the URL, not an outage") {
+  for (const char* word : {"sslmode=requir", "sslmode=verify_full", "target_session_attrs=readwrite", "channel_binding=yes", "gssencmode=off"}) {
+    CAPTURE(word);
+    const std::string keyword(word, std::string_view(word).find('='));
+    CHECK_THROWS_WITH_AS(connect_params(with_url(std::string("postgresql:///d?") + word)),
+                         doctest::Contains((keyword + " has a value that libpq does not know, expected one of ").c_str()), ConfigError);
+  }
+  for (const char* word : {"sslmode=require", "target_session_attrs=any", "channel_binding=require", "gssencmode=disable"}) {
+    CHECK_NOTHROW(connect_params(with_url(std::string("postgresql:///d?") + word)));
+  }
+}
+
 TEST_CASE("connect params: the URL's connect_timeout wins when it is a number of seconds") {
   PoolOptions options = with_url("host=db connect_timeout=3");
   options.connect_timeout = 5s;
