@@ -40,6 +40,7 @@ asio::awaitable<void> Heartbeat::run() {
   int failures = 0;
   for (;;) {
     bool failed = false;
+    bool refused = false;
     bool beaten = true;
     Mono until = state_.clock.mono() + 1s;
     try {
@@ -64,7 +65,10 @@ asio::awaitable<void> Heartbeat::run() {
     } catch (const Error& e) {
       state_.failed("heartbeats", "", event::kLeaseStopping, e);
       failed = true;
+      const auto* db = dynamic_cast<const DbError*>(&e);
+      refused = db != nullptr && !db->connection_lost() && state_.identity.node_id != 0;
     }
+    if (refused) co_await renew();
     if (failed) {
       const auto ceiling = std::min<std::chrono::milliseconds>(2s, 100ms * (1 << std::min(failures++, 5)));
       until = state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(ceiling * (0.5 + state_.random.unit() / 2));
@@ -178,6 +182,29 @@ asio::awaitable<void> Heartbeat::beat() {
   co_await watch_others(sent, seen.beats);
   co_await reread_tables(seen.adopted);
   co_await write_statistics();
+}
+
+/// The lease alone, where the server has refused the rest of a beat: that asks a dozen small tables, and one of them that
+/// somebody keeps locked (VACUUM FULL, a change of it that waits behind a backup) is no reason to stop what runs.
+asio::awaitable<void> Heartbeat::renew() {
+  const bool held = state_.holds_lease();
+  const Mono sent = state_.clock.mono();
+  state_.lease->sent(sent);
+  Params params;
+  params.add(state_.identity.node_id).add(state_.identity.epoch);
+  try {
+    const Rows rows = co_await state_.db.query(sql::node_renew, std::move(params));
+    if (rows.empty()) {
+      declared_dead();
+      co_return;
+    }
+  } catch (const Error& e) {  // the beat has been told of
+    state_.log.debug(event::kLeaseStopping, {{"code", e.code()}}, e.what());
+    co_return;
+  }
+  state_.lease->acknowledged(sent);
+  events_.held(state_.lease->children_end_at());
+  if (!held && state_.may_claim()) events_.may_claim();
 }
 
 asio::awaitable<void> Heartbeat::look() {

@@ -3,6 +3,7 @@
 import pathlib
 import signal
 import sys
+import time
 import unittest
 
 import psycopg2
@@ -72,6 +73,23 @@ class Lease(FleetTest):
         holder.close()
         self.db.execute("UPDATE rowcrew.job_type SET timeout_ms = 1000")
         node.wait_event("work.resumed", what="heartbeats")
+
+    def test_a_table_that_somebody_keeps_locked_for_longer_than_a_lease_stops_no_job(self):
+        nodes = [self.node(name, node=LEASE, queues={"default": 2}).ready() for name in ("one", "other")]
+        self.enqueue("sleep", 4, '{"ms": 600000}')
+        wait_for("all to run", lambda: sum(len(node.lines("job.started")) for node in nodes) == 4)
+
+        def beats():
+            return self.db.value("SELECT min(beat) FROM rowcrew.node")
+
+        with psycopg2.connect(self.db.url) as holder:  # as VACUUM FULL and most of ALTER TABLE do
+            holder.cursor().execute("LOCK TABLE rowcrew.job_queue_ready, rowcrew.cancel_request, rowcrew.gate IN ACCESS EXCLUSIVE MODE")
+            before, since = beats(), time.monotonic()
+            wait_for("a lease to be over, and beats behind it", lambda: beats() > before + 3 and time.monotonic() > since + 5)
+        holder.close()
+        for node in nodes:
+            self.assertEqual(node.lines("lease.stopping") + node.lines("lease.lost") + node.lines("job.claim_lost"), [])
+        self.assertEqual(self.db.execute("SELECT status, crashes, count(*) FROM rowcrew.job_queue GROUP BY 1, 2"), [("processing", 0, 4)])
 
     def test_a_node_that_is_cut_off_ends_its_handlers_before_another_starts_them(self):
         marker = "marker" + self.db.name
