@@ -8,10 +8,16 @@ std::vector<NodeBeat> LeaseWatch::observe(Mono asked_at, Mono read_at, std::span
   std::vector<NodeBeat> dead;
   std::map<std::int64_t, Seen> now_seen;
   for (const NodeBeat& node : nodes) {
-    Seen seen{node.epoch, node.beat, read_at, node.lease};
+    Seen seen{node.epoch, node.beat, read_at, node.lease, false};
     const auto before = seen_.find(node.node_id);
     if (before != seen_.end() && before->second.epoch == node.epoch && before->second.beat == node.beat) {
       seen.first_read = before->second.first_read;
+      seen.excused = before->second.excused;
+      const auto half = node.lease / 2;
+      if (read_at - read_at_ > half && !seen.excused) {
+        seen.first_read = std::max(seen.first_read, read_at - half);
+        seen.excused = true;
+      }
       if (asked_at >= seen.first_read + node.lease) dead.push_back(node);
     }
     now_seen.emplace(node.node_id, seen);

@@ -23,11 +23,17 @@ std::vector<std::int64_t> look(LeaseWatch& watch, Mono asked, std::vector<NodeBe
   return dead;
 }
 
+/// Reads every five seconds between the two, as a watcher does whom nothing keeps from it.
+void look_on(LeaseWatch& watch, Mono from, Mono to, const std::vector<NodeBeat>& nodes) {
+  for (Mono at = from + 5s; at < to; at += 5s) look(watch, at, nodes);
+}
+
 using Ids = std::vector<std::int64_t>;
 
 TEST_CASE("lease watch: a beat that stands still for a lease is dead, not a nanosecond earlier") {
   LeaseWatch watch;
   CHECK(look(watch, kStart, {node(1, 5)}).empty());
+  look_on(watch, kStart, kStart + 30s, {node(1, 5)});
   // first seen when the first answer was here: + 1 s
   CHECK(look(watch, kStart + 31s - 1ns, {node(1, 5)}).empty());
   CHECK(look(watch, kStart + 31s, {node(1, 5)}) == Ids{1});
@@ -36,6 +42,7 @@ TEST_CASE("lease watch: a beat that stands still for a lease is dead, not a nano
 TEST_CASE("lease watch: names the epoch and the beat that were watched") {
   LeaseWatch watch;
   look(watch, kStart, {node(1, 5, 9)});
+  look_on(watch, kStart, kStart + 30s, {node(1, 5, 9)});
   const std::vector<NodeBeat> seen{node(1, 5, 9)};
   const auto dead = watch.observe(kStart + 40s, kStart + 41s, seen);
   REQUIRE(dead.size() == 1);
@@ -59,6 +66,7 @@ TEST_CASE("lease watch: any change of the beat starts anew, a step back too") {
     LeaseWatch watch;
     look(watch, kStart, {node(1, 5)});
     CHECK(look(watch, kStart + 40s, {node(1, next)}).empty());
+    look_on(watch, kStart + 40s, kStart + 70s, {node(1, next)});
     CHECK(look(watch, kStart + 70s, {node(1, next)}).empty());
     CHECK(look(watch, kStart + 71s, {node(1, next)}) == Ids{1});
   }
@@ -68,6 +76,7 @@ TEST_CASE("lease watch: another epoch is another life") {
   LeaseWatch watch;
   look(watch, kStart, {node(1, 5, 7)});
   CHECK(look(watch, kStart + 40s, {node(1, 5, 8)}).empty());
+  look_on(watch, kStart + 40s, kStart + 70s, {node(1, 5, 8)});
   CHECK(look(watch, kStart + 71s, {node(1, 5, 8)}) == Ids{1});
 }
 
@@ -76,6 +85,7 @@ TEST_CASE("lease watch: a node that was gone and came back is watched from its r
   look(watch, kStart, {node(1, 5)});
   look(watch, kStart + 20s, {});
   CHECK(look(watch, kStart + 40s, {node(1, 5)}).empty());
+  look_on(watch, kStart + 40s, kStart + 70s, {node(1, 5)});
   CHECK(look(watch, kStart + 71s, {node(1, 5)}) == Ids{1});
 }
 
@@ -83,9 +93,32 @@ TEST_CASE("lease watch: each node has its own lease") {
   LeaseWatch watch;
   const std::vector<NodeBeat> nodes{node(1, 5), node(2, 5, 7, 5s), node(3, 5, 7, 10min)};
   look(watch, kStart, nodes);
+  for (Mono at = kStart + 2s; at < kStart + 6s; at += 2s) CHECK(look(watch, at, nodes).empty());
   CHECK(look(watch, kStart + 6s, nodes) == Ids{2});
+  look_on(watch, kStart + 6s, kStart + 30s, nodes);
   CHECK(look(watch, kStart + 31s, nodes) == Ids{1, 2});
+  look_on(watch, kStart + 31s, kStart + 600s, nodes);
   CHECK(look(watch, kStart + 601s, nodes) == Ids{1, 2, 3});
+}
+
+TEST_CASE("lease watch: after an outage the nodes that could not beat either have half a lease to do so") {
+  LeaseWatch watch;
+  const std::vector<NodeBeat> nodes{node(1, 5), node(2, 5)};
+  look(watch, kStart, nodes);
+  look_on(watch, kStart, kStart + 10s, nodes);
+  const Mono back = kStart + 2min;  // nobody could read or write in between
+  CHECK(look(watch, back, nodes).empty());
+  CHECK(watch.next_look() == back + 1s + 6s);
+  CHECK(look(watch, back + 5s, {node(1, 6), node(2, 5)}).empty());
+  CHECK(look(watch, back + 16s - 1ns, {node(1, 6), node(2, 5)}).empty());
+  CHECK(look(watch, back + 16s, {node(1, 7), node(2, 5)}) == Ids{2});
+}
+
+TEST_CASE("lease watch: who reads rarely buries the dead all the same") {
+  LeaseWatch watch;
+  look(watch, kStart, {node(1, 5)});
+  CHECK(look(watch, kStart + 40s, {node(1, 5)}).empty());
+  CHECK(look(watch, kStart + 80s, {node(1, 5)}) == Ids{1});
 }
 
 TEST_CASE("lease watch: the next look is due when a beat that stands still may be judged") {
@@ -93,6 +126,7 @@ TEST_CASE("lease watch: the next look is due when a beat that stands still may b
   CHECK_FALSE(watch.next_look().has_value());
   look(watch, kStart, {node(1, 5)});
   CHECK(watch.next_look() == kStart + 1s + 3s);
+  look_on(watch, kStart, kStart + 29s, {node(1, 5)});
   look(watch, kStart + 29s, {node(1, 5)});
   CHECK(watch.next_look() == kStart + 31s);
   look(watch, kStart + 31s, {node(1, 5)});
