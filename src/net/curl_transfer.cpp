@@ -45,6 +45,16 @@ std::string_view transient_code(CURLcode code) {
   return is_tls_failure(code) ? "http_tls" : "http_transfer";
 }
 
+/// What did not come in time: a name server that is silent is no fault of the host.
+std::string_view what_was_missing(CURL* easy) {
+  long sent = 0;
+  curl_off_t looked_up = 0;
+  curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+  curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
+  if (sent > 0) return "gave no complete answer";
+  return looked_up > 0 ? "let no connection come about" : "was not found, no name server answered,";
+}
+
 }  // namespace
 
 CurlTransfer::CurlTransfer(const EgressGuard& guard, HttpRequest request)
@@ -176,9 +186,8 @@ int CurlTransfer::on_request(void* self, char*, char*, int, int) noexcept {
 
 HttpResponse CurlTransfer::finish(std::optional<CURLcode> code) {
   if (!code) {
-    throw TransientError(
-        "http_timeout", fmt::format("http: host \"{}\" gave no complete answer within {} ms", host_,
-                                    request_.timeout.count()));
+    throw TransientError("http_timeout", fmt::format("http: host \"{}\" {} within {} ms", host_, what_was_missing(easy_.get()),
+                                                     request_.timeout.count()));
   }
   if (*code != CURLE_OK) fail(*code);
   if (!head_complete_) fail(CURLE_GOT_NOTHING);

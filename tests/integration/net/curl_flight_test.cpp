@@ -159,6 +159,16 @@ TEST_CASE("http client: an answer that does not come in time is a timeout") {
   CHECK(sent.message == "http: host \"127.0.0.1\" gave no complete answer within 40 ms");
 }
 
+TEST_CASE("http client: a connection that does not come about in time is no answer that is missing") {
+  ClientScene f;
+  RawServer server(f.io, [](tcp::socket& socket) -> awaitable<void> { co_await read_rest(socket); });
+  HttpRequest request("GET", "https" + server.url("/").substr(4));  // whose handshake nobody answers
+  request.timeout = 200ms;
+  const auto sent = send(f.io, f.client, request);
+  CHECK(sent.code == "http_timeout");
+  CHECK(sent.message == "http: host \"127.0.0.1\" let no connection come about within 200 ms");
+}
+
 TEST_CASE("http client: no time left means that not even a connection is opened") {
   ClientScene f;
   RawServer server(f.io, say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
