@@ -121,7 +121,7 @@ BEGIN
     EXECUTE format('DROP TABLE IF EXISTS rowcrew.%I', p_name || '_' || v);
   END LOOP;
   FOREACH v IN ARRAY ARRAY['file_new', 'refile', 'hold', 'gone', 'empty', 'take'] LOOP
-    EXECUTE format('DROP FUNCTION IF EXISTS rowcrew.%I', p_name || '_' || v);
+    EXECUTE format('DROP FUNCTION IF EXISTS rowcrew.%I CASCADE', p_name || '_' || v);  -- from a copy of the table, too
   END LOOP;
   DELETE FROM rowcrew.job_progress WHERE job_table = p_name;
   DELETE FROM rowcrew.cancel_request WHERE job_table = p_name;

@@ -19,7 +19,9 @@ DECLARE
     'old_key', format('format(''%%s'', OLD.%I)::%s', z.map ->> 'key', z.template ->> 'key_type'),
     'new_key', format('format(''%%s'', NEW.%I)::%s', z.map ->> 'key', z.template ->> 'key_type'),
     'row', rowcrew.adopted_rows(z.rel, z.map, '(SELECT NEW.*) n'), 'row_due', 'x.scheduled_at',
-    'deleted', rowcrew.adopted_rows(z.rel, z.map || '{"columns": {}}', 'deleted'));
+    'deleted', rowcrew.adopted_rows(z.rel, z.map || '{"columns": {}}', 'deleted'),
+    -- Of the table itself that is one comparison.
+    'is_copy', format('TG_RELID OPERATOR(pg_catalog.<>) %s::pg_catalog.oid AND rowcrew.adopted_is_copy(%L, TG_RELID)', z.rel, p_name));
   v_function text;
 BEGIN
   IF z.map -> 'columns' ? 'queue' THEN
@@ -39,6 +41,7 @@ BEGIN
       v_now pg_catalog.timestamptz := rowcrew.clock_now();
       v_plain pg_catalog.bool;  -- all rows wait and are due; null: there is no row
     BEGIN
+      IF {is_copy} THEN RETURN NULL; END IF;
       -- Of one row an aggregate costs more to set up than to compute.
       SELECT NOT EXISTS (SELECT FROM {fresh} WHERE NOT ({waits} AND {is_due})) INTO v_plain FROM (SELECT FROM fresh LIMIT 1) one;
       IF v_plain THEN
@@ -66,6 +69,7 @@ BEGIN
       v_status text;
       v_moved xid8;
     BEGIN
+      IF {is_copy} THEN RETURN NEW; END IF;
       v_was := {was};
       v_is := {is};
       IF v_is IN ({waiting_text}) AND (v_was IN ({requeue_text})
@@ -95,6 +99,7 @@ BEGIN
       v_status text;
       v_moved xid8;
     BEGIN
+      IF {is_copy} THEN RETURN NULL; END IF;
       v_was := {was};
       v_is := {is};
       v_old := {old_key};
@@ -136,6 +141,7 @@ BEGIN
     CREATE OR REPLACE FUNCTION {gone}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     #variable_conflict use_column
     BEGIN
+      IF {is_copy} THEN RETURN NULL; END IF;
       DELETE FROM {job} WHERE ctid = ANY (ARRAY(
         SELECT y.hint FROM {deleted}, LATERAL (SELECT x.ctid AS hint FROM {job} x WHERE x.id = q.{key} FOR UPDATE SKIP LOCKED) y));
       IF EXISTS (SELECT FROM rowcrew.job_progress p WHERE p.job_table = {table_name})
@@ -148,6 +154,7 @@ BEGIN
   EXECUTE rowcrew.adopted_fill($t$
     CREATE OR REPLACE FUNCTION {empty}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     BEGIN
+      IF {is_copy} THEN RETURN NULL; END IF;
       DELETE FROM {claim} WHERE keys IS NOT NULL;  -- gives the permits back
       TRUNCATE {ready}, {parked}, {limited}, {claim}, {job};
       DELETE FROM rowcrew.job_progress WHERE job_table = {table_name};
@@ -163,16 +170,29 @@ BEGIN
   END LOOP;
 END $create$;
 
--- A table that was restored has another oid, and its own may be another table's. The triggers that came with it tell
--- which it is. Returns how many were found again.
+-- Which table is meant by the triggers of an adopted one. Others may have them as well: a tenant's schema that was made from
+-- a dump. After a restore it has another oid, and its own may be another table's: then its name tells.
+CREATE FUNCTION rowcrew.adopted_meant(p_name text) RETURNS oid LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT t.tgrelid
+  FROM rowcrew.adopted_table z JOIN pg_trigger t ON t.tgfoid = to_regprocedure(format('rowcrew.%I()', z.name || '_file_new'))
+  JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE z.name = p_name
+  ORDER BY t.tgrelid <> z.rel, (n.nspname, c.relname) IS DISTINCT FROM (z.schema_name, z.table_name) LIMIT 1
+$$;
+
+-- What is written to a copy that got the triggers too is about no job of ours, whose keys it may well have.
+CREATE FUNCTION rowcrew.adopted_is_copy(p_name text, p_rel oid) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT z.rel <> p_rel AND coalesce(rowcrew.adopted_meant(p_name) <> p_rel, false) FROM rowcrew.adopted_table z WHERE z.name = p_name
+$$;
+
+-- A table that was restored is found again by the triggers that came with it. Returns how many were.
 CREATE FUNCTION rowcrew.adopted_refind() RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_names text[];
   v_rels oid[];
 BEGIN
-  SELECT array_agg(z.name), array_agg(t.tgrelid) INTO v_names, v_rels
-  FROM rowcrew.adopted_table z JOIN pg_trigger t ON t.tgfoid = to_regprocedure(format('rowcrew.%I()', z.name || '_file_new'))
-  WHERE NOT EXISTS (SELECT FROM pg_trigger o WHERE o.tgrelid = z.rel AND o.tgfoid = t.tgfoid);
+  SELECT array_agg(x.name), array_agg(x.meant) INTO v_names, v_rels
+  FROM (SELECT z.name, z.rel, rowcrew.adopted_meant(z.name) AS meant FROM rowcrew.adopted_table z) x WHERE x.meant <> x.rel;
   IF v_names IS NULL THEN RETURN 0; END IF;
   -- One may stand under what is another one's oid now: out of the way first. No table has the last oids there are.
   UPDATE rowcrew.adopted_table z SET rel = (4294967295 - x.n)::oid FROM unnest(v_names) WITH ORDINALITY AS x (name, n) WHERE z.name = x.name;

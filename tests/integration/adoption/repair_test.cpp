@@ -208,3 +208,34 @@ TEST_CASE("faults: a companion that is gone or may not be read is no reason for 
   b.db.exec("DROP TABLE rowcrew.public_jobs_ready");
   CHECK(b.value(overdue) == "f");
 }
+
+TEST_CASE("copies: what is written to a copy of the table that got its triggers too is about no job of ours") {
+  AdoptionBench b("jobs");
+  b.serve();
+  // As a tenant's schema is made from a dump.
+  b.db.exec("CREATE SCHEMA acme; CREATE TABLE acme.jobs (LIKE public.jobs INCLUDING ALL); DO $$ DECLARE v text; BEGIN "
+            "FOR v IN SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'public.jobs'::regclass AND NOT tgisinternal "
+            "LOOP EXECUTE replace(v, ' ON public.jobs', ' ON acme.jobs'); END LOOP; END $$");
+  REQUIRE(b.number("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'acme.jobs'::regclass") == 5);
+  b.insert(2);
+  const auto running = b.claim(b.node(), 1);
+  REQUIRE(running.size() == 1);
+  b.db.exec("INSERT INTO acme.jobs SELECT * FROM public.jobs");
+  CHECK(b.number("SELECT count(*) FROM {ready}") == 1);
+  b.db.exec("UPDATE acme.jobs SET status = 'processing'");
+  CHECK(b.number("SELECT count(*) FROM acme.jobs WHERE status = 'processing'") == 2);
+  b.db.exec("UPDATE acme.jobs SET id = gen_random_uuid() WHERE id IN (SELECT id FROM public.jobs WHERE status = 'queued')");
+  b.db.exec("DELETE FROM acme.jobs");
+  b.db.exec("TRUNCATE acme.jobs");
+  CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_conflict") == 0);
+  CHECK(b.complete(running).size() == 1);
+  const auto last = b.claim(b.node(), 1);
+  CHECK(b.complete(last).size() == 1);
+
+  // Nor is it the copy that is found again after a restore: there both have other oids.
+  b.exec("UPDATE rowcrew.adopted_table SET rel = 'rowcrew.meta'::regclass");
+  CHECK(b.number("SELECT rowcrew.adopted_refind()") == 1);
+  CHECK(b.value("SELECT rel::regclass::text FROM rowcrew.adopted_table") == "public.jobs");
+  CHECK(b.rowcrew({"unadopt", "public_jobs"}).code == 0);
+  CHECK(b.number("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'acme.jobs'::regclass") == 0);
+}
