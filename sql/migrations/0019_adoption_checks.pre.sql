@@ -179,6 +179,9 @@ BEGIN
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_claim);
     EXECUTE format('SELECT coalesce(sum(cardinality(ids)), 0) FROM %s', v_claim) INTO v_count;
   END IF;
+  IF NOT EXISTS (SELECT FROM rowcrew.adopted_table z JOIN pg_class c ON c.oid = z.rel WHERE z.name = p_name) THEN
+    v_count := 0;  -- dropped while they ran: their ends have no row to be written to, and no node could rescue them
+  END IF;
   IF v_count > 0 AND NOT p_force THEN RETURN v_count; END IF;
   PERFORM rowcrew.adopted_detach(p_name);
   PERFORM rowcrew.adopted_drop_companions(p_name);

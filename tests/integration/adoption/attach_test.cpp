@@ -109,6 +109,19 @@ TEST_CASE("unadopt: waits for running jobs, and does nothing while they run") {
   CHECK(b.rowcrew({"unadopt", "public.jobs"}).code == 0);
 }
 
+TEST_CASE("unadopt: jobs whose table was dropped while they ran are not waited for") {
+  AdoptionBench b;
+  b.serve();
+  b.insert(1);
+  REQUIRE(b.claim(b.node()).size() == 1);
+  b.db.exec("DROP TABLE public.jobs");
+  const CommandAnswer answer = b.rowcrew({"unadopt", "public_jobs", "--wait", "200ms"});
+  CAPTURE(answer.err);
+  CHECK(answer.code == 0);
+  CHECK(b.number("SELECT count(*) FROM rowcrew.adopted_table") == 0);
+  CHECK(b.value("SELECT to_regclass('rowcrew.public_jobs_claim') IS NULL") == "t");
+}
+
 TEST_CASE("adopt: a dry run and a shadow touch nothing, and tell what would be claimed") {
   AdoptionBench b;
   b.insert(2);
