@@ -57,8 +57,13 @@ GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at
 GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key, app, tenant),
       SELECT (id) ON rowcrew.processing_jobs TO rowcrew_app;
 GRANT SELECT ON rowcrew.my_jobs, rowcrew.my_processing_jobs, rowcrew.my_progress, rowcrew.preset TO rowcrew_app;
+-- As what ORMs do: INSERT ... RETURNING of every column, which of the tables themselves would tell of everybody's jobs.
+GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at, unique_key) ON rowcrew.my_jobs TO rowcrew_app;
+GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key)
+      ON rowcrew.my_processing_jobs TO rowcrew_app;
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text),
-      rowcrew.enqueue_many(jsonb), rowcrew.cancel_my_job(uuid, text), rowcrew.uuid7(), rowcrew.clock(), rowcrew.clock_now() TO rowcrew_app;
+      rowcrew.enqueue_many(jsonb), rowcrew.cancel_my_job(uuid, text), rowcrew.uuid7(), rowcrew.clock(), rowcrew.clock_now(),
+      rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_app;
 
 -- Nodes: claim, finish, keep hints. They neither create nor drop anything.
 GRANT SELECT, INSERT, UPDATE, DELETE ON

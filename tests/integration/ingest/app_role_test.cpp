@@ -29,6 +29,20 @@ TEST_CASE("the application enqueues by INSERT and by function and reads its own 
   CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue_ready") == "4");
 }
 
+TEST_CASE("a model of an ORM inserts into the application's own jobs and reads the whole row back" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole app(db, "rowcrew_app");
+  CHECK(app.failure("INSERT INTO rowcrew.job_queue (job_type) VALUES ('mail') RETURNING *") == kDenied);
+  const std::string job = app.value("INSERT INTO rowcrew.my_jobs (job_type, payload) VALUES ('mail', '{\"to\": 1}') RETURNING *");
+  CHECK(db.value("SELECT concat_ws(' ', status, queue, enqueued_by) FROM rowcrew.job_queue WHERE id = '" + job + "'") == "pending default " + app.name());
+  CHECK(app.value("INSERT INTO rowcrew.my_processing_jobs (type) VALUES ('image') RETURNING status") == "pending");
+  CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue_ready") == "1");
+  CHECK(app.failure("INSERT INTO rowcrew.my_jobs (job_type, status) VALUES ('mail', 'completed')") == kDenied);
+  CHECK(app.failure("UPDATE rowcrew.my_jobs SET payload = '{}'") == kDenied);
+  CHECK(app.failure("DELETE FROM rowcrew.my_jobs") == kDenied);
+  CHECK(app.value("SELECT rowcrew.job_uuid('public_jobs', 1) IS NOT NULL") == "t");
+}
+
 TEST_CASE("one application does not see another's jobs" * with_roles()) {
   const TempDatabase db;
   const LoginRole shop(db, "rowcrew_app");
