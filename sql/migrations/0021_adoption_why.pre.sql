@@ -12,7 +12,7 @@ CREATE FUNCTION rowcrew.adopted_is_cancelled(p_map jsonb) RETURNS text LANGUAGE 
 $$;
 
 -- A job of an adopted table as any_job tells one of ours, or null. The table's own word counts; where several
--- of our states have one word, the companion tells which; a word that the map does not name is told as it is.
+-- of our states have one word, the companion tells which; a word that the map does not name is told in quotes, as it may be one of ours.
 -- started_at is null if it runs, but not by a claim of the fleet. Fails if the table has changed.
 CREATE FUNCTION rowcrew.adopted_job(p_name text, p_key text) RETURNS rowcrew.any_job
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
@@ -29,7 +29,8 @@ BEGIN
     SELECT {table_name}, rowcrew.job_uuid({table_name}, q.{key}), {job_type},
            CASE WHEN {is_waiting} THEN CASE x.status WHEN 'retrying' THEN 'retrying' ELSE 'pending' END
                 WHEN {is_processing} THEN 'processing' WHEN q.{status} = {completed} THEN 'completed'
-                WHEN q.{status} IN ({ended}) THEN CASE WHEN %s THEN 'cancelled' ELSE 'failed' END ELSE q.{status}::text END,
+                WHEN q.{status} IN ({ended}) THEN CASE WHEN %s THEN 'cancelled' ELSE 'failed' END
+                ELSE coalesce(quote_literal(q.{status}::text), 'null') END,
            {attempts}, {max_attempts}, coalesce(x.crashes, 0), {priority}, {queue}, {tenant}, x.error_code, x.error_message,
            coalesce({due}, {created}, rowcrew.clock()), {created}, c.claimed_at, {ended_at}, c.node_id
     FROM {table} q LEFT JOIN {job} x ON x.id = ANY (ARRAY[q.{key}]) LEFT JOIN LATERAL (
@@ -83,7 +84,7 @@ BEGIN
     ELSIF j.id IS NULL THEN
       answer := rowcrew.because(j, 'unknown', format('%s has no such job', v_table));
     ELSIF j.status NOT IN ('pending', 'retrying', 'processing', 'completed', 'failed', 'cancelled') THEN
-      answer := rowcrew.because(j, 'unmapped', format('%s is %s, which the map names no state of a job', z.map -> 'columns' ->> 'status', quote_literal(j.status)));
+      answer := rowcrew.because(j, 'unmapped', format('%s is %s, which the map names no state of a job', z.map -> 'columns' ->> 'status', j.status));
     ELSIF j.status = 'processing' AND j.started_at IS NULL THEN
       answer := rowcrew.because(j, 'foreign', format('%s is %s, but not by a claim of the fleet: the application or a worker of its own has it',
         z.map -> 'columns' ->> 'status', quote_literal(z.map -> 'states' ->> 'processing')));

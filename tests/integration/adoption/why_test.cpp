@@ -168,6 +168,11 @@ TEST_CASE("why of adopted tables: a word that is no state of the map, and a tabl
   b.exec("UPDATE {t} SET {s} = 'archived'");
   CHECK(why(b, id).at("reason") == "unmapped");
   CHECK(why(b, id).at("text") == "status is 'archived', which the map names no state of a job");
+  b.exec("UPDATE {t} SET {s} = 'pending'");  // its own word for something else: what waits is queued
+  CHECK(why(b, id).at("text") == "status is 'pending', which the map names no state of a job");
+  b.exec("ALTER TABLE {t} ALTER {s} DROP NOT NULL");
+  b.exec("UPDATE {t} SET {s} = NULL");
+  CHECK(why(b, id).at("text") == "status is null, which the map names no state of a job");
   b.exec("ALTER TABLE {t} RENAME COLUMN {s} TO state");
   CHECK(why(b, id).at("reason") == "held");  // no node has noticed yet
   b.exec("UPDATE rowcrew.adopted_table SET mode = 'held', hold_reason = 'column status is gone'");
