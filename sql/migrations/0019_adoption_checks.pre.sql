@@ -345,6 +345,12 @@ BEGIN
   END IF;
   RETURN QUERY SELECT 'warn', format('%s has the trigger %I, which fires before ours and may change what a write means', v_name, g.tgname), NULL
   FROM pg_trigger g WHERE g.tgrelid = v_rel.oid AND NOT g.tgisinternal AND (g.tgtype & 2) = 2 AND (g.tgtype & 16) = 16 AND g.tgname NOT LIKE 'rowcrew\_%';
+  -- Nodes have no search path: of each claim it would say that a relation does not exist, which is plainly there.
+  RETURN QUERY SELECT 'warn', format('%s has the trigger %I: in nodes its function has their rights and no search path, what it names has to be qualified', v_name, g.tgname),
+    format('ALTER FUNCTION %s SET search_path = %I, pg_temp', f.oid::regprocedure, p_map ->> 'schema')
+  FROM pg_trigger g JOIN pg_proc f ON f.oid = g.tgfoid JOIN pg_language l ON l.oid = f.prolang
+  WHERE g.tgrelid = v_rel.oid AND NOT g.tgisinternal AND (g.tgtype & 16) = 16 AND g.tgname NOT LIKE 'rowcrew\_%' AND g.tgenabled <> 'D'
+    AND l.lanname NOT IN ('internal', 'c') AND NOT EXISTS (SELECT FROM unnest(f.proconfig) c WHERE c LIKE 'search\_path=%');
   IF EXISTS (SELECT FROM pg_inherits WHERE inhparent = v_rel.oid) THEN
     RETURN QUERY SELECT 'refuse', format('%s has children that inherit from it, whose rows would be no jobs of ours', v_name), NULL;
   END IF;

@@ -111,6 +111,22 @@ TEST_CASE("adopt: a foreign table is refused") {
   CHECK(b.adopt(map_of("far")).out.find("is a foreign table") != std::string::npos);
 }
 
+TEST_CASE("adopt: a trigger that finds its names by the search path alone is told, as nodes have none") {
+  AdoptionBench b;
+  b.db.exec("CREATE TABLE public.event (job uuid); CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN INSERT INTO event VALUES (NEW.id); RETURN NULL; END';"
+            "CREATE TRIGGER note AFTER UPDATE ON public.jobs FOR EACH ROW EXECUTE FUNCTION public.note()");
+  const CommandAnswer answer = b.adopt(b.map_text(), {"--dry-run"});
+  CHECK(answer.out.find("has the trigger note: in nodes its function has their rights and no search path") != std::string::npos);
+  CHECK(answer.out.find("ALTER FUNCTION public.note() SET search_path = public, pg_temp;") != std::string::npos);
+  b.db.exec("ALTER FUNCTION public.note() SET search_path = public, pg_temp");
+  CHECK(b.adopt(b.map_text(), {"--dry-run"}).out.find("trigger note") == std::string::npos);
+  b.serve();
+  b.insert(1);
+  CHECK(b.complete(b.claim(b.node())).size() == 1);
+  CHECK(b.number("SELECT count(*) FROM public.event") == 2);
+}
+
 TEST_CASE("adopt: names with quotes and semicolons are served like any other") {
   AdoptionBench b;
   b.db.exec("CREATE SCHEMA \"a\"\"b\"; CREATE TABLE \"a\"\"b\".\"x'; DROP TABLE jobs; --\" (\"i\"\"d\" int PRIMARY KEY, \"st'at;us\" text NOT NULL DEFAULT 'it''s; new')");
