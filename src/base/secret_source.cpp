@@ -100,6 +100,8 @@ Command::Command(const std::vector<std::string>& argv, std::string_view subject)
   ::posix_spawn_file_actions_init(&files);
   ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_adddup2(&files, theirs.get(), STDOUT_FILENO);
+  // It may leave an agent running, which must not go on listening on our port.
+  ::posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
   ::posix_spawnattr_init(&attributes);
   sigset_t none;
   sigset_t all;

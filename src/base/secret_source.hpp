@@ -16,10 +16,10 @@ struct NoSecretYet : ConfigError {
 };
 
 /// Stdout of `argv` (absolute program, no shell), which gets our environment without ROWCREW_* and
-/// an empty stdin; its stderr is ours. Blocking, for start-up; when this returns or throws, the
-/// command's process group is dead. `subject` starts the sentence of every ConfigError: not
-/// absolute, cannot be started, more than 64 KiB; of a NoSecretYet: exit code other than 0, a
-/// signal, too slow.
+/// an empty stdin; its stderr is ours, and no other descriptor. Blocking, for start-up; when this
+/// returns or throws, the command's process group is dead. `subject` starts the sentence of every
+/// ConfigError: not absolute, cannot be started, more than 64 KiB; of a NoSecretYet: exit code other
+/// than 0, a signal, too slow.
 std::string run_secret_command(const std::vector<std::string>& argv,
                                std::chrono::milliseconds within, std::string_view subject);
 

@@ -172,6 +172,13 @@ TEST_CASE("a command gets our environment without our variables, and no input") 
                            "k") == "none there\n");
 }
 
+TEST_CASE("what a command leaves running keeps no port of ours taken") {
+  const int ours = ::dup(STDERR_FILENO);  // open across exec, as Asio's sockets are
+  const std::string script = "[ -e /proc/self/fd/" + std::to_string(ours) + " ] && echo kept || echo closed";
+  CHECK(run_secret_command(shell(script), 10s, "k") == "closed\n");
+  ::close(ours);
+}
+
 TEST_CASE("a command that fails is refused with what happened") {
   CHECK(command_error({"cat"}) ==
         "key_command: cat is no absolute path, expected a program and its arguments");
