@@ -67,7 +67,7 @@ class Command {
   Command& operator=(const Command&) = delete;
 
   /// Everything it wrote when it ended by itself; throws ConfigError.
-  std::string output(Mono until);
+  std::string output(Mono until, int give_up);
   /// Kills what is left of the group and returns the wait status of the command itself.
   int end();
 
@@ -145,16 +145,17 @@ bool Command::read_some(std::string& out) {
   return false;
 }
 
-std::string Command::output(Mono until) {
+std::string Command::output(Mono until, int give_up) {
   const SystemClock clock;
   std::string out;
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock.mono()).count();
     if (left <= 0) refuse<NoSecretYet>("did not end in time", "a secret on its standard output");
-    pollfd watched[] = {{out_.get(), POLLIN, 0}, {ended_.get(), POLLIN, 0}};
-    if (::poll(watched, 2, static_cast<int>(left)) < 0 && errno != EINTR) {
+    pollfd watched[] = {{out_.get(), POLLIN, 0}, {ended_.get(), POLLIN, 0}, {give_up, POLLIN, 0}};
+    if (::poll(watched, 3, static_cast<int>(left)) < 0 && errno != EINTR) {
       refuse(reason_of(errno), "a secret on its standard output");
     }
+    if (watched[2].revents != 0) refuse<NoSecretYet>("was given up on", "a secret on its standard output");
     if (watched[0].revents != 0) read_some(out);
     if (watched[1].revents == 0) continue;
     while (read_some(out)) {
@@ -184,9 +185,9 @@ int Command::end() {
 }  // namespace
 
 std::string run_secret_command(const std::vector<std::string>& argv,
-                               std::chrono::milliseconds within, std::string_view subject) {
+                               std::chrono::milliseconds within, std::string_view subject, int give_up) {
   Command command(argv, subject);
-  return command.output(SystemClock().mono() + within);
+  return command.output(SystemClock().mono() + within, give_up);
 }
 
 void wipe_environment(const std::string& name) {

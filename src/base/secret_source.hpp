@@ -19,9 +19,9 @@ struct NoSecretYet : ConfigError {
 /// an empty stdin; its stderr is ours, and no other descriptor. Blocking, for start-up; when this
 /// returns or throws, the command's process group is dead. `subject` starts the sentence of every
 /// ConfigError: not absolute, cannot be started, more than 64 KiB; of a NoSecretYet: exit code other
-/// than 0, a signal, too slow.
+/// than 0, a signal, too slow, given up on: `give_up` is a descriptor (or -1) that became readable.
 std::string run_secret_command(const std::vector<std::string>& argv,
-                               std::chrono::milliseconds within, std::string_view subject);
+                               std::chrono::milliseconds within, std::string_view subject, int give_up = -1);
 
 /// Removes the variable from the environment and overwrites its value where it stood, which is
 /// what /proc/<pid>/environ shows.

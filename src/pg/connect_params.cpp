@@ -126,7 +126,7 @@ void require_verify_full(ConnectParams& params) {
 
 }  // namespace
 
-ConnectParams connect_params(const PoolOptions& options) {
+ConnectParams connect_params(const PoolOptions& options, const Interrupt* interrupt) {
   ConnectParams params = parse(options.url);
   add_hosts_from_elsewhere(params);
   require_port_numbers(params);
@@ -147,7 +147,7 @@ ConnectParams connect_params(const PoolOptions& options) {
   }
   params["client_encoding"] = "UTF8";
   if (options.password) {
-    if (auto password = options.password()) params["password"] = std::move(*password);
+    if (auto password = options.password(interrupt)) params["password"] = std::move(*password);
   }
   return params;
 }

@@ -19,7 +19,7 @@ using ConnectParams = std::map<std::string, std::string, std::less<>>;
 /// what it leaves open: keep-alives, tcp_user_timeout, TLS files, target_session_attrs=read-write
 /// (not behind a pooler), a fallback application_name. Asks options.password. Throws ConfigError
 /// for a malformed URL, without quoting it, and for an sslmode that makes a CA file worth nothing.
-ConnectParams connect_params(const PoolOptions& options);
+ConnectParams connect_params(const PoolOptions& options, const Interrupt* interrupt = nullptr);
 
 /// How long one host, and one address of it, may take: connect_timeout of the URL (whole seconds), else of the options.
 std::chrono::milliseconds connect_timeout(const ConnectParams& params, const PoolOptions& options);

@@ -4,9 +4,12 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <future>
 #include <new>
 #include <optional>
 #include <string_view>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include <rowcrew/db_error.hpp>
@@ -89,6 +92,27 @@ bool complete(PGconn* connection, SteadyTime deadline, const Interrupt* interrup
   }
 }
 
+/// Where no name server answers, the system's resolver takes half a minute and more, and nothing breaks it off:
+/// a thread asks it, and is left behind with what it holds when nobody waits for the answer any more.
+HostAddresses look_up_aside(const HostLookUp& look_up, const std::string& host, const Interrupt* interrupt) {
+  if (interrupt == nullptr) return look_up(host);
+  std::shared_ptr<Interrupt> answered;
+  std::future<HostAddresses> answer;
+  try {
+    answered = std::make_shared<Interrupt>();
+    std::packaged_task<HostAddresses()> question([look_up, host] { return look_up(host); });
+    answer = question.get_future();
+    std::thread([question = std::move(question), answered]() mutable {
+      question();
+      answered->trigger();
+    }).detach();
+  } catch (const std::system_error&) {  // no thread to be had, or no descriptor
+    return look_up(host);
+  }
+  if (wait_socket(answered->descriptor(), POLLIN, SteadyTime::max(), interrupt) == SocketWait::interrupted) throw_stopped();
+  return answer.get();
+}
+
 /// Waits until the connection has something to read, or takes more to write if it has to.
 void await_answer(PGconn* connection, SteadyTime deadline, const Interrupt* interrupt) {
   const int unsent = PQflush(connection);
@@ -145,8 +169,8 @@ Connection Connector::connect(const Interrupt* interrupt) {
   // libpq tries the hosts in order, but leaves time-outs of its asynchronous interface to the
   // caller, and goes no further than a host that refuses the login: after either, the next attempt
   // begins with another host.
-  ConnectParams params = connect_params(options_);
-  std::string nameless = expand_hosts(params, look_up_);
+  ConnectParams params = connect_params(options_, interrupt);
+  std::string nameless = expand_hosts(params, [&](const std::string& host) { return look_up_aside(look_up_, host, interrupt); });
   if (!nameless.empty()) nameless.insert(0, "; ");
   const std::size_t hosts = host_count(params);
   const milliseconds per_host = connect_timeout(params, options_);

@@ -35,8 +35,8 @@ class Connector {
 
   /// Every address of the URL's hosts gets its connect timeout; the first that answers wins, and the
   /// next call begins with it. A call that a refusal ended makes the next one begin behind it.
-  /// `interrupt` may be null. Only the look-up of a host name cannot be interrupted (the system's
-  /// resolver is asked).
+  /// `interrupt` may be null. An interrupted look-up of a host name goes on in a thread that is left
+  /// behind.
   ///
   /// Throws LoginRefused, DbError (08001; connection_lost), TransientError("db_stopped") when
   /// interrupted, ConfigError.

@@ -15,7 +15,7 @@ struct HostAddresses {
 };
 using HostLookUp = std::function<HostAddresses(const std::string& host)>;
 
-/// Asks the system's resolver, which may take its time and cannot be interrupted.
+/// Asks the system's resolver, which may take its time and cannot be interrupted. Any thread.
 HostAddresses look_up_host(const std::string& host);
 
 /// libpq goes on to a name's next address when one refuses, but leaves time-outs to its caller, who

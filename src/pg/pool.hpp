@@ -16,14 +16,15 @@
 
 namespace rowcrew {
 
+class Interrupt;
 class SameDatabase;
 
 struct PoolOptions {
   std::string url;               ///< libpq URI or keywords; several hosts allowed
   std::string application_name;  ///< shows in pg_stat_activity
   /// Asked at every connect when set (password files and commands that rotate), on a database
-  /// thread, perhaps on several at once.
-  std::function<std::optional<std::string>()> password;
+  /// thread, perhaps on several at once. Ends early once the Interrupt (may be null) is triggered.
+  std::function<std::optional<std::string>(const Interrupt*)> password;
   /// Keywords sslrootcert, sslcert, sslkey -> files, read by libpq at every connect; what the URL
   /// says of them wins. With sslrootcert the connection is verify-full, and any other sslmode refused.
   std::map<std::string, std::string, std::less<>> tls_files;

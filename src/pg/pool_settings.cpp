@@ -14,6 +14,7 @@
 #include "base/secret_source.hpp"
 #include "base/settings_tree.hpp"
 #include "pg/connect_params.hpp"
+#include "pg/interrupt.hpp"
 
 namespace rowcrew {
 namespace {
@@ -21,7 +22,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
-using PasswordSource = std::function<std::optional<std::string>()>;
+using PasswordSource = decltype(PoolOptions::password);
 
 constexpr std::size_t kMaxPasswordFile = std::size_t{64} << 10;
 constexpr std::size_t kMaxTlsFile = std::size_t{4} << 20;
@@ -46,10 +47,10 @@ std::optional<std::string> reread_file(const std::string& key, const std::string
   return trim_line_ends(std::move(read.content));
 }
 
-std::optional<std::string> rerun_command(const std::string& key,
-                                         const std::vector<std::string>& argv) {
+std::optional<std::string> rerun_command(const std::string& key, const std::vector<std::string>& argv,
+                                         const Interrupt* interrupt) {
   try {
-    return trim_line_ends(run_secret_command(argv, kCommandLimit, key));
+    return trim_line_ends(run_secret_command(argv, kCommandLimit, key, interrupt ? interrupt->descriptor() : -1));
   } catch (const ConfigError& e) {
     throw_unreadable(e.what());
   }
@@ -73,7 +74,7 @@ PasswordSource read_password(const Settings& database) {
   const auto now = database.secret("password");
   if (!now) return nullptr;
   if (database.has("password_file")) {
-    return [key = database.full("password_file"), path = database.text("password_file")] {
+    return [key = database.full("password_file"), path = database.text("password_file")](const Interrupt*) {
       return reread_file(key, path);
     };
   }
@@ -82,9 +83,9 @@ PasswordSource read_password(const Settings& database) {
     auto argv = database.texts("password_command", {});
     // Arguments may be half a secret themselves: nothing of them is shown.
     Settings::Tree::of(database).known[key] = std::nullopt;
-    return [key, argv = std::move(argv)] { return rerun_command(key, argv); };
+    return [key, argv = std::move(argv)](const Interrupt* interrupt) { return rerun_command(key, argv, interrupt); };
   }
-  return [now] { return now; };
+  return [now](const Interrupt*) { return now; };
 }
 
 void read_tls_files(const Settings& database, PoolOptions& options) {

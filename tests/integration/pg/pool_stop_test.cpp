@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/event.hpp"
+#include "pg/connection.hpp"
 
 using namespace std::chrono_literals;
 using namespace rowcrew;
@@ -118,6 +119,23 @@ TEST_CASE("pool stop: a closure that waits for an absent server ends at once") {
   CHECK(SteadyClock::now() - begin < 20s);
   f.drain();
   CHECK(running.code() == "db_stopped");
+}
+
+TEST_CASE("pool stop: a name server that does not answer is not waited for") {
+  std::promise<void> answer;
+  const auto answered = answer.get_future().share();
+  PoolOptions options = sessions();
+  options.url = "postgresql://nobody@far.example/none";
+  Connector connector(options, [answered](const std::string&) {
+    answered.wait_for(20s);
+    return HostAddresses{{}, "too late"};
+  });
+  Interrupt interrupt;
+  interrupt.trigger();
+  const auto begin = SteadyClock::now();
+  CHECK(code_of([&] { connector.connect(&interrupt); }) == "db_stopped");
+  CHECK(SteadyClock::now() - begin < 10s);
+  answer.set_value();
 }
 
 TEST_CASE("pool stop: a frozen server does not hold the destructor") {

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -205,6 +206,16 @@ TEST_CASE("a command that does not end is killed with its children") {
   pollfd end{fd, POLLIN, 0};
   CHECK((fd < 0 || ::poll(&end, 1, 5000) == 1));
   ::close(fd);
+}
+
+TEST_CASE("a command that is given up on is killed at once") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  REQUIRE(::write(ends[1], "x", 1) == 1);
+  CHECK(sentence_of<NoSecretYet>([&] { run_secret_command({"/bin/sleep", "60"}, 60s, "key_command", ends[0]); }) ==
+        "key_command: /bin/sleep was given up on, expected a secret on its standard output");
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 TEST_CASE("a command that leaves a child behind is not waited for any longer") {

@@ -96,12 +96,12 @@ TEST_CASE("connect params: a CA file beside an sslmode that checks less is refus
 TEST_CASE("connect params: a password source wins over the URL and is asked every time") {
   PoolOptions options = with_url("postgresql://app:old@db/shop");
   int asked = 0;
-  options.password = [&]() -> std::optional<std::string> {
+  options.password = [&](const Interrupt*) -> std::optional<std::string> {
     return "rotated" + std::to_string(++asked);
   };
   CHECK(connect_params(options).at("password") == "rotated1");
   CHECK(connect_params(options).at("password") == "rotated2");
-  options.password = [] { return std::optional<std::string>(); };
+  options.password = [](const Interrupt*) { return std::optional<std::string>(); };
   CHECK(connect_params(options).at("password") == "old");
 }
 

@@ -9,6 +9,7 @@
 #include <rowcrew/db_error.hpp>
 
 #include "base/config.hpp"
+#include "pg/interrupt.hpp"
 #include "unit/base/scratch_dir.hpp"
 
 using namespace std::chrono_literals;
@@ -83,9 +84,9 @@ TEST_CASE("pool settings: a password file is read again at every connect") {
   const PoolOptions options =
       read({{"database.password_file", folder.write("password", "first\n")}});
   REQUIRE(options.password);
-  CHECK(options.password() == "first");
+  CHECK(options.password(nullptr) == "first");
   folder.write("password", "second\n");
-  CHECK(options.password() == "second");
+  CHECK(options.password(nullptr) == "second");
 }
 
 TEST_CASE("pool settings: one that has gone is an outage later, a mistake at the start") {
@@ -95,7 +96,7 @@ TEST_CASE("pool settings: one that has gone is an outage later, a mistake at the
     options = read({{"database.password_file", folder.write("password", "first")}});
   }
   try {
-    options.password();
+    options.password(nullptr);
     FAIL("the missing file was not noticed");
   } catch (const rowcrew::DbError& e) {
     CHECK(e.connection_lost());
@@ -107,11 +108,26 @@ TEST_CASE("pool settings: one that has gone is an outage later, a mistake at the
             .starts_with("database.password_file"));
 }
 
+TEST_CASE("pool settings: a password command that hangs is left when its connection is") {
+  const ScratchDir folder;
+  const std::string script = folder.write("script", "[ -e " + folder.path() + "/later ] && exec sleep 60; echo hush");
+  const PoolOptions options = read({{"database.password_command", "/bin/sh, " + script}});
+  folder.write("later", "");
+  rowcrew::Interrupt interrupt;
+  interrupt.trigger();
+  try {
+    options.password(&interrupt);
+    FAIL("the command has ended");
+  } catch (const rowcrew::DbError& e) {
+    CHECK(std::string(e.what()) == "database.password_command: /bin/sh was given up on, expected a secret on its standard output");
+  }
+}
+
 TEST_CASE("pool settings: a password command is run again at every connect, and never shown") {
   const rowcrew::Settings root = load({{"database.password_command", "/bin/echo, hush"}});
   const PoolOptions options = rowcrew::read_pool_options(root, "tester");
   REQUIRE(options.password);
-  CHECK(options.password() == "hush");
+  CHECK(options.password(nullptr) == "hush");
   CHECK(rowcrew::describe_config(root).find("hush") == std::string::npos);
   CHECK(rowcrew::describe_config(root).find("database.password = (set)") != std::string::npos);
   // No mistake of the configuration, after which nothing is started again.
@@ -125,8 +141,8 @@ TEST_CASE("pool settings: a password command beside a credential of that name is
   const rowcrew::testing::ScopedEnv directory("CREDENTIALS_DIRECTORY", folder.path());
   CHECK(complaint({{"database.password_command", "/bin/echo, other"}}) ==
         "database.password_command: found beside the credential database-password, expected one of them");
-  CHECK(read({}).password() == "one");
-  CHECK(read({{"database.password_file", folder.write("own", "file")}}).password() == "file");
+  CHECK(read({}).password(nullptr) == "one");
+  CHECK(read({{"database.password_file", folder.write("own", "file")}}).password(nullptr) == "file");
 }
 
 TEST_CASE("pool settings: the way past a pooler is a secret, and only for a pooler") {
@@ -163,5 +179,5 @@ TEST_CASE("pool settings: TLS files are named, or come as credentials, and are t
 TEST_CASE("pool settings: a plain password stays what it was") {
   const PoolOptions options = read({{"database.password", "hush"}});
   REQUIRE(options.password);
-  CHECK(options.password() == "hush");
+  CHECK(options.password(nullptr) == "hush");
 }
