@@ -61,6 +61,7 @@ struct Node::State {
   asio::signal_set signals;
   NodeServices services;
   int stop_requests = 0;
+  bool installed = false;  ///< the database has answered, and is one to work on
   bool failed = false;
   bool said_ready = false;
   int exit_code = kExitOk;
@@ -97,6 +98,7 @@ void Node::State::await_signal() {
   signals.async_wait([this](boost::system::error_code ec, int) {
     if (ec) return;
     ++stop_requests;
+    if (!installed) parts.pool.stop(0ms);  // a question that nobody answers would keep its time, not ours
     change.ring();
     await_signal();
   });
@@ -111,8 +113,8 @@ void Node::State::ready(std::string_view status) {
 asio::awaitable<void> Node::State::live(NodeMode mode) {
   parts.log.info(event::kNodeStarted, {{"version", parts.version}, {"lease_ms", parts.config.lease.count()}});
   supervisor.start(services.watchdog);  // READY may be said while the database is away
-  const bool may_work = co_await wait_for_installation();
-  if (!may_work) {
+  installed = co_await wait_for_installation();
+  if (!installed) {
     co_await supervisor.stop_all(50ms);
     co_return;
   }
@@ -138,7 +140,7 @@ asio::awaitable<bool> Node::State::wait_for_installation() {
     }
     if (found || broken) {
       const auto why = broken ? broken : refusal(*found, parts.schema_version);
-      if (!why) co_return true;
+      if (!why) co_return stop_requests == 0;
       parts.log.error(event::kNodeStopped, {}, *why);
       exit_code = kExitConfig;
       co_return false;

@@ -108,6 +108,16 @@ class Outage(FleetTest):
             self.wait_finished()
             self.assertEqual(node.stop()[0], 0)
 
+    def test_a_stop_before_the_database_has_answered_waits_for_nothing(self):
+        with Proxy(self.db.url) as proxy:
+            proxy.black_hole()
+            node = self.node("hopeful", url=proxy.url, database={"connect_timeout": "1m"})
+            node.wait_event("node.started")
+            code, seconds = node.stop(30)
+            print(f"never connected: exit {code} in {seconds:.1f} s")
+            self.assertEqual(code, 0, node.tail())
+            self.assertLess(seconds, 5)
+
     def test_a_node_works_again_by_itself_after_its_connections_were_cut(self):
         with Proxy(self.db.url) as proxy:
             node = self.node("cut", url=proxy.url).ready()
