@@ -25,8 +25,9 @@ class EntryPayload {
 
   /// Exactly these arguments: strings or whole numbers, as text. Refuses any other key of the payload.
   std::map<std::string, std::string> args(const std::vector<std::string>& names) const;
-  /// The extra value as JSON text; empty when it is not `taken`. Refuses its lack or its presence.
-  std::string extra(bool taken) const;
+  /// The extra value as JSON text, numbers to the last digit; empty when it is not `taken`. Refuses its lack or
+  /// its presence. `stored`: the text of the payload.
+  std::string extra(bool taken, std::string_view stored) const;
 
   [[noreturn]] void refuse(const std::string& sentence) const;
 

@@ -18,6 +18,64 @@ std::string shown(const std::string& text) {
   return json(text.substr(0, kShown)).dump(-1, ' ', true, json::error_handler_t::replace);
 }
 
+/// One member of an object, written anew without blanks. Numbers stay as they are spelt: what is parsed into a
+/// json holds 17 digits of them, those of PostgreSQL's numeric and of others' 64 bits and more do not end there.
+class MemberText final : public json::json_sax_t {
+ public:
+  explicit MemberText(std::string_view name) : name_(name) {}
+  std::string take() { return std::move(text_); }
+
+  bool null() override { return value("null"); }
+  bool boolean(bool is) override { return value(is ? "true" : "false"); }
+  bool number_integer(number_integer_t number) override { return value(std::to_string(number)); }
+  bool number_unsigned(number_unsigned_t number) override { return value(std::to_string(number)); }
+  bool number_float(number_float_t, const string_t& spelt) override { return value(spelt); }
+  bool string(string_t& text) override { return value(quoted(text)); }
+  bool binary(binary_t&) override { return false; }
+  bool key(string_t& name) override {
+    if (depth_ == 1) {
+      inside_ = name == name_;
+      if (inside_) text_.clear();  // of two the last counts, as where it was looked up
+    } else if (inside_) {
+      value(quoted(name) + ':');
+    }
+    first_ = true;
+    return true;
+  }
+  bool start_object(std::size_t) override { return open("{"); }
+  bool end_object() override { return close('}'); }
+  bool start_array(std::size_t) override { return open("["); }
+  bool end_array() override { return close(']'); }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+ private:
+  static std::string quoted(const std::string& text) { return json(text).dump(-1, ' ', false, json::error_handler_t::replace); }
+  bool value(std::string_view text) {
+    if (!inside_) return true;
+    if (!first_) text_ += ',';
+    text_ += text;
+    first_ = false;
+    return true;
+  }
+  bool open(std::string_view bracket) {
+    value(bracket);
+    first_ = true;
+    ++depth_;
+    return true;
+  }
+  bool close(char bracket) {
+    if (--depth_ > 0 && inside_) text_ += bracket;
+    first_ = false;
+    return true;
+  }
+
+  std::string_view name_;
+  std::string text_;
+  std::size_t depth_ = 0;
+  bool inside_ = false;
+  bool first_ = true;  ///< no comma is due
+};
+
 }  // namespace
 
 EntryPayload::EntryPayload(std::string_view kind, const json& payload, std::string_view extra)
@@ -66,12 +124,13 @@ std::map<std::string, std::string> EntryPayload::args(const std::vector<std::str
   return values;
 }
 
-std::string EntryPayload::extra(bool taken) const {
-  const auto found = payload_.find(extra_);
-  if (taken != (found != payload_.end())) {
+std::string EntryPayload::extra(bool taken, std::string_view stored) const {
+  if (taken != payload_.contains(extra_)) {
     refuse(fmt::format("entry {} {} \"{}\"", *entry_, taken ? "needs" : "takes no", extra_));
   }
-  return taken ? found->dump(-1, ' ', false, json::error_handler_t::replace) : std::string();
+  MemberText member(extra_);
+  if (taken) json::sax_parse(stored, &member);
+  return member.take();
 }
 
 }  // namespace rowcrew

@@ -20,14 +20,14 @@ std::map<std::string, std::string> checked_values(const EntryPayload& asked, con
 
 }  // namespace
 
-Call parse_call(const nlohmann::json& payload, const AllowList& allow) {
+Call parse_call(const nlohmann::json& payload, std::string_view stored, const AllowList& allow) {
   const EntryPayload asked("command", payload, "input");
   const auto entry = allow.find(asked.entry());
   if (entry == allow.end()) asked.unknown_entry();
   const auto values = checked_values(asked, entry->second);
   std::vector<std::string> argv;
   for (const Template& element : entry->second.argv) argv.push_back(element.fill(values));
-  return Call(entry->second, std::move(argv), asked.extra(entry->second.input));
+  return Call(entry->second, std::move(argv), asked.extra(entry->second.input, stored));
 }
 
 }  // namespace rowcrew::command

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "command_entry.hpp"
@@ -19,8 +20,8 @@ struct Call {
   std::string input;  ///< JSON text for stdin; empty unless the entry takes some
 };
 
-/// `payload` is an object: {"entry": "…", "args": {…}, "input": …}. Throws
+/// `payload` is an object, and what `stored` holds: {"entry": "…", "args": {…}, "input": …}. Throws
 /// PermanentError("unknown_entry"), PermanentError("bad_payload").
-Call parse_call(const nlohmann::json& payload, const AllowList& allow);
+Call parse_call(const nlohmann::json& payload, std::string_view stored, const AllowList& allow);
 
 }  // namespace rowcrew::command

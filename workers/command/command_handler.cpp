@@ -87,7 +87,7 @@ CommandHandler::CommandHandler(const Deps& deps)
       allow_(read_allow_list(deps.kinds.section("command"))) {}
 
 boost::asio::awaitable<Outcome> CommandHandler::run(JobContext& context) {
-  Call call = parse_call(context.payload(), allow_);
+  Call call = parse_call(context.payload(), context.job().payload, allow_);
   const Entry& entry = *call.entry;
   ChildRequest request(std::move(call.argv));
   request.env = entry.env;

@@ -105,7 +105,15 @@ TEST_CASE("command: `input` goes to stdin as JSON where the entry takes it") {
   bench.children.end(exited(0));
   CommandHandler handler(bench.deps);
   bench.run(handler, R"({"entry":"report","input":{"b":[1,2],"a":null}})");
-  CHECK(bench.children.requests.at(0).input == R"({"a":null,"b":[1,2]})");
+  CHECK(bench.children.requests.at(0).input == R"({"b":[1,2],"a":null})");
+}
+
+TEST_CASE("command: numbers of `input` keep every digit") {
+  KindBench bench(kConfig);
+  bench.children.end(exited(0));
+  CommandHandler handler(bench.deps);
+  bench.run(handler, R"({"input": [0.1234567890123456789, 123456789012345678901234], "entry": "report"})");
+  CHECK(bench.children.requests.at(0).input == "[0.1234567890123456789,123456789012345678901234]");
 }
 
 TEST_CASE("command: the timeout ends with the job's deadline") {

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 
 #include "http_entry.hpp"
 
@@ -18,8 +19,8 @@ struct Call {
   std::string body;  ///< JSON text, or empty
 };
 
-/// `payload` is an object: {"entry": "…", "args": {…}, "body": …}. Throws
+/// `payload` is an object, and what `stored` holds: {"entry": "…", "args": {…}, "body": …}. Throws
 /// PermanentError("unknown_entry"), PermanentError("bad_payload").
-Call parse_call(const nlohmann::json& payload, const AllowList& allow);
+Call parse_call(const nlohmann::json& payload, std::string_view stored, const AllowList& allow);
 
 }  // namespace rowcrew::http

@@ -49,7 +49,7 @@ HttpHandler::HttpHandler(const Deps& deps)
     : http_(deps.http), clock_(deps.clock), allow_(read_allow_list(deps.kinds.section("http"))) {}
 
 boost::asio::awaitable<Outcome> HttpHandler::run(JobContext& context) {
-  Call call = parse_call(context.payload(), allow_);
+  Call call = parse_call(context.payload(), context.job().payload, allow_);
   const Entry& entry = *call.entry;
   HttpRequest request(entry.method, std::move(call.url));
   request.headers = entry.headers;

@@ -85,6 +85,18 @@ TEST_CASE("http: an entry sends its own request, with the job's idempotency key"
   CHECK(std::get<Completed>(outcome).result == R"({"status":201})");
 }
 
+TEST_CASE("http: numbers of the body keep every digit, and all else its value") {
+  KindBench bench(kConfig);
+  HttpHandler handler(bench.deps);
+  for (const std::string body : {R"({"wei":1000000000000000000001,"price":19.90,"rate":0.12345678901234567890123})", R"([])", R"({})", R"(-1.0)",
+                                 R"([[],{},[{"a":[1,null,true]},"b"],18446744073709551615,-9223372036854775808,{"body":{"body":[0.10]}}])",
+                                 R"("a\"\\\n€")", R"({"":""})", R"(null)"}) {
+    bench.http.answer(200);
+    bench.run(handler, R"({"args": {"id": 42, "item": "x", "note": ""}, "body": )" + body + R"(, "entry": "order"})");
+    CHECK(bench.http.requests.back().body == body);
+  }
+}
+
 TEST_CASE("http: a request without a body has no content type") {
   KindBench bench(kConfig);
   bench.http.answer(200);
