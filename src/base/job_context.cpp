@@ -7,8 +7,12 @@
 namespace rowcrew {
 
 nlohmann::json JobContext::payload() const {
-  auto parsed = nlohmann::json::parse(job_.payload, nullptr, /*allow_exceptions=*/false);
-  if (parsed.is_discarded()) {
+  nlohmann::json parsed;
+  try {
+    parsed = nlohmann::json::parse(job_.payload);
+  } catch (const nlohmann::json::out_of_range&) {
+    throw PermanentError("bad_payload", "payload: a number beyond 1.8e308, expected those that a double can hold");
+  } catch (const nlohmann::json::exception&) {
     throw PermanentError("bad_payload", "payload: not JSON, expected a JSON object");
   }
   if (!parsed.is_object()) {

@@ -47,6 +47,11 @@ TEST_CASE("any other payload is refused without repeating it") {
   CHECK(Given("").refusal() == "bad_payload: payload: not JSON, expected a JSON object");
 }
 
+TEST_CASE("a number that no double holds is named, and not called no JSON") {
+  CHECK(Given(R"({"args": {"n": 1e400}})").refusal() ==
+        "bad_payload: payload: a number beyond 1.8e308, expected those that a double can hold");
+}
+
 TEST_CASE("the idempotency key is table and id") {
   CHECK(Given("{}").context.idempotency_key() == "job_queue:0b5d1c9e-7f0f-4a7e-8a43-000000000001");
 }
