@@ -7,6 +7,7 @@ namespace asio = boost::asio;
 namespace {
 using namespace std::chrono_literals;
 constexpr auto kEvery = 1s;
+constexpr auto kPatience = 30s;  // with a checkpoint that keeps its job from ending
 constexpr std::size_t kMaxBatch = 500;
 }  // namespace
 
@@ -45,10 +46,19 @@ asio::awaitable<std::string> Progress::last_checkpoint(const Job& job) {
 bool Progress::waits(const RunningJob& running) const { return find(running.job) != nullptr; }
 
 asio::awaitable<void> Progress::flush_one(const RunningJob& running) {
-  std::vector<ProgressWord> one{*find(running.job)};
-  words_.erase({running.job.table, running.job.id});
   const std::size_t table = running.table;
-  co_await write(table, std::move(one));
+  const Mono until = state_.clock.mono() + kPatience;
+  std::chrono::milliseconds pause = 50ms;
+  for (;;) {
+    std::vector<ProgressWord> one{*find(running.job)};
+    words_.erase({running.job.table, running.job.id});
+    co_await write(table, std::move(one));
+    const Mono again = state_.clock.mono() + pause;
+    if (!waits(running) || again > until || state_.stopping || !state_.holds_lease()) co_return;
+    co_await state_.clock.sleep_until(again);
+    if (!waits(running)) co_return;
+    pause = std::min<std::chrono::milliseconds>(pause * 2, kEvery);
+  }
 }
 
 asio::awaitable<void> Progress::run() {
@@ -88,6 +98,7 @@ asio::awaitable<void> Progress::write(std::size_t table, std::vector<ProgressWor
       const RunningJobs::Ref running = state_.running.find(table, word.id);
       if (e.error_class() != ErrorClass::transient || !running || running->job.claim_token != word.token) continue;
       words_.emplace(Key{state.table.name(), word.id}, word);
+      wake_.ring();  // or whoever reports next would think that it had been
     }
   }
   if (!apart) co_return;

@@ -26,7 +26,8 @@ class Progress final : public Service, public JobProgress {
 
   /// Whether a checkpoint of this execution is not written yet.
   bool waits(const RunningJob& running) const;
-  /// Writes it now. A failure is logged: a checkpoint is worth a try, not the job's end.
+  /// Writes it now, again and again where it fails: without a database the end could not be written either. But a
+  /// checkpoint is worth half a minute, not the job's end.
   boost::asio::awaitable<void> flush_one(const RunningJob& running);
 
  private:

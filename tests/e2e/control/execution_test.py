@@ -23,6 +23,17 @@ class Execution(FleetTest):
         self.wait_finished(20)
         self.assertEqual(self.db.execute("SELECT status, attempts, result FROM rowcrew.job_queue"), [("completed", 4, 3)])
 
+    def test_a_checkpoint_that_cannot_be_written_at_once_is_not_lost_and_silences_no_other_job(self):
+        node = self.node(log={"level": "debug"}).ready()
+        with psycopg2.connect(self.db.url) as connection, connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE rowcrew.job_progress IN EXCLUSIVE MODE")
+            self.enqueue("steps", payload='{"steps": 3}')
+            node.wait_event("job.progress")
+        self.wait_finished(20)
+        self.assertEqual(self.db.execute("SELECT status, attempts, result FROM rowcrew.job_queue"), [("completed", 4, 3)])
+        self.enqueue("steps", payload='{"steps": 3, "ms": 600000}')
+        wait_for("its progress", lambda: [line for (line,) in self.why("running") if "0 %: step 1" in line], 5)
+
     def test_a_checkpoint_survives_the_death_of_its_node(self):
         first = self.node("first", node={"lease": "2s"}).ready()
         self.enqueue("steps", payload='{"steps": 1, "ms": 1}')
