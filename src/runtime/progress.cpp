@@ -70,20 +70,24 @@ asio::awaitable<void> Progress::run() {
   }
 }
 
+/// Goes through the jobs in order, each once: beginning anew with every batch, the first few hundred that never stop
+/// talking would be all that is ever heard.
 asio::awaitable<void> Progress::flush_table(std::size_t table) {
   const std::string& name = state_.tables[table]->table.name();
-  std::vector<ProgressWord> batch;
-  for (auto at = words_.begin(); at != words_.end() && batch.size() < kMaxBatch;) {
-    if (at->first.first != name) {
-      ++at;
-      continue;
+  Key last(name, std::string());
+  bool more = true;
+  while (more) {
+    std::vector<ProgressWord> batch;
+    for (auto at = words_.upper_bound(last); at != words_.end() && at->first.first == name && batch.size() < kMaxBatch;) {
+      last = at->first;
+      batch.push_back(at->second);
+      sending_[at->first] = std::move(at->second);
+      at = words_.erase(at);
     }
-    batch.push_back(at->second);
-    sending_[at->first] = std::move(at->second);
-    at = words_.erase(at);
+    more = batch.size() == kMaxBatch;
+    if (!batch.empty()) co_await write(table, std::move(batch));
+    sending_.clear();
   }
-  if (!batch.empty()) co_await write(table, std::move(batch));
-  sending_.clear();
 }
 
 asio::awaitable<void> Progress::write(std::size_t table, std::vector<ProgressWord> batch) {
