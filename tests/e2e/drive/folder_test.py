@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """rowcrew-folder as a program: what it reports of a folder, and what it leaves alone."""
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -189,6 +190,49 @@ class FolderProgram(unittest.TestCase):
         report = self.ask(max_bytes=399)
         self.assertEqual({f["problem"] for f in report["files"]}, {"file_too_large"})
         self.assertEqual(self.ask(known=report["files"], max_bytes=399)["files"], [])
+
+    def test_a_file_too_slow_for_a_look_is_named_and_keeps_no_other_waiting(self):
+        os.truncate(self.put("slow.jpg"), 1 << 40)  # holes: nothing on the disk, an hour to read
+        os.utime(self.dir / "slow.jpg", ns=(OLD - 1, OLD - 1))
+        for n in range(3):
+            self.put(f"{n}.jpg")
+        report = self.ask(max_bytes=2 << 40, max_ms=400)
+        self.assertEqual([(f["name"], f.get("problem")) for f in report["files"]],
+                         [("0.jpg", None), ("1.jpg", None), ("2.jpg", None), ("slow.jpg", "file_slow")])
+        self.assertEqual((report["young"], report["more"]), (0, False))
+
+    def test_a_file_that_takes_more_than_its_share_is_read_behind_the_others(self):
+        os.truncate(self.put("large.jpg", b""), 64 << 20)
+        os.utime(self.dir / "large.jpg", ns=(OLD - 1, OLD - 1))
+        self.put("small.jpg")
+        max_ms = 10
+        while (report := self.ask(max_bytes=1 << 30, max_ms=max_ms))["files"][-1].get("problem") == "file_slow":
+            max_ms *= 2  # twice the time that was too short is less than a share of it
+        self.assertEqual([f["name"] for f in report["files"]], ["small.jpg", "large.jpg"])
+        self.assertEqual(report["files"][1]["sha256"], hashlib.sha256(bytes(64 << 20)).hexdigest())
+
+    def test_a_file_that_changes_under_an_old_time_costs_the_others_nothing(self):
+        # As on a server whose clock is behind: every change of it looks settled.
+        path = self.put("changes.jpg")
+        os.truncate(path, 600 << 20)
+        os.utime(path, ns=(OLD - 1, OLD - 1))
+        self.put("small.jpg", b"x" * 4096)
+        stop = threading.Event()
+
+        def change():
+            for n in itertools.count(1):
+                if stop.is_set():
+                    return
+                os.utime(path, ns=(OLD - n, OLD - n))
+
+        writer = threading.Thread(target=change)
+        writer.start()
+        try:
+            report = self.ask(settle_ms=0, max_bytes=600 << 20)
+        finally:
+            stop.set()
+            writer.join()
+        self.assertEqual((self.names(report), report["young"], report["more"]), (["small.jpg"], 1, False))
 
     def test_many_old_problems_do_not_hide_what_is_new(self):
         for n in range(20):

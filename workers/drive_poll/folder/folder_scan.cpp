@@ -25,6 +25,8 @@ using namespace std::chrono;
 // Young files that are remembered for the second look; further ones wait for the next poll.
 constexpr std::size_t kMostYoung = 10'000;
 constexpr std::size_t kPiece = std::size_t{256} << 10;
+// What one file may take of the time in which files are begun, before others have their turn.
+constexpr int kShares = 8;
 
 struct Closer {
   explicit Closer(int descriptor) : fd(descriptor) {}
@@ -83,6 +85,18 @@ bool is_wanted(const Request& request, const std::string& name) {
                                              std::system_category().message(error) + ".");
 }
 
+/// A file that is being read, or was set aside while others are.
+struct Reading {
+  Reading(Found file, int descriptor)
+      : found(std::move(file)), fd(descriptor), left(found.version.size) {}
+  Found found;
+  Closer fd;
+  Sha256 sum;
+  std::uint64_t left;
+};
+
+enum class Progress { done, changed, out_of_time };
+
 class Scan {
  public:
   explicit Scan(const Request& request)
@@ -98,6 +112,7 @@ class Scan {
     list();
     if (!young_.empty()) look_again();
     for (Candidate& candidate : oldest_.take()) take(std::move(candidate));
+    finish_slow();
     for (Candidate& candidate : problems_.take()) take(std::move(candidate));
     report_.more = report_.more || oldest_.overflow();
     return std::move(report_);
@@ -110,9 +125,10 @@ class Scan {
   void offer(Candidate candidate);
   std::string problem_of(const Candidate& candidate) const;
   void take(Candidate candidate);
-  void read(Found& found);
-  std::string hash(int file, const Version& version) const;
-  bool may_begin(const Version& version);
+  void begin(Found found);
+  Progress read_on(Reading& reading, steady_clock::time_point until);
+  void finish_slow();
+  bool may_begin(const Version& version) const;
 
   const Request& request_;
   Oldest oldest_;
@@ -121,6 +137,7 @@ class Scan {
   Report report_;
   steady_clock::time_point began_;
   std::uint64_t read_ = 0;
+  std::vector<std::unique_ptr<Reading>> slow_;
   int folder_ = -1;
 };
 
@@ -196,11 +213,12 @@ std::string Scan::problem_of(const Candidate& candidate) const {
   return refused ? "file_unreadable" : "";
 }
 
-bool Scan::may_begin(const Version& version) {
+bool Scan::may_begin(const Version& version) const {
   const bool late =
       request_.max_time.count() > 0 && steady_clock::now() - began_ > request_.max_time;
-  const std::uint64_t left = request_.max_bytes - std::min(read_, request_.max_bytes);
-  return read_ == 0 || (!late && left > 0 && version.size <= left);
+  std::uint64_t left = request_.max_bytes - std::min(read_, request_.max_bytes);
+  for (const auto& slow : slow_) left -= std::min(slow->left, left);
+  return (read_ == 0 && slow_.empty()) || (!late && left > 0 && version.size <= left);
 }
 
 void Scan::take(Candidate candidate) {
@@ -211,49 +229,78 @@ void Scan::take(Candidate candidate) {
   if (!found.problem.empty()) {
     report_.files.push_back(std::move(found));
   } else if (may_begin(found.version)) {
-    read(found);
+    begin(std::move(found));
   } else {
     report_.more = true;
   }
 }
 
-void Scan::read(Found& found) {
-  const Closer file(::openat(folder_, found.name.c_str(),
-                             O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  const int error = file.fd < 0 ? errno : 0;
+void Scan::begin(Found found) {
+  const int file = ::openat(folder_, found.name.c_str(),
+                            O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  const int error = file < 0 ? errno : 0;
   if (error == ENOENT || error == ELOOP) return;  // gone, or replaced by a link
   if (error == EACCES || error == EPERM) {
     found.problem = "file_unreadable";  // what a server forbids shows only now
-  } else if (error == 0) {
-    read_ += std::max<std::uint64_t>(found.version.size, 1);
-    found.sha256 = hash(file.fd, found.version);
-  }
-  if (found.problem.empty() && found.sha256.empty()) {
-    ++report_.young;  // it changed, or the trouble may pass
-  } else {
     report_.files.push_back(std::move(found));
+    return;
   }
+  if (error != 0) {
+    ++report_.young;  // the trouble may pass
+    return;
+  }
+  auto reading = std::make_unique<Reading>(std::move(found), file);
+  ::posix_fadvise(file, 0, 0, POSIX_FADV_SEQUENTIAL);
+  if (reading->left == 0) ++read_;
+  const bool limited = request_.max_time.count() > 0;
+  const auto until = steady_clock::now() + request_.max_time / kShares;
+  const Progress progress =
+      read_on(*reading, limited ? until : steady_clock::time_point::max());
+  if (progress == Progress::out_of_time) slow_.push_back(std::move(reading));
 }
 
-// Empty when the file is not, or does not stay, the version that was seen.
-std::string Scan::hash(int file, const Version& version) const {
+// Changed when the file is not, or does not stay, the version that was seen. That is asked at every
+// piece: of a file that grows, however old it calls itself, the rest need not be read.
+Progress Scan::read_on(Reading& reading, steady_clock::time_point until) {
   const auto is_same = [&] {
     struct stat status {};
-    return ::fstat(file, &status) == 0 && S_ISREG(status.st_mode) && version_of(status) == version;
+    return ::fstat(reading.fd.fd, &status) == 0 && S_ISREG(status.st_mode) &&
+           version_of(status) == reading.found.version;
   };
-  if (!is_same()) return {};
-  ::posix_fadvise(file, 0, 0, POSIX_FADV_SEQUENTIAL);
-  Sha256 sum;
   std::vector<char> piece(kPiece);
-  std::uint64_t left = version.size;
-  while (left > 0) {
-    const ssize_t size = ::read(file, piece.data(), std::min<std::uint64_t>(piece.size(), left));
+  while (is_same()) {
+    if (reading.left == 0) {
+      reading.found.sha256 = reading.sum.hex();
+      report_.files.push_back(std::move(reading.found));
+      return Progress::done;
+    }
+    if (steady_clock::now() > until) return Progress::out_of_time;
+    const ssize_t size = ::read(reading.fd.fd, piece.data(),
+                                std::min<std::uint64_t>(piece.size(), reading.left));
     if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) return {};
-    sum.add(piece.data(), static_cast<std::size_t>(size));
-    left -= static_cast<std::uint64_t>(size);
+    if (size <= 0) break;
+    reading.sum.add(piece.data(), static_cast<std::size_t>(size));
+    reading.left -= static_cast<std::uint64_t>(size);
+    read_ += static_cast<std::uint64_t>(size);
   }
-  return is_same() ? sum.hex() : std::string();
+  ++report_.young;  // it changed, or the trouble may pass
+  return Progress::changed;
+}
+
+// Those that took longer than their share, the nearest to its end first, in what is left of the
+// time but for an eighth, in which the report must get out. The first one has had three eighths at
+// least: what does not end in them is told, or it would be begun in vain by every look.
+void Scan::finish_slow() {
+  const auto until = began_ + request_.max_time * 7 / 4;
+  std::sort(slow_.begin(), slow_.end(),
+            [](const auto& a, const auto& b) { return a->left < b->left; });
+  for (auto& slow : slow_) {
+    if (read_on(*slow, until) != Progress::out_of_time) continue;
+    report_.more = report_.more || slow != slow_.front();
+    if (slow != slow_.front()) continue;
+    slow->found.problem = "file_slow";
+    report_.files.push_back(std::move(slow->found));
+  }
 }
 
 }  // namespace

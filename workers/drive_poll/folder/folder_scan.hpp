@@ -33,18 +33,18 @@ struct Request {
   std::vector<std::string> extensions;  ///< lower case, without the dot
   std::size_t max_files = 200;          ///< reported at most
   std::uint64_t max_bytes = 0;          ///< read at most; a larger file is a problem of its own
-  std::chrono::milliseconds max_time{0};  ///< no file is begun after this; 0: not limited
+  std::chrono::milliseconds max_time{0};  ///< no file is begun after this, the half; 0: not limited
 };
 
 struct Found {
   std::string name;  ///< bytes as the folder has them; any but "/" and NUL
   Version version;
   std::string sha256;   ///< empty when there is a problem
-  std::string problem;  ///< "", "file_name", "file_unreadable", "file_too_large"
+  std::string problem;  ///< "", "file_name", "file_unreadable", "file_too_large", "file_slow"
 };
 
 struct Report {
-  std::vector<Found> files;  ///< the oldest first, then as many problems at most
+  std::vector<Found> files;  ///< the oldest first, then slow ones, then as many problems at most
   std::uint64_t young = 0;   ///< still being written, or changed while looked at
   bool more = false;         ///< there are new files that this report has no room for
 };

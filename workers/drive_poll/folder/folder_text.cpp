@@ -55,6 +55,7 @@ const char* sentence_of(const std::string& problem) {
     return "The name of this file is not valid UTF-8. Rename it, and it will be taken.";
   }
   if (problem == "file_too_large") return "This file is larger than files may be here.";
+  if (problem == "file_slow") return "This file could not be read in the time that a look may take.";
   return "This file cannot be read. Check its permissions.";
 }
 
