@@ -53,6 +53,12 @@ class Shape(ImageTest):
         _, picture = self.develop(encoded(photo(90, 30, "L"), "PNG"), steps=PRODUCT)
         self.assertEqual((picture.size, picture.getpixel((4, 4))), ((90, 90), 255))
 
+    def test_a_line_one_pixel_thin_is_shrunk_to_one_pixel(self):
+        for size, wanted in (((3000, 1), (400, 1)), ((1, 3000), (1, 400)), ((9000, 3), (400, 1)), ((4000, 7), (400, 1))):
+            with self.subTest(size=size):
+                _, picture = self.develop(encoded(photo(*size), "JPEG"), steps=[{"step": "fit", "width": 400, "height": 400}])
+                self.assertEqual(picture.size, wanted)
+
     def test_without_framing_the_size_stays(self):
         _, picture = self.develop(encoded(photo(333, 222), "JPEG"), steps=[{"step": "sharpen"}])
         self.assertEqual(picture.size, (333, 222))

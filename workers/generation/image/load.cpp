@@ -78,13 +78,14 @@ VipsInteresting gravity_of(const Crop& crop) {
 }
 
 // What remains to shrink after a JPEG was decoded at a fraction of its size is at least a half: the
-// decoder's own shrinking is quick and coarse.
+// decoder's own shrinking is quick and coarse. It aborts where nothing would be left of a thin
+// picture's shorter side.
 int shrink_on_load(const Size& source, const Size& wanted, bool fill) {
   const double across = static_cast<double>(source.width) / wanted.width;
   const double down = static_cast<double>(source.height) / wanted.height;
   const double shrink = fill ? std::min(across, down) : std::max(across, down);
   for (const int step : {8, 4, 2}) {
-    if (shrink >= 2 * step) return step;
+    if (shrink >= 2 * step && std::min(source.width, source.height) >= step) return step;
   }
   return 1;
 }
