@@ -11,7 +11,7 @@ using namespace std::string_view_literals;
 constexpr std::array kTransientClasses = {"08"sv, "40"sv, "53"sv, "57"sv};
 constexpr std::array kTransientStates = {"55P03"sv, "25006"sv};
 constexpr std::array kPermanentClasses = {"22"sv, "23"sv};
-constexpr std::array kSpoilingStates = {"25006"sv, "0A000"sv, "26000"sv, "42P05"sv};
+constexpr std::array kSpoilingStates = {"25006"sv, "0A000"sv, "26000"sv, "42P05"sv, "42501"sv};
 
 template <std::size_t N>
 bool contains(const std::array<std::string_view, N>& list, std::string_view item) {

@@ -13,7 +13,8 @@ namespace rowcrew {
 ErrorClass classify_sqlstate(std::string_view sqlstate);
 
 /// The session itself is stale after this error, although its connection stands: a server that has
-/// become a standby, or a plan whose result columns have changed under it.
+/// become a standby, a plan whose result columns have changed under it, or perhaps another role,
+/// which a function of the application took on and left behind.
 bool spoils_session(std::string_view sqlstate);
 
 /// The server writes nothing any more (25006): to be left for another one.

@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from support.fleet import wait_for  # noqa: E402
-from support.shop import Shop, effects, enqueue, tries  # noqa: E402
+from support.shop import ENTRIES, Shop, effects, enqueue, tries  # noqa: E402
 
 
 class Sql(unittest.TestCase):
@@ -55,6 +55,19 @@ class Sql(unittest.TestCase):
                          [("22012", "failed", "db_22012", 1), ("40001", "failed", "db_40001", 2), ("XX000", "failed", "db_XX000", 2)])
         self.assertEqual(effects(self.db), (0, 0))
         self.assertEqual(tries(self.db), 5)
+
+    def test_a_role_that_a_function_left_behind_stops_no_later_job(self):
+        self.db.execute("INSERT INTO rowcrew.job_type (name, max_attempts, backoff_base_ms, backoff_cap_ms) VALUES ('sql', 3, 10, 20);"
+                        "CREATE FUNCTION shop.become(jsonb) RETURNS void LANGUAGE plpgsql AS "
+                        "$$ BEGIN PERFORM set_config('role', 'rowcrew_viewer', false); END $$")
+        enqueue(self.db, "become", 1)
+        entries = {**ENTRIES, "become": {"function": "shop.become"}}
+        self.shop.node(queues={"default": 1}, kinds={"sql": {"allow": entries}}).ready()
+        self.wait_finished()
+        enqueue(self.db, "buy", 5)
+        self.wait_finished()
+        self.assertEqual(self.ends(), [])
+        self.assertEqual(effects(self.db), (5, 5))
 
     def test_a_function_that_takes_too_long_is_ended_by_the_server(self):
         self.db.execute("INSERT INTO rowcrew.job_type (name, max_attempts) VALUES ('sql', 1)")

@@ -45,6 +45,7 @@ TEST_CASE("sqlstate: a session is replaced when the server became a standby or a
   CHECK(spoils_session("25006"));
   CHECK(spoils_session("0A000"));
   CHECK(spoils_session("26000"));
+  CHECK(spoils_session("42501"));
   CHECK_FALSE(spoils_session("23505"));
   CHECK_FALSE(spoils_session("40001"));
   CHECK_FALSE(spoils_session(""));
