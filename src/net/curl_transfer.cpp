@@ -211,7 +211,9 @@ void CurlTransfer::fail(CURLcode code) const {
                          fmt::format("http: the answer of host \"{}\" is longer than {} bytes",
                                      host_, request_.max_response_bytes));
   }
-  if (head_too_large_) {
+  // A line of more than 100 KiB, for which libcurl has no room, it calls a lack of memory.
+  const bool endless_line = code == CURLE_OUT_OF_MEMORY && head_bytes_ > 0 && !head_complete_;
+  if (head_too_large_ || endless_line) {
     throw TransientError(
         "http_transfer",
         fmt::format("http: the head of host \"{}\" is longer than {} bytes", host_, kMaxHeadBytes));

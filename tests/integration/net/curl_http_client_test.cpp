@@ -161,6 +161,19 @@ TEST_CASE("http client: an endless head ends the transfer") {
   CHECK(send(f.io, f.client, HttpRequest("GET", server.url("/"))).code == "http_transfer");
 }
 
+TEST_CASE("http client: a head of one endless line is told as too long, not as a lack of memory") {
+  ClientScene f;
+  RawServer server(f.io, [](tcp::socket& socket) -> awaitable<void> {
+    co_await read_head(socket);
+    co_await write_text(socket, "HTTP/1.1 200 OK\r\nX-Pad: ");
+    const std::string pad(1000, 'x');
+    for (;;) co_await write_text(socket, pad);
+  });
+  const auto sent = send(f.io, f.client, HttpRequest("GET", server.url("/")));
+  CHECK(sent.code == "http_transfer");
+  CHECK(sent.message == "http: the head of host \"127.0.0.1\" is longer than 65536 bytes");
+}
+
 TEST_CASE("http client: an answer that breaks off is a failed transfer") {
   ClientScene f;
   for (const char* text : {"", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart",
