@@ -73,6 +73,15 @@ void append_escaped(std::string& out, std::string_view text) {
   }
 }
 
+void append_prose(std::string& out, std::string_view text) {
+  for (auto quote = text.find('"'); quote != text.npos; quote = text.find('"')) {
+    append_escaped(out, text.substr(0, quote));
+    out += '"';
+    text.remove_prefix(quote + 1);
+  }
+  append_escaped(out, text);
+}
+
 bool is_plain_word(std::string_view text) {
   if (text.empty()) return false;
   while (!text.empty()) {

@@ -34,16 +34,6 @@ void append_value(std::string& out, const std::string& value) {
   out += '"';
 }
 
-/// Escaped like a value, but for quotes, which need no escape where no quote ends the text.
-void append_prose(std::string& out, std::string_view text) {
-  for (auto quote = text.find('"'); quote != text.npos; quote = text.find('"')) {
-    append_escaped(out, text.substr(0, quote));
-    out += '"';
-    text.remove_prefix(quote + 1);
-  }
-  append_escaped(out, text);
-}
-
 /// Nothing for a level that we do not know: better a line too many.
 bool too_quiet(const std::string& level, LogLevel least) {
   constexpr LogLevel kLevels[] = {LogLevel::debug, LogLevel::info, LogLevel::warning,

@@ -1,6 +1,9 @@
 #include "cli/text_table.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "base/escape.hpp"
 
 namespace rowcrew::cli {
 namespace {
@@ -11,10 +14,23 @@ std::size_t width_of(const std::string& text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
+/// Reasons, tenants and queues are what people and applications wrote: none of them breaks or repaints a row.
+std::vector<std::vector<std::string>> safe(std::vector<std::vector<std::string>> rows) {
+  for (auto& row : rows) {
+    for (std::string& cell : row) {
+      std::string text;
+      append_prose(text, cell);
+      cell = std::move(text);
+    }
+  }
+  return rows;
+}
+
 }  // namespace
 
-std::string format_table(const std::vector<std::vector<std::string>>& rows,
+std::string format_table(const std::vector<std::vector<std::string>>& given,
                          const std::vector<std::size_t>& right) {
+  const auto rows = safe(given);
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));

@@ -3,6 +3,7 @@
 
 #include <rowcrew/db_error.hpp>
 
+#include "base/escape.hpp"
 #include "base/exit_code.hpp"
 #include "base/units.hpp"
 #include "cli/arguments.hpp"
@@ -30,7 +31,13 @@ int run_why(Invocation& call) {
   }
   Rows rows;
   run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(adopted ? sql::cli_why_adopted : sql::cli_why, params); });
-  call.out << rows.text(0, args.has("json") ? 1 : 0) << "\n";
+  std::string line;
+  if (args.has("json")) {
+    line = rows.text(0, 1);
+  } else {
+    append_prose(line, rows.text(0, 0));  // the error in it may be what a stranger's program wrote
+  }
+  call.out << line << "\n";
   return kExitOk;
 }
 

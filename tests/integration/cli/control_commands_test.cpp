@@ -37,6 +37,9 @@ TEST_CASE("why answers a viewer in one line, or in one object" * with_roles()) {
   CHECK(cli.err().find("expected the id of a job") != std::string::npos);
   CHECK(cli.run({"why"}) == 64);
   CHECK(cli.run({"why", "--help"}) == 0);
+  const std::string failed = insert(db, "status, error_code, error_message", "'failed', 'x', E'first\\nsecond \\x1b[31mred'");
+  CHECK(cli.run({"why", failed}) == 0);
+  CHECK(cli.out().find("first\\nsecond \\u001b[31mred\n") != std::string::npos);
 }
 
 TEST_CASE("pause, its list, and resume" * with_roles()) {

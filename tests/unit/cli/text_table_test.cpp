@@ -14,6 +14,12 @@ TEST_CASE("columns are as wide as their widest cell, in characters") {
         "x     1234567\n");
 }
 
+TEST_CASE("a line break or an escape sequence in a cell neither breaks nor repaints the table") {
+  CHECK(format_table({{"NAME", "REASON"}, {"x", "say \"no\"\n\x1b[31mred"}}) ==
+        "NAME  REASON\n"
+        "x     say \"no\"\\n\\u001b[31mred\n");
+}
+
 TEST_CASE("lines end without blanks") {
   CHECK(format_table({{"LONG", "B"}, {"x", ""}}) == "LONG  B\nx\n");
 }
