@@ -1,5 +1,5 @@
 -- 0014: whole passes of the hint audit, at a node's start and when the server is another one; settings in the log of audits;
--- what an application may know of its own jobs and do to them.
+-- what an application may know of its own jobs and do to them; one failed job that is to run again.
 
 CREATE TABLE rowcrew.audit_pass (
   job_table      text        PRIMARY KEY,
@@ -70,5 +70,29 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION rowcrew.cancel_my_job(uuid, text) IS
   'Stops a job that the asking role enqueued: cancelled at once, requested of the node that runs it, ended before, or unknown.';
+
+-- One failed job runs again from its first attempt: 'redriven'; else its status, or 'unknown'. Whose unique key a live job has
+-- is refused by the trigger, which names that job.
+CREATE FUNCTION rowcrew.redrive(p_job uuid, p_reason text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_table text;
+  v_count integer;
+BEGIN
+  SELECT j.job_table INTO v_table FROM rowcrew.any_job j WHERE j.id = p_job;
+  IF v_table IS NULL THEN
+    RETURN 'unknown';
+  ELSIF length(p_reason) > 500 THEN
+    PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '...', 'at most 500 characters');
+  END IF;
+  EXECUTE format('UPDATE rowcrew.%I SET status = ''pending'', attempts = 0, crashes = 0, lonely_crashes = 0, completed_at = NULL, scheduled_at = rowcrew.clock_now()'
+                 ' WHERE id = $1 AND status = ''failed''', v_table) USING p_job;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  IF v_count = 0 THEN
+    RETURN coalesce((SELECT j.status FROM rowcrew.any_job j WHERE j.id = p_job), 'unknown');
+  END IF;
+  PERFORM rowcrew.write_audit('job.redrive', v_table || ' ' || p_job, jsonb_build_object('before', 'failed', 'after', 'pending', 'reason', p_reason));
+  RETURN 'redriven';
+END $$;
 
 UPDATE rowcrew.meta SET schema_version = 14;

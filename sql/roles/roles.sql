@@ -177,7 +177,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(t
 -- What these change they do by themselves, each act one row of audit_logs.
 GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowcrew.pause(text, text, text, interval), rowcrew.resume(text, text),
       rowcrew.limit_set(text, text, text, text, integer, integer, interval, integer, text), rowcrew.limit_remove(text),
-      rowcrew.cancel(uuid, text), rowcrew.adopted_cancel(text, text, text), rowcrew.write_audit(text, text, jsonb), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer),
+      rowcrew.cancel(uuid, text), rowcrew.redrive(uuid, text), rowcrew.adopted_cancel(text, text, text), rowcrew.write_audit(text, text, jsonb), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer),
       rowcrew.adopted_act_preview(text, jsonb), rowcrew.act_step(bigint, integer), rowcrew.adopted_act_page(bigint, integer), rowcrew.act_turn(bigint),
       rowcrew.act_note(bigint, boolean, text, bigint, bigint, bigint, text, text), rowcrew.adopted_request_cancel(text, text[], text), rowcrew.refuse(text, text, text),
       rowcrew.adopted_condition(text, jsonb, timestamptz), rowcrew.job_condition(text, jsonb), rowcrew.adopted_require(text, text[]),

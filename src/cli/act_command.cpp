@@ -7,6 +7,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -217,6 +218,7 @@ int act_on_many(Invocation& call, const Arguments& args, const char* kind, std::
 }
 
 void add_common(Arguments& args) {
+  args.optional_word("JOB");
   add_filter_options(args);
   args.value("reason", "TEXT", "written into the audit log")
       .value("continue", "N", "go on with an act that was interrupted")
@@ -224,14 +226,23 @@ void add_common(Arguments& args) {
       .flag("json", "one object");
 }
 
+/// What is for many means nothing beside one.
+void check_stands_alone(const Arguments& args, std::initializer_list<const char*> options) {
+  if (filter_of(args)) throw UsageError("JOB: expected no condition beside it");
+  for (const char* option : options) {
+    if (args.has(option)) throw UsageError(fmt::format("--{}: expected no JOB beside it", option));
+  }
+}
+
+[[noreturn]] void refuse_unknown(const std::string& id) {
+  throw PermanentError("not_found", fmt::format("job {}: not found", id));
+}
+
 int cancel_one(Invocation& call, const Arguments& args) {
   const std::string id = args.get("JOB", "");
   const auto adopted = adopted_job(id);
   if (!adopted) checked_job_id(id);
-  if (filter_of(args)) throw UsageError("JOB: expected no condition beside it");
-  for (const char* option : {"preview", "continue"}) {
-    if (args.has(option)) throw UsageError(fmt::format("--{}: expected no JOB beside it", option));
-  }
+  check_stands_alone(args, {"preview", "continue"});
   Params params;
   if (adopted) {
     params.add(adopted->table).add(adopted->key);
@@ -241,7 +252,7 @@ int cancel_one(Invocation& call, const Arguments& args) {
   params.add(args.get("reason"));
   const Rows rows = ask(args.connection(), adopted ? sql::cli_cancel_adopted : sql::cli_cancel, params);
   const std::string answer(rows.text(0, 0));
-  if (answer == "unknown") throw PermanentError("not_found", fmt::format("job {}: not found", id));
+  if (answer == "unknown") refuse_unknown(id);
   if (args.has("json")) {
     call.out << nlohmann::ordered_json{{"job", id}, {"answer", answer}}.dump() << "\n";
   } else {
@@ -259,22 +270,35 @@ int run_cancel(Invocation& call) {
                  "an id, or TABLE:KEY of an adopted table; conditions are about rowcrew's own tables, or\n"
                  "with --table about that adopted one, whose jobs are ended by nodes. Those that come after\n"
                  "it began are not meant; of an adopted table only if its map names created_at.");
-  args.optional_word("JOB");
   add_common(args);
   if (!args.parse(call.args, call.out)) return kExitOk;
   return args.has("JOB") ? cancel_one(call, args) : act_on_many(call, args, "cancel", std::nullopt);
 }
 
+int redrive_one(Invocation& call, const Arguments& args) {
+  const std::string id = args.get("JOB", "");
+  if (adopted_job(id)) throw UsageError("JOB: expected an id; of an adopted table --table and conditions");
+  checked_job_id(id);
+  check_stands_alone(args, {"preview", "continue", "rate"});
+  const Rows rows = ask(args.connection(), sql::cli_redrive, Params{}.add(id).add(args.get("reason")));
+  const std::string answer(rows.text(0, 0));
+  if (answer == "unknown") refuse_unknown(id);
+  if (answer != "redriven") throw PermanentError("not_failed", fmt::format("job {}: {}, expected one that failed", id, answer));
+  call.out << (args.has("json") ? nlohmann::ordered_json{{"job", id}, {"answer", answer}}.dump() : answer) << "\n";
+  return kExitOk;
+}
+
 int run_redrive(Invocation& call) {
-  Arguments args("redrive [options]",
-                 "Lets failed jobs run again from their first attempt: those that meet every condition\n"
-                 "and had failed when it began, so that none is redriven twice. Those of an adopted table\n"
-                 "(--table) are written with your own rights on it; when they failed is known if its map\n"
-                 "names completed_at. The age of a job goes on counting: one that is older than its type's\n"
-                 "total_ms fails again at once, as total_deadline.");
+  Arguments args("redrive [JOB] [options]",
+                 "Lets failed jobs run again from their first attempt: the one whose id is JOB, or those\n"
+                 "that meet every condition and had failed when it began, so that none is redriven twice.\n"
+                 "Those of an adopted table (--table) are written with your own rights on it; when they\n"
+                 "failed is known if its map names completed_at. The age of a job goes on counting: one\n"
+                 "that is older than its type's total_ms fails again at once, as total_deadline.");
   args.value("rate", "N", "at most so many jobs a second");
   add_common(args);
   if (!args.parse(call.args, call.out)) return kExitOk;
+  if (args.has("JOB")) return redrive_one(call, args);
   return act_on_many(call, args, "redrive", args.integer("rate", 1, kMaxRate));
 }
 

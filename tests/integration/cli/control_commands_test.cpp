@@ -127,6 +127,31 @@ TEST_CASE("cancel: one job, or those that meet a condition; everything only by -
   CHECK(db.value("SELECT count(*) FROM rowcrew.job_queue WHERE status = 'cancelled'") == "5");
 }
 
+TEST_CASE("redrive: one job by its id, and no other; what has not failed is told" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole operators(db, "rowcrew_operator");
+  CliBench cli(operators.url());
+  const std::string columns = "status, attempts, error_code, completed_at, unique_key";
+  const std::string id = insert(db, columns, "'failed', 5, 'http_500', now(), 'k'");
+  insert(db, columns, "'failed', 5, 'http_500', now(), NULL");
+  CHECK(cli.run({"redrive", id, "--reason", "mended"}) == 0);
+  CHECK(cli.out() == "redriven\n");
+  CHECK(db.value("SELECT string_agg(concat_ws('|', status, attempts), ', ' ORDER BY id) FROM rowcrew.job_queue") == "pending|0, failed|5");
+  CHECK(db.value("SELECT concat_ws('|', action, target, metadata ->> 'reason') FROM rowcrew.audit_logs") ==
+        "job.redrive|job_queue " + id + "|mended");
+  CHECK(cli.run({"redrive", id}) == 1);
+  CHECK(cli.err() == "rowcrew: job " + id + ": pending, expected one that failed\n");
+  CHECK(cli.run({"redrive", "00000000-0000-7000-8000-000000000001"}) == 1);
+  const std::string rival = insert(db, columns, "'failed', 5, 'http_500', now(), 'k'");
+  CHECK(cli.run({"redrive", rival, "--json"}) == 1);
+  CHECK(cli.err().find("unique key 'k' is taken by job " + id) != std::string::npos);
+  db.exec("UPDATE rowcrew.job_queue SET status = 'cancelled' WHERE id = '" + id + "'");
+  CHECK(cli.run({"redrive", rival, "--json"}) == 0);
+  CHECK(json::parse(cli.out()) == json{{"job", rival}, {"answer", "redriven"}});
+  for (const char* beside : {"--all", "--preview", "--continue=1", "--rate=1"}) CHECK(cli.run({"redrive", id, beside}) == 64);
+  CHECK(cli.run({"redrive", "orders:7"}) == 64);
+}
+
 TEST_CASE("redrive: changes what the preview said, at the rate that was asked for" * with_roles()) {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");
