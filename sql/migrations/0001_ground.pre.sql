@@ -28,6 +28,15 @@ CREATE FUNCTION rowcrew.uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE
           || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid
 $$;
 
+-- The least id of that moment: a bound on ids is one on time that the primary key knows, also below a view that keeps roles
+-- apart, into which no ORDER BY reaches.
+CREATE FUNCTION rowcrew.id_at(p_time timestamptz) RETURNS uuid
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT (lpad(to_hex(floor(least(greatest(extract(epoch FROM p_time) * 1000, 0), 281474976710655))::bigint), 12, '0') || repeat('0', 20))::uuid
+$$;
+COMMENT ON FUNCTION rowcrew.id_at(timestamptz) IS
+  'For looking at jobs of late without reading all: WHERE id >= rowcrew.id_at(now() - interval ''1 hour''). Of ids that rowcrew gave.';
+
 CREATE TABLE rowcrew.meta (
   only_row        boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
   installation_id uuid        NOT NULL DEFAULT gen_random_uuid(),

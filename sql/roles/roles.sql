@@ -62,7 +62,7 @@ GRANT INSERT (id, job_type, payload, max_attempts, priority, queue, scheduled_at
 GRANT INSERT (id, type, provider, prompt, inputs, credits, max_attempts, priority, queue, scheduled_at, unique_key)
       ON rowcrew.my_processing_jobs TO rowcrew_app;
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text),
-      rowcrew.enqueue_many(jsonb), rowcrew.cancel_my_job(uuid, text), rowcrew.uuid7(), rowcrew.clock(), rowcrew.clock_now(),
+      rowcrew.enqueue_many(jsonb), rowcrew.cancel_my_job(uuid, text), rowcrew.uuid7(), rowcrew.id_at(timestamptz), rowcrew.clock(), rowcrew.clock_now(),
       rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_app;
 
 -- Nodes: claim, finish, keep hints. They neither create nor drop anything.
@@ -167,7 +167,7 @@ GRANT INSERT, UPDATE, DELETE ON rowcrew.queue, rowcrew.job_type, rowcrew.schedul
       rowcrew.api_key TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.retention_policy TO rowcrew_operator;
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text),
-      rowcrew.enqueue_many(jsonb), rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7() TO rowcrew_operator;
+      rowcrew.enqueue_many(jsonb), rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(), rowcrew.id_at(timestamptz) TO rowcrew_operator;
 GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule TO rowcrew_operator;
 -- Of adopted tables they ask with their own rights on those.
 GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(text, text), rowcrew.adopted_is_cancelled(jsonb), rowcrew.adopted_fill(text, jsonb),

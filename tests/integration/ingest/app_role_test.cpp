@@ -43,6 +43,26 @@ TEST_CASE("a model of an ORM inserts into the application's own jobs and reads t
   CHECK(app.value("SELECT rowcrew.job_uuid('public_jobs', 1) IS NOT NULL") == "t");
 }
 
+TEST_CASE("the application looks at its jobs of late without reading all jobs" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole app(db, "rowcrew_app");
+  app.query("SELECT * FROM rowcrew.enqueue_many('[{\"job_type\": \"mail\"}, {\"job_type\": \"mail\"}]')");
+  const auto since = [](const std::string& what, const std::string& time) {
+    return "SELECT " + what + " FROM rowcrew.my_jobs WHERE id >= rowcrew.id_at(" + time + ")";
+  };
+  CHECK(app.value(since("count(*)", "now() - interval '1 minute'")) == "2");
+  CHECK(app.value(since("count(*)", "now() + interval '1 minute'")) == "0");
+  CHECK(app.value(since("count(*)", "'-infinity'")) == "2");
+  CHECK(app.value(since("count(*)", "'infinity'")) == "0");
+  CHECK(app.value(since("bool_and(id >= rowcrew.id_at(created_at - interval '1 s') AND id < rowcrew.id_at(created_at + interval '1 s'))", "'1970-01-01'")) == "t");
+  db.exec("INSERT INTO rowcrew.job_queue (id, job_type, status) SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 'mail', 'completed'"
+          " FROM generate_series(1, 2000) i; ANALYZE rowcrew.job_queue");
+  std::string plan;
+  const Rows lines = app.query("EXPLAIN " + since("status", "now() - interval '1 minute'") + " ORDER BY id DESC LIMIT 5");
+  for (std::size_t i = 0; i < lines.size(); ++i) plan += lines.text(i, 0);
+  CHECK(plan.find("Index Cond: (id >=") != std::string::npos);
+}
+
 TEST_CASE("one application does not see another's jobs" * with_roles()) {
   const TempDatabase db;
   const LoginRole shop(db, "rowcrew_app");
