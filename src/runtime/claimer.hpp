@@ -142,6 +142,7 @@ class Claimer final : public Service {
   boost::asio::awaitable<void> claim_rescued(std::size_t table);
   boost::asio::awaitable<void> run_suspect();
   boost::asio::awaitable<void> park_unserved();
+  void tell_unserved(const std::vector<std::pair<std::size_t, Job>>& all);
   bool suspects_one_job(std::size_t& refusals, const Error& error) const;
   boost::asio::awaitable<void> search_ready(std::size_t table);
   boost::asio::awaitable<void> search_rescued(std::size_t table);
@@ -208,7 +209,7 @@ class Claimer final : public Service {
   bool slot_awaited_ = false;
   Mono next_suspect_look_{};
   Mono last_suspect_look_{};
-  Mono next_unserved_line_{};
+  std::map<std::string, Mono> unserved_told_;  ///< types, and until when no line tells of them again
   std::shared_ptr<const void> on_their_way_ = std::make_shared<char>();  ///< shared with every claim
   bool suspect_asked_ = false;    ///< the claim of one is on its way
   bool suspect_running_ = false;  ///< until its end is written: a second one beside it would share its fate

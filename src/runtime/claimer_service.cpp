@@ -14,6 +14,7 @@ constexpr auto kUnservedDelay = 30s;
 constexpr auto kRestingLook = 10min;  // each beat asks whether anything is overdue
 constexpr std::chrono::milliseconds kLongestLocalWait = 1s;
 constexpr std::size_t kMostRescued = 200;
+constexpr std::size_t kMostTold = 20;  // unserved types a minute
 constexpr std::chrono::milliseconds kLookAgain = 1s;  // after a failure, also at rest
 }  // namespace
 
@@ -186,14 +187,23 @@ asio::awaitable<void> Claimer::run_suspect() {
   }
 }
 
+/// Each type once a minute: who looks for a misspelt one must find its name.
+void Claimer::tell_unserved(const std::vector<std::pair<std::size_t, Job>>& all) {
+  const Mono now = state_.clock.mono();
+  std::map<std::string, std::size_t> jobs;
+  for (const auto& [table, job] : all) ++jobs[job.job_type];
+  std::erase_if(unserved_told_, [&](const auto& told) { return told.second <= now; });
+  for (const auto& [type, count] : jobs) {
+    if (unserved_told_.size() >= kMostTold || !unserved_told_.emplace(type, now + 1min).second) continue;
+    state_.log.warning(event::kJobUnserved, {{"job_type", type}, {"jobs", count}},
+                       "no handler for this job type here: handed back, tried again in 30s");
+  }
+}
+
 asio::awaitable<void> Claimer::park_unserved() {
   const std::vector<std::pair<std::size_t, Job>> all = std::exchange(unserved_, {});
   const auto on_its_way = on_their_way_;
-  if (state_.clock.mono() >= next_unserved_line_) {
-    next_unserved_line_ = state_.clock.mono() + 1min;
-    state_.log.warning(event::kJobUnserved, {{"job_type", all.front().second.job_type}, {"jobs", all.size()}},
-                       "no handler for this job type here: handed back, tried again in 30s");
-  }
+  tell_unserved(all);
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     std::vector<Job> jobs;
     std::map<std::int64_t, std::size_t> per_token;

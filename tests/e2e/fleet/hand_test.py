@@ -82,8 +82,11 @@ class ByHand(FleetTest):
     def test_a_job_of_an_unknown_type_goes_to_a_node_that_knows_it(self):
         stranger = self.node("stranger", program="rowcrewd").ready()
         self.enqueue("noop")
-        stranger.wait_event("job.unserved", job_type="noop")
-        wait_for("the job to be handed back", lambda: self.db.counts() == {"pending": 1})
+        self.enqueue("misspelt", 2)
+        stranger.wait_event("job.unserved", job_type="noop", jobs=1)
+        stranger.wait_event("job.unserved", job_type="misspelt", jobs=2)
+        wait_for("the job to be handed back", lambda: self.db.counts() == {"pending": 3})
+        self.db.execute("DELETE FROM rowcrew.job_queue WHERE job_type = 'misspelt'")
         self.db.execute("UPDATE rowcrew.job_queue SET scheduled_at = now()")
         self.assertEqual(stranger.stop()[0], 0)
         self.node("expert").ready()
