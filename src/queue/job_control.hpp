@@ -71,6 +71,9 @@ class JobControl {
   Awaitable<std::vector<JobAge>> ages(std::vector<std::string> ids);
   /// Removes results whose time is over from a range of heap pages.
   Awaitable<std::uint64_t> expire_results(std::int64_t first_page, std::int64_t pages);
+  /// Removes what is left in these pages of the hints of jobs that ended while they waited for permits. Returns how many
+  /// pages there are.
+  Awaitable<std::int64_t> drop_ended(std::int64_t first_page, std::int64_t pages);
 
   /// Returns the ids that were still ours and not locked.
   Awaitable<std::vector<std::string>> write_progress(std::vector<ProgressWord> words);

@@ -13,6 +13,7 @@ using namespace std::chrono_literals;
 constexpr std::int64_t kPagesPerPass = 2'048;  // 16 MB
 constexpr std::int64_t kPagesOfWhole = 16'384;  // each pass over a part reads all hints, of which there may be millions
 constexpr auto kWorkFirst = 2s;  // after a start or a failover: what is known to wait comes before what might
+constexpr std::int64_t kHintPagesPerPass = 256;  // 2 MB: each hint is one look at its job
 constexpr int kForgetPage = 1'000;
 constexpr std::ptrdiff_t kHealPage = 1'000;
 constexpr std::size_t kNamed = 10;
@@ -20,7 +21,7 @@ constexpr auto kForgetKeysFor = 5s;
 }  // namespace
 
 Maintainer::Maintainer(NodeState& state, std::function<void()> healed)
-    : state_(state), healed_(std::move(healed)), wake_(state.executor, state.clock), next_page_(kMostTables, 0),
+    : state_(state), healed_(std::move(healed)), wake_(state.executor, state.clock), next_page_(kMostTables, 0), next_hints_(kMostTables, 0),
       suspicious_(kMostTables), changes_(kMostTables, -1), clean_pages_(kMostTables, 0) {}
 
 void Maintainer::audit_everything() {
@@ -64,7 +65,9 @@ asio::awaitable<void> Maintainer::audit_pieces() {
   const Mono began = state_.clock.mono();
   changed_ = false;
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
-    if (state_.tables[table]->serving() && state_.leads(*state_.tables[table])) co_await audit_piece(table);
+    if (!state_.tables[table]->serving() || !state_.leads(*state_.tables[table])) continue;
+    co_await audit_piece(table);
+    if (state_.limits && !state_.tables[table]->adopted) co_await drop_ended(table);
   }
   if (state_.leads() && began >= keys_forgotten_ + (state_.limits ? 1min : 60min)) {
     keys_forgotten_ = began;
@@ -109,6 +112,12 @@ asio::awaitable<void> Maintainer::audit_piece(std::size_t table) {
   if (state_.job_types.results_expire() && !state_.tables[table]->adopted) co_await state_.tables[table]->control.expire_results(next_page_[table], kPagesPerPass);
   next_page_[table] += kPagesPerPass;
   clean_pages_[table] = suspicious_[table].empty() ? clean_pages_[table] + kPagesPerPass : 0;
+}
+
+asio::awaitable<void> Maintainer::drop_ended(std::size_t table) {
+  const std::int64_t pages = co_await state_.tables[table]->control.drop_ended(next_hints_[table], kHintPagesPerPass);
+  next_hints_[table] += kHintPagesPerPass;
+  if (next_hints_[table] >= pages) next_hints_[table] = 0;
 }
 
 asio::awaitable<void> Maintainer::audit_whole_tables() {

@@ -27,6 +27,7 @@ class Maintainer final : public Service {
   boost::asio::awaitable<void> audit_pieces();
   boost::asio::awaitable<void> forget_keys();
   boost::asio::awaitable<void> audit_piece(std::size_t table);
+  boost::asio::awaitable<void> drop_ended(std::size_t table);
   boost::asio::awaitable<void> audit_whole_tables();
   boost::asio::awaitable<void> audit_whole(std::size_t table);
   boost::asio::awaitable<void> heal(std::size_t table, std::vector<std::string> ids);
@@ -39,6 +40,7 @@ class Maintainer final : public Service {
   bool everything_ = false;
   Mono everything_from_{};
   std::vector<std::int64_t> next_page_;               ///< per table: where the audit goes on
+  std::vector<std::int64_t> next_hints_;              ///< per table: where the look at hints that wait for permits goes on
   std::vector<std::vector<std::string>> suspicious_;  ///< per table: finds of the last pass
   std::vector<std::int64_t> changes_;      ///< of the table, when it was last looked at
   std::vector<std::int64_t> clean_pages_;  ///< walked without a find since the table last changed

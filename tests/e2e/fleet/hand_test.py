@@ -138,6 +138,16 @@ class ByHand(FleetTest):
     def test_work_until_empty_does_not_leave_behind_what_limits_keep_back(self):
         self.work_until_empty_under_a_limit(slots=2, jobs=40)
 
+    def test_work_until_empty_ends_when_all_that_waits_behind_a_limit_is_cancelled(self):
+        config = self.node("config_only", node=QUICK)
+        config.kill()
+        self.db.execute("SELECT rowcrew.limit_set('none', p_running => 0)")
+        self.enqueue("noop", 3)
+        self.db.execute("UPDATE rowcrew.job_queue SET status = 'cancelled'")
+        self.db.execute("UPDATE rowcrew.node SET dead = true")
+        run([BIN / "rowcrew", "work", "--until-empty", "--config", config.config_path], within=30)
+        self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.job_queue_limited"), 0)
+
     def test_a_node_with_one_slot_does_not_freeze_while_jobs_wait_for_permits(self):
         self.work_until_empty_under_a_limit(slots=1, jobs=40)
 

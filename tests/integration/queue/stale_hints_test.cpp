@@ -1,5 +1,6 @@
 // What a claim does about hints that are not true (any more).
 #include "held_transaction.hpp"
+#include "queue/job_control.hpp"
 #include "queue_bench.hpp"
 
 using namespace rowcrew;
@@ -72,6 +73,23 @@ TEST_CASE("claim: behind rules about limits, too, a job that is postponed keeps 
     b.exec("DELETE FROM {parked}");
     b.exec("SELECT rowcrew.file_truth('" + b.table + "', ARRAY(SELECT id FROM {t}))");
     CHECK(b.count("{parked}") == 1);
+  }
+}
+
+TEST_CASE("hints of jobs that were cancelled or deleted behind a key without room go, though no claim meets them") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    b.exec("SELECT rowcrew.limit_set('none', p_running => 0)");
+    const std::string waits = b.insert_one();
+    const std::string cancelled = b.insert_one();
+    const std::string deleted = b.insert_one();
+    b.query("UPDATE {t} SET status = 'cancelled' WHERE id = $1::uuid", Params{}.add(cancelled));
+    b.query("DELETE FROM {t} WHERE id = $1::uuid", Params{}.add(deleted));
+    JobControl control(b.pool, table_map(table));
+    CHECK(b.await(control.drop_ended(1, 1000)) == 1);
+    CHECK(b.value("SELECT count(*) FROM {limited}") == "3");
+    CHECK(b.await(control.drop_ended(0, 1)) == 1);
+    CHECK(b.value("SELECT string_agg(id::text, ' ') FROM {limited}") == waits);
   }
 }
 
