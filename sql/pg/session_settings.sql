@@ -23,6 +23,8 @@ SET {scope} statement_timeout = {statement_timeout};
 SET {scope} idle_in_transaction_session_timeout = '60s';
 -- A session that listens, or holds the gate, is idle for hours and has to stay.
 SET {scope} idle_session_timeout = 0;
+-- Versions 17 and later have one more, which takes the whole connection along: what it ends looks like an outage.
+SELECT set_config('transaction_timeout', '0', '{scope}' = 'LOCAL') WHERE current_setting('transaction_timeout', true) IS NOT NULL;
 -- Index walks with nested loops, whatever the statistics of an hour ago say: the hot tables are empty
 -- at one moment and huge at the next.
 SET {scope} enable_nestloop = on;

@@ -78,6 +78,21 @@ TEST_CASE("pool: every connection runs with the settings that our statements rel
   }
 }
 
+TEST_CASE("pool: a transaction_timeout of the database does not end connections of ours") {
+  if (std::stoi(scratch().value("SELECT current_setting('server_version_num')")) < 170'000) {
+    MESSAGE("skipped: PostgreSQL 17 is the first with a transaction_timeout");
+    return;
+  }
+  const std::string setting = "ALTER DATABASE " + quote_identifier(scratch().name());
+  scratch().exec(setting + " SET transaction_timeout = '50ms'");
+  PoolFixture f;
+  auto work = [](Tx& tx) { return tx.exec(sql("SELECT current_setting('transaction_timeout'), pg_sleep(0.1)")); };
+  for (const TxMode mode : {TxMode::autocommit, TxMode::transaction}) {
+    CHECK(f.run(mode, work).text(0, 0) == "0");
+  }
+  scratch().exec(setting + " RESET transaction_timeout");
+}
+
 TEST_CASE("pool: autocommit takes exactly one statement, a transaction must be left open") {
   PoolFixture f;
   auto two = [](Tx& tx) {
