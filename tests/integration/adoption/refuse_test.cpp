@@ -99,6 +99,23 @@ TEST_CASE("adopt: a constraint that calls a function is not run with the rights 
   CHECK(answer.code == 0);
 }
 
+TEST_CASE("adopt: a queue or priority that is generated when it is read is refused, instead of every insert") {
+  AdoptionBench b;
+  if (b.number("SELECT current_setting('server_version_num')::int") < 180'000) {
+    MESSAGE("skipped: PostgreSQL 18 is the first with virtual generated columns");
+    return;
+  }
+  make(b, kPlain);
+  make(b, "ALTER TABLE plain ADD q text GENERATED ALWAYS AS (note || 's') VIRTUAL, ADD p int GENERATED ALWAYS AS (id % 10) VIRTUAL");
+  const CommandAnswer answer = b.adopt(map_of("plain", "columns: {queue: q, priority: p}\n"));
+  CHECK(answer.code != 0);
+  CHECK(answer.out.find("queue: column q is a virtual generated one, which triggers cannot read, expected STORED") != std::string::npos);
+  CHECK(answer.out.find("priority: column p is a virtual generated one") != std::string::npos);
+  // What triggers do not read may be one.
+  CHECK(b.adopt(map_of("plain", "columns: {tenant: q, max_attempts: p}\n")).code == 0);
+  b.db.exec("INSERT INTO public.plain (id) VALUES (1)");
+}
+
 TEST_CASE("adopt: a foreign table is refused") {
   AdoptionBench b;
   try {
