@@ -110,7 +110,7 @@ DECLARE
   c_names constant text[] := '{minute,hour,day of month,month,day of week}';
   c_low constant integer[] := '{0,0,1,1,0}';
   c_high constant integer[] := '{59,23,31,12,7}';
-  v_line text := translate(lower(p_cron), E'\t', ' ');
+  v_line text := translate(lower(p_cron COLLATE "C"), E'\t', ' ');
   v_fields text[] := string_to_array(btrim(regexp_replace(v_line, ' +', ' ', 'g'), ' '), ' ');
   v_words text[];
   v_part text;

@@ -18,7 +18,7 @@ CREATE FUNCTION rowcrew.audit_setting() RETURNS trigger LANGUAGE plpgsql SECURIT
 DECLARE
   c_hidden constant text[] := '{key_hash, secret, previous_secret, payload}';
 BEGIN
-  PERFORM rowcrew.write_audit('setting.' || lower(TG_OP), TG_TABLE_NAME || ' ' || concat_ws(' ', VARIADIC ARRAY(
+  PERFORM rowcrew.write_audit('setting.' || lower(TG_OP COLLATE "C"), TG_TABLE_NAME || ' ' || concat_ws(' ', VARIADIC ARRAY(
     SELECT coalesce(to_jsonb(NEW), to_jsonb(OLD)) ->> k.name FROM unnest(TG_ARGV) AS k (name))),
     jsonb_build_object('before', to_jsonb(OLD) - c_hidden, 'after', to_jsonb(NEW) - c_hidden));
   RETURN NULL;

@@ -219,7 +219,7 @@ DECLARE
   v_rel oid := (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE n.nspname = p_map ->> 'schema' AND c.relname = p_map ->> 'table');
   v_name text;
-  v_wanted text := coalesce(p_map ->> 'name', left(lower(regexp_replace((p_map ->> 'schema') || '_' || (p_map ->> 'table'), '[^A-Za-z0-9]+', '_', 'g')), 40));
+  v_wanted text := coalesce(p_map ->> 'name', left(lower(regexp_replace((p_map ->> 'schema') || '_' || (p_map ->> 'table'), '[^A-Za-z0-9]+', '_', 'g') COLLATE "C"), 40));
 BEGIN
   PERFORM rowcrew.adopted_refind();
   SELECT z.name INTO v_name FROM rowcrew.adopted_table z WHERE z.rel = v_rel;

@@ -16,7 +16,7 @@ $$;
 CREATE OR REPLACE FUNCTION demo.output_path(p_folder text, p_name text, p_preset text, p_sha256 text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT p_folder || '/' || left(regexp_replace(p_name, '\.[^.]*$', ''), 50) || '-' || p_preset || '-' || left(p_sha256, 6)
-         || lower(substring(p_name FROM '\.[A-Za-z]+$'))
+         || lower(substring(p_name FROM '\.[A-Za-z]+$') COLLATE "C")
 $$;
 
 CREATE OR REPLACE FUNCTION demo.take_photo(p_folder demo.watched_folder, p_file jsonb) RETURNS boolean
