@@ -125,7 +125,7 @@ BEGIN
   FOR i IN 1..5 LOOP
     v_words := CASE i WHEN 4 THEN '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}' WHEN 5 THEN '{sun,mon,tue,wed,thu,fri,sat}' ELSE '{}' END;
     FOREACH v_part IN ARRAY string_to_array(v_fields[i], ',') LOOP
-      v_bounds := regexp_match(v_part, '^(?:\*|([a-z]+|[0-9]{1,9})(?:-([a-z]+|[0-9]{1,9}))?)(?:/([0-9]{1,9}))?$');
+      v_bounds := regexp_match(v_part, '^(?:[*]|([a-z]+|[0-9]{1,9})(?:-([a-z]+|[0-9]{1,9}))?)(?:/([0-9]{1,9}))?$');
       v_values := ARRAY(SELECT coalesce(array_position(v_words, b.w) - 1 + c_low[i], CASE WHEN b.w ~ '^[0-9]+$' THEN b.w::integer END)
                         FROM unnest(v_bounds[1:2]) WITH ORDINALITY AS b (w, n) WHERE b.w IS NOT NULL ORDER BY b.n);
       IF v_bounds IS NULL OR NOT coalesce(c_low[i] <= ALL (v_values) AND c_high[i] >= ALL (v_values), false) OR v_values[2] < v_values[1]

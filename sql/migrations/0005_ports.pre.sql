@@ -67,7 +67,7 @@ CREATE VIEW rowcrew.port_function AS
 CREATE FUNCTION rowcrew.emit(p_event text, p_data jsonb, p_job_table text, p_job_id uuid, p_job_type text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF p_event !~ '^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)+$' THEN
+  IF p_event !~ '^[a-zA-Z0-9_]+([.][a-zA-Z0-9_]+)+$' THEN
     RAISE EXCEPTION 'event %: expected words of letters, digits and "_" joined by "."', quote_literal(p_event)
       USING ERRCODE = 'invalid_parameter_value';
   END IF;

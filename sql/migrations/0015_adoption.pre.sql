@@ -262,7 +262,7 @@ $$;
 CREATE FUNCTION rowcrew.adopted_fill(p_text text, p_template jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN (SELECT string_agg(coalesce(p_template ->> x.m[2], x.m[1]), '' ORDER BY x.place)
-          FROM regexp_matches(p_text, '(\{([a-z_]+)\}|[^{]+|\{)', 'g') WITH ORDINALITY AS x (m, place));
+          FROM regexp_matches(p_text, '([{]([a-z_]+)[}]|[^{]+|[{])', 'g') WITH ORDINALITY AS x (m, place));
 END $$;
 
 -- The template of one table, with the names of its functions.

@@ -92,7 +92,7 @@ BEGIN
       k.units := k.units || 1;
     ELSE
       v_value := rowcrew.limit_value(r.weight, p_tenant, p_provider, p_payload);
-      k.units := k.units || CASE WHEN v_value ~ '^[0-9]+(\.[0-9]+)?$' THEN greatest(1, least(ceil(v_value::numeric), coalesce(r.burst, r.units)))::integer ELSE 1 END;
+      k.units := k.units || CASE WHEN v_value ~ '^[0-9]+([.][0-9]+)?$' THEN greatest(1, least(ceil(v_value::numeric), coalesce(r.burst, r.units)))::integer ELSE 1 END;
     END IF;
   END LOOP;
   k.grp := k.keys::text;

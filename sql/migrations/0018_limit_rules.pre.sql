@@ -63,7 +63,7 @@ CREATE FUNCTION rowcrew.limit_set(p_name text, p_queue text DEFAULT NULL, p_type
                                   p_burst integer DEFAULT NULL, p_weight text DEFAULT NULL)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
-  c_path constant text := '^payload(\.[A-Za-z0-9_-]{1,63}){1,8}$';
+  c_path constant text := '^payload([.][A-Za-z0-9_-]{1,63}){1,8}$';
   v_before rowcrew.job_limit;
   v_after rowcrew.job_limit;
   v_moved bigint := 0;

@@ -1,6 +1,7 @@
 -- What "rowcrew migrate" would run, for psql. Scripts that the database has seen already are skipped.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
+SET standard_conforming_strings = on;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL search_path = '';
 SELECT pg_advisory_xact_lock(hashtextextended('rowcrew.migrate', 0)) AS rowcrew_lock \gset

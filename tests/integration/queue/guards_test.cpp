@@ -199,6 +199,17 @@ TEST_CASE("triggers: several rows are filed where PL/pgSQL is told to be strict"
   CHECK(b.count("{parked}") == 1);
 }
 
+TEST_CASE("triggers: an application that reads backslashes as escapes inserts jobs, schedules and rules like any other") {
+  QueueBench b;
+  b.ddl("SET standard_conforming_strings = off; SET escape_string_warning = off;"
+        "SELECT rowcrew.limit_set('weighed', p_queue => 'q', p_units => 10, p_per => '1 min', p_weight => 'payload.images');"
+        "INSERT INTO rowcrew.job_queue (job_type, queue, payload) VALUES ('a', 'q', '{\"images\": \"3.5\"}'), ('a', 'q', '{\"images\": \"1x5\"}');"
+        "INSERT INTO rowcrew.schedule (name, cron, job_type) VALUES ('s', '*/5 1-3 * JAN MON-FRI', 'a');"
+        "SELECT rowcrew.emit('order.placed', '{}', 'job_queue', gen_random_uuid(), 'a')");
+  CHECK(b.value("SELECT string_agg(units::text, ' ' ORDER BY units) FROM rowcrew.job_queue_limited") == "{1} {4}");
+  CHECK(refusal_of(b, "SELECT rowcrew.emit('orderxplaced', '{}', 'job_queue', gen_random_uuid(), 'a')") == "22023");
+}
+
 TEST_CASE("triggers: without the insert trigger hints are missing, all others fire even so") {
   QueueBench b;
   const auto superuser = superuser_url(b.db);
