@@ -48,13 +48,13 @@ COMMENT ON COLUMN rowcrew.job_attempt.job_key IS 'The id of a job of an adopted 
 COMMENT ON COLUMN rowcrew.job_event.job_key IS 'As in job_attempt.';
 COMMENT ON COLUMN rowcrew.cancel_request.job_key IS 'As in job_attempt.';
 
--- A uuid for every job: its own id where that is one.
+-- A uuid for every job: its own id where that is one. Of SHA-256, since a server in FIPS mode has no MD5.
 CREATE FUNCTION rowcrew.job_uuid(p_table text, p_key uuid) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT p_key $$;
 CREATE FUNCTION rowcrew.job_uuid(p_table text, p_key text) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT md5(p_table || ':' || p_key)::uuid $$;
+AS $$ SELECT left(encode(sha256(replace(p_table || ':' || p_key, E'\\', E'\\\\')::bytea), 'hex'), 32)::uuid $$;
 CREATE FUNCTION rowcrew.job_uuid(p_table text, p_key bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT md5(p_table || ':' || p_key::text)::uuid $$;
+AS $$ SELECT left(encode(sha256((p_table || ':' || p_key::text)::bytea), 'hex'), 32)::uuid $$;
 
 -- The column of a table, or nothing. base: a type modifier of -1 names char(n) as "bpchar"; "character" would be char(1).
 CREATE FUNCTION rowcrew.adopted_column(p_rel oid, p_name text, OUT number smallint, OUT type text, OUT base text, OUT length integer,

@@ -66,7 +66,7 @@ CREATE TYPE rowcrew.job_keys AS (grp text, keys text[], units integer[]);
 -- What a path of a rule gives, null when the job has no such value. A long value stands under its hash.
 CREATE FUNCTION rowcrew.limit_value(p_by text, p_tenant text, p_provider text, p_payload jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN length(v.value) > 100 THEN 'md5-' || md5(v.value) ELSE v.value END
+  SELECT CASE WHEN length(v.value) > 100 THEN 'sha256-' || encode(sha256(replace(v.value, E'\\', E'\\\\')::bytea), 'hex') ELSE v.value END
   FROM (SELECT CASE p_by WHEN 'tenant' THEN p_tenant WHEN 'provider' THEN p_provider
                ELSE p_payload #>> (string_to_array(p_by, '.'))[2:] END AS value) v
 $$;

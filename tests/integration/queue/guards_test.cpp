@@ -210,6 +210,14 @@ TEST_CASE("triggers: an application that reads backslashes as escapes inserts jo
   CHECK(refusal_of(b, "SELECT rowcrew.emit('orderxplaced', '{}', 'job_queue', gen_random_uuid(), 'a')") == "22023");
 }
 
+TEST_CASE("functions: none needs MD5, which a server in FIPS mode has not") {
+  QueueBench b;
+  CHECK(b.number("SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'rowcrew'::regnamespace AND p.prosrc LIKE '%md5(%'") == 0);
+  CHECK(b.value("SELECT rowcrew.job_uuid('t', 12)") == b.value("SELECT rowcrew.job_uuid('t', '12'::text)"));
+  CHECK(b.value("SELECT rowcrew.job_uuid('t', E'\\\\x41')") != b.value("SELECT rowcrew.job_uuid('t', 'A'::text)"));
+  CHECK(b.value("SELECT length(rowcrew.limit_value('tenant', repeat(E'\\\\', 101), NULL, NULL))") == "71");
+}
+
 TEST_CASE("triggers: without the insert trigger hints are missing, all others fire even so") {
   QueueBench b;
   const auto superuser = superuser_url(b.db);
