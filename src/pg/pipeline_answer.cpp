@@ -37,8 +37,11 @@ void PipelineAnswer::fail(const PGresult* result, const std::string& statement) 
   const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
   const char* message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
   const std::string sqlstate = state != nullptr ? state : "";
-  error_ = server_error(sqlstate, fmt::format("{}: {} ({})", statement,
-                                              one_line(message != nullptr ? message : "no message"), sqlstate));
+  const char* place = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
+  if (place == nullptr) place = PQresultErrorField(result, PG_DIAG_INTERNAL_POSITION);
+  const std::string at = place != nullptr ? fmt::format(" at character {}", place) : "";  // as libpq says it in a whole message
+  error_ = server_error(sqlstate, fmt::format("{}: {}{} ({})", statement,
+                                              one_line(message != nullptr ? message : "no message"), at, sqlstate));
 }
 
 void PipelineAnswer::take(const PGresult* result) {

@@ -21,8 +21,9 @@ bool tells_of_changed_table(const DbError& error) {
   for (const std::string_view state : kChanged) {
     if (error.sqlstate() == state) return true;
   }
-  // A word that its enum has no more. Other values that are malformed belong to one job.
-  return error.sqlstate() == "22P02" && std::string_view(error.what()).find("enum") != std::string_view::npos;
+  // A word that its enum has no more stands in the statement itself, at a place that libpq names whatever language the
+  // server speaks. Other values that are malformed belong to one job.
+  return error.sqlstate() == "22P02" && std::string_view(error.what()).find(" at character ") != std::string_view::npos;
 }
 
 bool tells_of_a_row(const Error& error) {

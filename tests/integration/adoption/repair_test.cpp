@@ -59,6 +59,8 @@ TEST_CASE("faults: a statement that meets the change says so, a value that is ma
   JobTable later(door, adopted_table_map("later", 1, again.text(0, 1)));
   CHECK_THROWS_AS(b.await(later.finish_completed(ended, {})), DbError);
   CHECK(door.fault().find("COMPLETED") != std::string::npos);
+  // By a server of any language.
+  CHECK(tells_of_changed_table(DbError(ErrorClass::permanent, "22P02", "ungültiger Eingabewert für Enum »mood«: »x« at character 7", false, false)));
   CHECK_FALSE(tells_of_changed_table(DbError(ErrorClass::permanent, "22P02", "invalid input syntax for type json", false, false)));
   CHECK_FALSE(tells_of_changed_table(PortError(DbError(ErrorClass::bug, "42703", "column x", false, false))));
   CHECK(tells_of_changed_table(DbError(ErrorClass::bug, "42703", "column x", false, false)));
