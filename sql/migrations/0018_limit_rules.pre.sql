@@ -217,79 +217,91 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Puts keys right whose permits do not add up: claims that were removed past their trigger (a restore,
--- replication) gave nothing back. Every move of a permit is one transaction, so within one snapshot a
--- difference is a fault, and it stays the same whatever happens meanwhile. Returns how many keys were wrong.
-CREATE FUNCTION rowcrew.forget_keys() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Looks after a page of keys, those after p_after, and tells the last of them as next (null: there are no more). Puts permits out
+-- right that do not add up, and says of how many keys; removes what nothing needs: keys without permits out and with a full bucket,
+-- starts beyond every window, and with the first page pauses that were over a day ago, which every heartbeat reads. A page each,
+-- since what it locks has no room meanwhile, and since the whole of it would end at a node's statement_timeout where keys are many.
+CREATE FUNCTION rowcrew.forget_keys(p_after text, OUT wrong bigint, OUT next text) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_wrong bigint;
-  v_claims text := 'SELECT f.key, f.n FROM rowcrew.limit_freed f';
+  c_page constant integer := 100;
+  c_starts constant integer := 10000;
+  v_keys text[];
+  v_claims text := 'SELECT f.key, f.n FROM rowcrew.limit_freed f WHERE f.key = ANY ($1)';
   v_claim regclass;
+  v_gone bigint;
+  v_merged bigint;
 BEGIN
+  wrong := 0;
+  IF p_after IS NULL THEN
+    DELETE FROM rowcrew.pause p WHERE p.until < rowcrew.clock() - interval '1 day';
+  END IF;
+  -- Units that are given back may stand under a key that has no row any more.
+  WITH RECURSIVE w AS (
+    SELECT coalesce(p_after, '') COLLATE "C" AS key, 0 AS no
+    UNION ALL
+    SELECT least((SELECT k.key FROM rowcrew.limit_key k WHERE k.key > w.key ORDER BY k.key LIMIT 1),
+                 (SELECT s.key FROM rowcrew.limit_start s WHERE s.key > w.key ORDER BY s.key LIMIT 1)), w.no + 1
+    FROM w WHERE w.key IS NOT NULL AND w.no < c_page
+  )
+  SELECT array_agg(w.key ORDER BY w.no) INTO v_keys FROM w WHERE w.no > 0 AND w.key IS NOT NULL;
+  IF v_keys IS NULL THEN
+    RETURN;
+  END IF;
+  next := v_keys[c_page];
   FOR v_claim IN SELECT to_regclass(format('rowcrew.%I', x.name || '_claim'))
                  FROM (SELECT unnest(ARRAY['job_queue', 'processing_jobs']) AS name UNION ALL SELECT z.name FROM rowcrew.adopted_table z) x LOOP
     CONTINUE WHEN v_claim IS NULL;
-    v_claims := v_claims || format(' UNION ALL SELECT unnest(c.keys), c.held FROM %s c WHERE c.keys IS NOT NULL', v_claim);
+    v_claims := v_claims || format(' UNION ALL SELECT y.key, c.held FROM %s c, unnest(c.keys) AS y (key) WHERE y.key = ANY ($1)', v_claim);
   END LOOP;
+  -- Claims that were removed past their trigger (a restore, replication) gave nothing back. Every move of a permit is one transaction,
+  -- so within one snapshot a difference is a fault, and it stays the same whatever happens meanwhile.
   EXECUTE format($q$
     UPDATE rowcrew.limit_key k SET held = k.held - d.surplus
     FROM (SELECT x.key, x.held - coalesce(o.out, 0) AS surplus FROM rowcrew.limit_key x
-          LEFT JOIN (SELECT u.key, sum(u.n) AS out FROM (%s) u GROUP BY u.key) o ON o.key = x.key) d
-    WHERE k.key = d.key AND d.surplus <> 0$q$, v_claims);
-  GET DIAGNOSTICS v_wrong = ROW_COUNT;
-  RETURN v_wrong;
-END $$;
-
--- Removes some of what nothing needs: keys without permits out and with a full bucket, starts beyond every window, pauses that were
--- over a day ago, which every heartbeat reads. A page each, since what it locks has no room meanwhile. True: there may be more.
-CREATE FUNCTION rowcrew.forget_some_keys() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  c_page constant integer := 1000;
-  v_count bigint;
-  v_more boolean;
-BEGIN
-  DELETE FROM rowcrew.pause p WHERE p.until < rowcrew.clock() - interval '1 day';
+          LEFT JOIN (SELECT u.key, sum(u.n) AS out FROM (%s) u GROUP BY u.key) o ON o.key = x.key WHERE x.key = ANY ($1)) d
+    WHERE k.key = d.key AND d.surplus <> 0$q$, v_claims) USING v_keys;
+  GET DIAGNOSTICS wrong = ROW_COUNT;
   DELETE FROM rowcrew.limit_start s WHERE s.ctid = ANY (ARRAY(
-    SELECT x.ctid FROM rowcrew.limit_start x LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
-    WHERE x.at < rowcrew.clock() - coalesce(r.per, interval '0') - interval '1 minute' LIMIT 10 * c_page FOR UPDATE OF x SKIP LOCKED));
-  GET DIAGNOSTICS v_count = ROW_COUNT;
-  v_more := v_count >= 10 * c_page;
+    SELECT x.hint FROM unnest(v_keys) AS u (key) LEFT JOIN rowcrew.job_limit r ON r.name = split_part(u.key, ':', 1), LATERAL (
+      SELECT y.ctid AS hint FROM rowcrew.limit_start y
+      WHERE y.key = u.key AND y.at < rowcrew.clock() - coalesce(r.per, interval '0') - interval '1 minute' LIMIT c_starts FOR UPDATE SKIP LOCKED) x
+    LIMIT c_starts));
+  GET DIAGNOSTICS v_gone = ROW_COUNT;
   -- Every claim adds up what started within the window: of each thousandth of it that was over a minute ago one row is left,
   -- which leaves the window with the last of them. Those younger may yet be given back, which finds them by their moment.
   WITH d AS (
     DELETE FROM rowcrew.limit_start s WHERE s.ctid = ANY (ARRAY(
       SELECT y.ctid FROM rowcrew.limit_start y WHERE y.ctid = ANY (ARRAY(
-        SELECT unnest(array_agg(w.ctid)) FROM rowcrew.limit_start w JOIN rowcrew.job_limit r ON r.name = split_part(w.key, ':', 1)
+        SELECT unnest(array_agg(w.ctid)) FROM unnest(v_keys) AS u (key) JOIN rowcrew.job_limit r ON r.name = split_part(u.key, ':', 1)
+        JOIN rowcrew.limit_start w ON w.key = u.key
         WHERE r.burst IS NULL AND w.units > 0 AND w.at BETWEEN rowcrew.clock() - r.per AND rowcrew.clock() - interval '1 minute'
         GROUP BY w.key, floor(date_part('epoch', w.at) * 1000 / date_part('epoch', r.per)) HAVING count(*) > 1
-        LIMIT 10 * c_page)) FOR UPDATE SKIP LOCKED))
+        LIMIT c_starts)) FOR UPDATE SKIP LOCKED))
     RETURNING s.key, s.at, s.units
   ), m AS (
     INSERT INTO rowcrew.limit_start (key, at, units)
     SELECT d.key, max(d.at), least(sum(d.units), 1000000000) FROM d JOIN rowcrew.job_limit r ON r.name = split_part(d.key, ':', 1)
     GROUP BY d.key, floor(date_part('epoch', d.at) * 1000 / date_part('epoch', r.per))
   )
-  SELECT count(*) INTO v_count FROM d;
-  v_more := v_more OR v_count >= 10 * c_page;
+  SELECT count(*) INTO v_merged FROM d;
+  IF v_gone >= c_starts OR v_merged >= c_starts THEN
+    next := coalesce(p_after, '');  -- these keys again
+  END IF;
   -- Of a key that never comes back no claim folds what came back.
   WITH k AS MATERIALIZED (
     SELECT x.key FROM rowcrew.limit_key x
-    WHERE x.held > 0 AND x.held = (SELECT sum(f.n) FROM rowcrew.limit_freed f WHERE f.key = x.key) LIMIT c_page FOR UPDATE SKIP LOCKED
+    WHERE x.key = ANY (v_keys) AND x.held > 0 AND x.held = (SELECT sum(f.n) FROM rowcrew.limit_freed f WHERE f.key = x.key) FOR UPDATE SKIP LOCKED
   ), f AS (
     DELETE FROM rowcrew.limit_freed x WHERE x.key = ANY (ARRAY(SELECT k.key FROM k)) RETURNING x.key, x.n
   )
   UPDATE rowcrew.limit_key k SET held = k.held - s.n FROM (SELECT f.key, sum(f.n) AS n FROM f GROUP BY f.key) s WHERE k.key = ANY (ARRAY[s.key]);
-  GET DIAGNOSTICS v_count = ROW_COUNT;
-  v_more := v_more OR v_count >= c_page;
   DELETE FROM rowcrew.limit_key k WHERE k.ctid = ANY (ARRAY(
     SELECT x.ctid FROM rowcrew.limit_key x LEFT JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
-    WHERE x.held = 0 AND NOT EXISTS (SELECT FROM rowcrew.limit_freed f WHERE f.key = x.key)
+    WHERE x.key = ANY (v_keys) AND x.held = 0 AND NOT EXISTS (SELECT FROM rowcrew.limit_freed f WHERE f.key = x.key)
       AND NOT EXISTS (SELECT FROM rowcrew.limit_start s WHERE s.key = x.key)
       AND (r.burst IS NULL OR x.level IS NULL
            OR x.level + r.units * extract(epoch FROM rowcrew.clock() - x.filled_at) / extract(epoch FROM r.per) >= r.burst)
-    LIMIT c_page FOR UPDATE OF x SKIP LOCKED));
-  GET DIAGNOSTICS v_count = ROW_COUNT;
-  RETURN v_more OR v_count >= c_page;
+    FOR UPDATE OF x SKIP LOCKED));
 END $$;
 
 UPDATE rowcrew.meta SET schema_version = 18;

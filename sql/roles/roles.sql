@@ -102,7 +102,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.job_queue_take(bigint[], bigint, bigint, text[
       rowcrew.keys_of(text, text, text, text, jsonb), rowcrew.limit_value(text, text, text, jsonb), rowcrew.take_keys(rowcrew.job_keys),
       rowcrew.file_due(text, uuid[]), rowcrew.file_truth(text, uuid[]), rowcrew.limits_matter(text[]), rowcrew.limits_of(text), rowcrew.key_columns(text, text),
       rowcrew.most_units(rowcrew.job_limit),
-      rowcrew.units_back(text, text[], bigint[]), rowcrew.shelve_limited(text, bigint[]), rowcrew.forget_keys(), rowcrew.forget_some_keys() TO rowcrew_worker;
+      rowcrew.units_back(text, text[], bigint[]), rowcrew.shelve_limited(text, bigint[]), rowcrew.forget_keys(text) TO rowcrew_worker;
 GRANT SELECT, UPDATE, DELETE ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited TO rowcrew_worker;
 -- Of adopted tables nodes do it themselves, with their own rights on them.
 GRANT SELECT, INSERT, UPDATE, DELETE ON rowcrew.limit_key, rowcrew.limit_freed, rowcrew.limit_start TO rowcrew_worker;

@@ -79,18 +79,26 @@ asio::awaitable<void> Maintainer::audit_pieces() {
   co_await forget();
 }
 
-/// Also where there are no limits any more: those of before leave keys behind.
+/// Also where there are no limits any more: those of before leave keys behind. A walk that takes long goes on next time.
 asio::awaitable<void> Maintainer::forget_keys() {
-  const Rows wrong = co_await state_.db.query(sql::node_forget_keys, Params{});
-  if (wrong.integer(0, 0) > 0) {
-    state_.log.error(event::kHintHealed, {{"keys", wrong.integer(0, 0)}},
-                     "permits of limits did not add up: they were put right. Were claims removed past the triggers?");
-  }
   const Mono until = state_.clock.mono() + std::chrono::duration_cast<MonoClock::duration>(kForgetKeysFor);
-  bool more = true;
-  while (more && state_.clock.mono() < until) {
-    const Rows page = co_await state_.db.query(sql::node_forget_some_keys, Params{});
-    more = page.boolean(0, 0);
+  std::int64_t wrong = 0;
+  try {
+    do {
+      Params page;
+      page.add(next_key_);
+      const Rows seen = co_await state_.db.query(sql::node_forget_keys, std::move(page));
+      wrong += seen.integer(0, 0);
+      next_key_.reset();
+      if (!seen.is_null(0, 1)) next_key_.emplace(seen.text(0, 1));
+    } while (next_key_ && state_.clock.mono() < until);
+    state_.worked("maintenance", sql::node_forget_keys.name);
+  } catch (const Error& e) {
+    state_.failed("maintenance", sql::node_forget_keys.name, event::kHintHealed, e);
+  }
+  if (wrong > 0) {
+    state_.log.error(event::kHintHealed, {{"keys", wrong}},
+                     "permits of limits did not add up: they were put right. Were claims removed past the triggers?");
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,7 @@ class Maintainer final : public Service {
   bool changed_ = true;
   MonoClock::duration audit_took_{};
   Mono keys_forgotten_{};
+  std::optional<std::string> next_key_;  ///< of limits: where the walk over all of them goes on
   Mono next_forget_{};
 };
 

@@ -1,2 +1,3 @@
--- Once a minute where there are limits, else once an hour. Returns how many keys had permits that did not add up.
-SELECT rowcrew.forget_keys()
+-- A page of a walk over all keys of limits. Returns how many had permits that did not add up, and where the next page
+-- begins, null when there is none. $1 where this one begins, null: at the first key
+SELECT wrong, next FROM rowcrew.forget_keys($1)

@@ -174,6 +174,14 @@ class Limits(FleetTest):
         self.assertGreater(jobs, 20)
         self.assertLess(looks, jobs / 4)
 
+    def test_tens_of_thousands_of_keys_that_nobody_uses_any_more_are_forgotten(self):
+        self.rowcrew("limit", "set", "tenants", "--queue", "default", "--by", "tenant", "--running", "3")
+        for table, column in (("limit_key", "held"), ("limit_freed", "n")):  # as jobs of so many tenants leave them behind
+            self.db.execute(f"INSERT INTO rowcrew.{table} (key, {column}) SELECT 'tenants:' || i, 1 FROM generate_series(1, 40000) i")
+        self.node(node={"audit_every": "500ms"}).ready()
+        left = self.db.value("SELECT count(*) FROM rowcrew.limit_key")
+        wait_for("keys to be forgotten", lambda: self.db.value("SELECT count(*) FROM rowcrew.limit_key") < left / 2, 20, every=0.1)
+
     def test_bad_limits_are_refused_with_the_name_of_the_field(self):
         for options, field in ((("--running", "-1"), "running"), (("--units", "5"), "per"), (("--units", "5", "--per", "0s"), "per"),
                                (("--running", "1", "--units", "5", "--per", "1s"), "running"), (("--by", "colour", "--running", "1"), "by")):

@@ -207,7 +207,7 @@ TEST_CASE("adopted limits: a rule that is made, changed or removed holds for wha
   CHECK(b.number("SELECT count(*) FROM {limited}") == 0);
   b.complete(one.jobs);
   b.complete(two.jobs);
-  b.query("SELECT rowcrew.forget_keys()");
+  b.query("SELECT rowcrew.forget_keys(NULL)");
   CHECK(b.all_out() == 0);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/system_clock.hpp"
 #include "queue_bench.hpp"
+#include "sql_queries.hpp"
 #include "support/permit_exchange.hpp"
 
 namespace rowcrew::testing {
@@ -25,6 +26,18 @@ struct LimitsBench : QueueBench {
   void end_alone(const std::vector<ClaimedJob>& done, const Outcome& outcome) {
     const std::int64_t node_id = number("SELECT coalesce((SELECT node_id FROM {claim} WHERE token = $1), 0)", Params{}.add(done.front().job.claim_token));
     permits.end_alone(jobs, node_id, ended(done, outcome));
+  }
+  /// Walks over all keys, as a node does; returns how many had permits that did not add up.
+  std::int64_t forget_keys() {
+    std::int64_t wrong = 0;
+    std::optional<std::string> next;
+    do {
+      const Rows page = run(sql::node_forget_keys, Params{}.add(next));
+      wrong += page.integer(0, 0);
+      next.reset();
+      if (!page.is_null(0, 1)) next.emplace(page.text(0, 1));
+    } while (next);
+    return wrong;
   }
   std::int64_t out(const std::string& key) { return number(kPermitsOut, Params{}.add(key)); }
 

@@ -179,11 +179,7 @@ struct Model : LimitsBench {
     else if (dice < 97) by_hand();
     else if (dice < 98) change_cap();
     else if (dice < 99) rate_for_a_while();
-    else forget();
-  }
-  void forget() {
-    if (below(2) == 0) run(sql::node_forget_some_keys);
-    CHECK(run(sql::node_forget_keys).integer(0, 0) == 0);
+    else CHECK(forget_keys() == 0);
   }
   /// What the database holds of each key is what runs.
   void compare() {

@@ -304,22 +304,38 @@ TEST_CASE("limits: keys that nobody holds are forgotten, also those that never c
   CHECK(b.take(node, 10).jobs.size() == 2);
   b.end_alone(a.jobs, Completed());
   CHECK(b.count("rowcrew.limit_freed") == 1);
-  CHECK_FALSE(b.run(sql::node_forget_some_keys).boolean(0, 0));
+  CHECK(b.forget_keys() == 0);
   CHECK(b.value("SELECT string_agg(key, ',') FROM rowcrew.limit_key") == "tenant:b");
   CHECK(b.count("rowcrew.limit_freed") == 0);
   CHECK(b.out("tenant:b") == 2);
-  CHECK(b.run(sql::node_forget_keys).integer(0, 0) == 0);
+  CHECK(b.forget_keys() == 0);
 }
 
-TEST_CASE("limits: of many keys that nobody holds one look forgets some, and says that there are more") {
+TEST_CASE("limits: one look reads a page of the keys, however many there are, and tells where the next begins") {
   LimitsBench b;
   b.set("tenant", "p_queue => 'q', p_by => 'tenant', p_running => 2");
-  b.exec("INSERT INTO rowcrew.limit_key (key, held) SELECT 'tenant:' || i, 1 FROM generate_series(1, 1200) i");
-  b.exec("INSERT INTO rowcrew.limit_freed (key, n) SELECT 'tenant:' || i, 1 FROM generate_series(1, 1200) i");
-  CHECK(b.run(sql::node_forget_some_keys).boolean(0, 0));
-  CHECK(b.count("rowcrew.limit_freed") == 200);
-  CHECK_FALSE(b.run(sql::node_forget_some_keys).boolean(0, 0));
+  b.exec("INSERT INTO rowcrew.limit_key (key, held) SELECT 'tenant:' || 1000 + i, 1 FROM generate_series(1, 250) i");
+  b.exec("INSERT INTO rowcrew.limit_freed (key, n) SELECT 'tenant:' || 1000 + i, 1 FROM generate_series(1, 250) i");
+  b.exec("UPDATE rowcrew.limit_key SET held = 2 WHERE key IN ('tenant:1003', 'tenant:1203')");
+  const Rows first = b.run(sql::node_forget_keys, Params{}.add(std::nullopt));
+  CHECK(first.integer(0, 0) == 1);
+  CHECK(first.text(0, 1) == "tenant:1100");
+  CHECK(b.count("rowcrew.limit_freed") == 150);
+  CHECK(b.count("rowcrew.limit_key") == 150);
+  CHECK(b.forget_keys() == 1);
   CHECK(b.count("rowcrew.limit_key") == 0);
+}
+
+TEST_CASE("limits: starts that no window holds any more go in pages, also those of a key that has no row") {
+  LimitsBench b;
+  b.set("day", "p_queue => 'q', p_units => 100000, p_per => '1 day'");
+  b.exec("INSERT INTO rowcrew.limit_start SELECT 'day', now() - interval '2 days', 1 FROM generate_series(1, 10500) i");
+  b.exec("INSERT INTO rowcrew.limit_start SELECT 'gone:a', now() - interval '2 days', -1");
+  const Rows first = b.run(sql::node_forget_keys, Params{}.add(std::nullopt));
+  CHECK(b.count("rowcrew.limit_start") == 501);
+  CHECK_FALSE(first.is_null(0, 1));  // the same keys again
+  b.forget_keys();
+  CHECK(b.count("rowcrew.limit_start") == 0);
 }
 
 TEST_CASE("limits: a pause that is over costs nothing, and is forgotten a day later") {
@@ -331,10 +347,10 @@ TEST_CASE("limits: a pause that is over costs nothing, and is forgotten a day la
   b.exec("SELECT rowcrew.pause('key', 'other', NULL, interval '1 s'), rowcrew.pause('tenant', 'other', NULL, interval '1 s')");
   b.exec("UPDATE rowcrew.pause SET since = now() - interval '2 hours', until = now() - interval '1 hour'");
   CHECK(b.take(node, 1, first.jobs, false).jobs.size() == 1);  // the end hands its permits over
-  b.run(sql::node_forget_some_keys);
+  b.forget_keys();
   CHECK(b.count("rowcrew.pause") == 2);
   b.exec("UPDATE rowcrew.pause SET since = now() - interval '26 hours', until = now() - interval '25 hours'");
-  b.run(sql::node_forget_some_keys);
+  b.forget_keys();
   CHECK(b.count("rowcrew.pause") == 0);
 }
 
@@ -394,7 +410,7 @@ TEST_CASE("limits: permits of claims that were removed past their trigger are fo
   b.take(node, 1);
   b.ddl("ALTER TABLE rowcrew.job_queue_claim DISABLE TRIGGER rowcrew_free; DELETE FROM rowcrew.job_queue_claim");
   CHECK(b.out("one") == 1);
-  CHECK(b.run(sql::node_forget_keys).integer(0, 0) == 1);
+  CHECK(b.forget_keys() == 1);
   CHECK(b.out("one") == 0);
   CHECK(b.take(node, 1).jobs.size() == 1);
 }

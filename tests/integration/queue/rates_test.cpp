@@ -105,13 +105,13 @@ TEST_CASE("rates: a claim does not read all that has started in a long window, w
   b.exec("INSERT INTO rowcrew.limit_start SELECT 'day', now() - interval '12 h' + i * interval '1 s', 1 FROM generate_series(1, 500) i");
   b.insert(1500);
   const NodeIdentity node = b.node();
-  b.run(sql::node_forget_some_keys);
+  b.forget_keys();
   CHECK(b.count("rowcrew.limit_start") <= 7);
   CHECK(b.number("SELECT sum(units) FROM rowcrew.limit_start") == 500);
   CHECK(b.take(node, 1000).jobs.size() == 500);
   CHECK(b.take(node, 1000).jobs.empty());
   b.ddl("SELECT rowcrew.set_clock_offset('12 h 250 s')");  // half of them are over
-  b.run(sql::node_forget_some_keys);
+  b.forget_keys();
   const std::size_t free = b.take(node, 1000).jobs.size();
   CHECK(free <= 255);
   CHECK(free >= 160);
