@@ -107,19 +107,22 @@ asio::awaitable<void> Maintainer::audit_piece(std::size_t table) {
   // What was found last time and still lacks a hint now was no matter of timing.
   co_await heal(table, std::exchange(suspicious_[table], {}));
   const JobTable::Extent extent = co_await jobs.audit_pages();
-  // A whole clean walk over a table that has not changed since needs no other.
+  // A whole clean walk over a table that has not changed since needs no other, but results grow old there too.
   const bool same = extent.changes == changes_[table];
-  if (same && clean_pages_[table] >= extent.pages) co_return;
-  changed_ = true;
+  const bool clean = same && clean_pages_[table] >= extent.pages;
+  // An adopted table's results are its application's.
+  const bool expire = state_.job_types.results_expire() && !state_.tables[table]->adopted;
+  if (clean && !expire) co_return;
   if (!same) clean_pages_[table] = 0;
   changes_[table] = extent.changes;
-  const std::int64_t pages = extent.pages;
-  if (next_page_[table] >= pages) next_page_[table] = 0;
-  suspicious_[table] = co_await jobs.audit_find(next_page_[table], kPagesPerPass);
-  // An adopted table's results are its application's.
-  if (state_.job_types.results_expire() && !state_.tables[table]->adopted) co_await state_.tables[table]->control.expire_results(next_page_[table], kPagesPerPass);
+  if (next_page_[table] >= extent.pages) next_page_[table] = 0;
+  if (!clean) {
+    changed_ = true;
+    suspicious_[table] = co_await jobs.audit_find(next_page_[table], kPagesPerPass);
+  }
+  if (expire) co_await state_.tables[table]->control.expire_results(next_page_[table], kPagesPerPass);
   next_page_[table] += kPagesPerPass;
-  clean_pages_[table] = suspicious_[table].empty() ? clean_pages_[table] + kPagesPerPass : 0;
+  if (!clean) clean_pages_[table] = suspicious_[table].empty() ? clean_pages_[table] + kPagesPerPass : 0;
 }
 
 asio::awaitable<void> Maintainer::drop_ended(std::size_t table) {

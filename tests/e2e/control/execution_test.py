@@ -112,6 +112,18 @@ class Execution(FleetTest):
         self.assertEqual(rows, [("fail", "failed", "asked_to", 5), ("flaky", "failed", "flaky", 1),
                                 ("wordy", "completed", "-", 1), ("wordy", "failed", "result_too_large", 1)])
 
+    def test_results_go_when_their_time_is_over_although_nothing_else_happens(self):
+        self.db.execute("INSERT INTO rowcrew.job_type (name, keep_result_ms) VALUES ('wordy', 60000)")
+        node = self.node(node={"audit_every": "500ms"}).ready()
+        self.enqueue("wordy")
+        self.wait_finished()
+        read = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE schemaname = 'rowcrew' AND relname = 'job_queue'"
+        before = self.db.value(read)
+        wait_for("the audit to have seen the end", lambda: self.db.value(read) > before, 20)
+        self.db.execute("SELECT rowcrew.set_clock_offset('2 minutes')")
+        wait_for("the result to go", lambda: self.db.value("SELECT result IS NULL FROM rowcrew.job_queue"), 10)
+        self.assertEqual(node.stop()[0], 0)
+
     def test_a_handler_that_spins_is_named_and_the_watchdog_told(self):
         with tempfile.TemporaryDirectory() as folder:
             path = folder + "/notify"
