@@ -369,8 +369,7 @@ BEGIN
       EXECUTE format('SELECT coalesce(array_agg(q.id ORDER BY q.id), ''{}'') FROM rowcrew.%1$I q WHERE q.id = ANY ($1) AND (q.unique_key IS NULL OR EXISTS ('
                      'SELECT FROM rowcrew.job_unique u WHERE u.scope = $2 AND u.key = q.unique_key AND u.job_id = q.id))',
                      v_table) USING v_taken, 'live:' || v_table INTO v_taken;
-      EXECUTE format('UPDATE rowcrew.%I SET status = ''pending'', attempts = 0, crashes = 0, lonely_crashes = 0, completed_at = NULL, scheduled_at = rowcrew.clock_now()'
-                     ' WHERE id = ANY ($1)', v_table) USING v_taken;
+      PERFORM rowcrew.run_again(v_table, v_taken);  -- 0014
       skipped := cardinality(v_ids) - cardinality(v_taken);
     ELSE
       PERFORM rowcrew.cancel_waiting(v_table, v_taken, rowcrew.cancel_text(session_user, m ->> 'reason'));

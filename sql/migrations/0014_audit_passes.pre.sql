@@ -71,24 +71,30 @@ END $$;
 COMMENT ON FUNCTION rowcrew.cancel_my_job(uuid, text) IS
   'Stops a job that the asking role enqueued: cancelled at once, requested of the node that runs it, ended before, or unknown.';
 
+-- What has failed waits again, from its first attempt. Returns of how many that is true.
+CREATE FUNCTION rowcrew.run_again(p_table text, p_ids uuid[]) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_count bigint;
+BEGIN
+  EXECUTE format('UPDATE rowcrew.%I SET status = ''pending'', attempts = 0, crashes = 0, lonely_crashes = 0, completed_at = NULL, scheduled_at = rowcrew.clock_now()'
+                 ' WHERE id = ANY ($1) AND status = ''failed''', p_table) USING p_ids;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END $$;
+
 -- One failed job runs again from its first attempt: 'redriven'; else its status, or 'unknown'. Whose unique key a live job has
 -- is refused by the trigger, which names that job.
 CREATE FUNCTION rowcrew.redrive(p_job uuid, p_reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_table text;
-  v_count integer;
+  v_table text := (SELECT j.job_table FROM rowcrew.any_job j WHERE j.id = p_job);
 BEGIN
-  SELECT j.job_table INTO v_table FROM rowcrew.any_job j WHERE j.id = p_job;
   IF v_table IS NULL THEN
     RETURN 'unknown';
   ELSIF length(p_reason) > 500 THEN
     PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '...', 'at most 500 characters');
   END IF;
-  EXECUTE format('UPDATE rowcrew.%I SET status = ''pending'', attempts = 0, crashes = 0, lonely_crashes = 0, completed_at = NULL, scheduled_at = rowcrew.clock_now()'
-                 ' WHERE id = $1 AND status = ''failed''', v_table) USING p_job;
-  GET DIAGNOSTICS v_count = ROW_COUNT;
-  IF v_count = 0 THEN
+  IF rowcrew.run_again(v_table, ARRAY[p_job]) = 0 THEN
     RETURN coalesce((SELECT j.status FROM rowcrew.any_job j WHERE j.id = p_job), 'unknown');
   END IF;
   PERFORM rowcrew.write_audit('job.redrive', v_table || ' ' || p_job, jsonb_build_object('before', 'failed', 'after', 'pending', 'reason', p_reason));

@@ -17,8 +17,10 @@ using ConnectParams = std::map<std::string, std::string, std::less<>>;
 
 /// What the URL says (URI or keywords; several hosts and target_session_attrs pass through), plus
 /// what it leaves open: keep-alives, tcp_user_timeout, TLS files, target_session_attrs=read-write
-/// (not behind a pooler), a fallback application_name. Asks options.password. Throws ConfigError
-/// for a malformed URL, without quoting it, and for an sslmode that makes a CA file worth nothing.
+/// (not behind a pooler), a fallback application_name. Asks options.password, which ends early once
+/// `interrupt` (may be null) is triggered. Throws ConfigError for a malformed URL, without quoting it, for
+/// a word that libpq would refuse only as it connects (sslmode, target_session_attrs, channel_binding,
+/// gssencmode), and for an sslmode that makes a CA file worth nothing.
 ConnectParams connect_params(const PoolOptions& options, const Interrupt* interrupt = nullptr);
 
 /// How long one host, and one address of it, may take: connect_timeout of the URL (whole seconds), else of the options.
