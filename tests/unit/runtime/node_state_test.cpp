@@ -2,13 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include <boost/asio/io_context.hpp>
-
 #include "base/event.hpp"
-#include "support/fake_clock.hpp"
-#include "support/fake_db.hpp"
-#include "support/fake_job_transactions.hpp"
-#include "support/log_capture.hpp"
+#include "unit/runtime/node_state_bench.hpp"
 
 using namespace rowcrew;
 using namespace rowcrew::testing;
@@ -18,7 +13,7 @@ namespace {
 
 DbError lost(const char* sqlstate) { return {ErrorClass::transient, sqlstate, "database: it is gone", true, false}; }
 
-struct Bench {
+struct Bench : NodeStateBench {
   /// What a node says of claims that fail with `error` for six seconds.
   std::size_t lines_after(const Error& error) {
     for (int i = 0; i <= 6; ++i) {
@@ -27,17 +22,6 @@ struct Bench {
     }
     return log.lines(event::kWorkFailing).size();
   }
-
-  boost::asio::io_context io;
-  NodeConfig config;
-  FakeDb db;
-  Registry registry;
-  PortCatalog ports;
-  FakeClock clock;
-  FakeRandom random;
-  FakeJobTransactions transactions{clock};
-  LogCapture log;
-  NodeState state{io.get_executor(), config, db, registry, ports, transactions, clock, random, log};
 };
 
 }  // namespace

@@ -4,21 +4,17 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 
 #include <fmt/format.h>
 
-#include "support/fake_clock.hpp"
-#include "support/fake_db.hpp"
-#include "support/fake_job_transactions.hpp"
-#include "support/log_capture.hpp"
+#include "unit/runtime/node_state_bench.hpp"
 
 using namespace rowcrew;
 using namespace rowcrew::testing;
 
 namespace {
 
-struct Bench {
+struct Bench : NodeStateBench {
   void report(int count) {
     for (int i = 0; i < count; ++i) {
       Job job;
@@ -32,16 +28,6 @@ struct Bench {
     return std::any_of(db.asked.begin(), db.asked.end(), [&](const auto& asked) { return asked.params.at(0)->find(id) != std::string::npos; });
   }
 
-  boost::asio::io_context io;
-  NodeConfig config;
-  FakeDb db;
-  Registry registry;
-  PortCatalog ports;
-  FakeClock clock;
-  FakeRandom random;
-  FakeJobTransactions transactions{clock};
-  LogCapture log;
-  NodeState state{io.get_executor(), config, db, registry, ports, transactions, clock, random, log};
   Progress progress{state};
 };
 
