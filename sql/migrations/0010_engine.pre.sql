@@ -159,10 +159,8 @@ END $$;
 CREATE FUNCTION rowcrew.keep_hints(p_table text) RETURNS void LANGUAGE plpgsql AS $keep$
 DECLARE
   v_table text := format('rowcrew.%I', p_table);
-  v_ready text := format('rowcrew.%I', p_table || '_ready');
-  v_parked text := format('rowcrew.%I', p_table || '_parked');
-  v_file text := format('rowcrew.%I', p_table || '_file_new');
-  v_changed text := format('rowcrew.%I', p_table || '_changed');
+  v_ready text := format('rowcrew.%I', p_table || '_ready'); v_parked text := format('rowcrew.%I', p_table || '_parked');
+  v_file text := format('rowcrew.%I', p_table || '_file_new'); v_changed text := format('rowcrew.%I', p_table || '_changed');
   v_limited text := format('rowcrew.%I', p_table || '_limited');
   -- What rules about limits look at.
   v_of text := CASE p_table WHEN 'job_queue' THEN '%1$s.job_type, %1$s.tenant, NULL, %1$s.payload'
@@ -222,9 +220,7 @@ BEGIN
     DECLARE
       v_now timestamptz := rowcrew.clock_now();
       v_held boolean := false;
-      v_grp text;
-      v_keys text[];
-      v_units integer[];
+      v_grp text; v_keys text[]; v_units integer[];
     BEGIN
       IF NOT rowcrew.job_is_sound(%4$s) THEN
         PERFORM rowcrew.refuse_unsound(TG_TABLE_NAME, %4$s);
@@ -245,10 +241,14 @@ BEGIN
         IF v_grp IS NOT NULL THEN
           INSERT INTO %6$s (run_at, id, priority, queue, grp, keys, units)
           VALUES (v_now, NEW.id, NEW.priority, NEW.queue, v_grp, v_keys, v_units);
-        ELSIF v_held THEN
-          NULL;
+        ELSIF v_held THEN NULL;
         ELSIF NEW.crashes = 0 AND NEW.scheduled_at <= v_now THEN
           INSERT INTO %2$s (run_at, id, priority, queue) VALUES (v_now, NEW.id, NEW.priority, NEW.queue);
+          -- What is handed back stood first; sweeps look before the marks of claims. The other hint is for when they are slow.
+          IF OLD.status = 'processing' AND NEW.attempts = OLD.attempts AND NEW.created_at < v_now - interval '5 s' THEN
+            INSERT INTO %2$s (run_at, id, priority, queue)
+            VALUES (greatest(NEW.created_at, v_now - interval '30 days'), NEW.id, NEW.priority, NEW.queue);
+          END IF;
         ELSE
           INSERT INTO %3$s (run_at, id, priority, queue, reason)
           VALUES (greatest(NEW.scheduled_at, v_now), NEW.id, NEW.priority, NEW.queue,

@@ -4,7 +4,7 @@
 -- $6 messages text[]  $7 delays in ms bigint[]  $8 1 where the execution counts as an attempt, else 0
 -- int[]  $9 durations in ms int[]  $10 node_id  $11 tokens bigint[] whose batch has ended with this
 -- Marks the companion as moved, so that the triggers on the table know the engine's own write, and
--- files the hints of those that wait.
+-- files the hints of those that wait: of one that is handed back a second one where it stood, which sweeps find.
 WITH f AS (
   UPDATE {job} x
   SET status = u.status, attempts = x.attempts + u.counts, moved = pg_current_xact_id(),
@@ -25,12 +25,13 @@ WITH f AS (
   SET {status} = {word}{set_ended}
   FROM f
   WHERE q.{key} = ANY (ARRAY[f.id]) AND {is_processing}
-  RETURNING q.{key} AS id, {job_type} AS job_type, {queue} AS queue, {priority} AS priority, f.status, f.crashes, f.due, f.attempts,
+  RETURNING q.{key} AS id, {job_type} AS job_type, {queue} AS queue, {priority} AS priority, {created} AS created, f.status, f.crashes, f.due, f.attempts,
             f.outcome, f.code, f.message, f.counts, f.duration_ms
 ), r AS (
   INSERT INTO {ready} (run_at, id, priority, queue)
-  SELECT rowcrew.clock_now(), id, priority, queue FROM g
+  SELECT h.at, id, priority, queue FROM g, unnest(ARRAY[rowcrew.clock_now(), CASE WHEN counts = 0 THEN greatest(created, rowcrew.clock_now() - interval '30 days') END]) AS h (at)
   WHERE status IN ('pending', 'retrying') AND crashes = 0 AND due <= rowcrew.clock_now()
+    AND (h.at = rowcrew.clock_now() OR h.at < rowcrew.clock_now() - interval '5 s')
 ), p AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason)
   SELECT due, id, priority, queue, rowcrew.parked_reason(status, crashes)

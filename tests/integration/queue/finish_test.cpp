@@ -223,3 +223,30 @@ TEST_CASE("finish: a generation tells how long it was processed") {
   CHECK(took >= 90'000);
   CHECK(took < 120'000);
 }
+
+TEST_CASE("finish: a job that is handed back stands before those that came after it, whatever its time of creation says") {
+  for (const char* kind : {"job_queue", "processing_jobs", "adopted"}) {
+    for (const char* created : {"now() - interval '1 hour'", "'-infinity'"}) {
+      CAPTURE(kind);
+      CAPTURE(created);
+      const bool adopted = kind == std::string("adopted");
+      QueueBench b(adopted ? "job_queue" : kind);
+      if (adopted) b.adopt_like_job_queue();
+      const auto insert_one = [&] {
+        return b.value(b.named("INSERT INTO {t} (id, {type}, queue, created_at) VALUES (gen_random_uuid(), 't', 'q', ") + created + ") RETURNING id");
+      };
+      const NodeIdentity node = b.node();
+      const std::string first = insert_one();
+      const std::string second = insert_one();
+      EndedJob back;
+      back.job = b.claim(node, 1).at(0).job;
+      REQUIRE(back.job.id == first);
+      back.ending = released(back.job);
+      CHECK(b.await(b.jobs.finish_ended(std::vector<EndedJob>{back}, node.node_id, {b.last_token()})) == Ids{first});
+      CHECK(b.claim(node, 1).at(0).job.id == first);
+      CHECK(b.claim(node).at(0).job.id == second);
+      CHECK(b.claim(node).empty());
+      CHECK(b.count("{ready}") == 0);  // the other hint went with a claim that met it
+    }
+  }
+}

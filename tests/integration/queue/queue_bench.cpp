@@ -77,12 +77,12 @@ void QueueBench::adopt_like_job_queue() {
     CREATE TABLE public.theirs (
       id uuid PRIMARY KEY, job_type text NOT NULL, queue text, tenant text, payload jsonb NOT NULL DEFAULT '{}', status text NOT NULL DEFAULT 'pending',
       priority integer NOT NULL DEFAULT 5, attempts integer NOT NULL DEFAULT 0, max_attempts integer NOT NULL DEFAULT 5, scheduled_at timestamptz,
-      result jsonb);
+      created_at timestamptz NOT NULL DEFAULT now(), result jsonb);
     DO $$ BEGIN
       PERFORM rowcrew.adopted_record('{"schema": "public", "table": "theirs", "name": "theirs", "key": "id", "payload": "payload", "old_worker": "none",
         "states": {"pending": "pending", "processing": "processing", "completed": "completed", "failed": "failed", "retrying": "retrying", "cancelled": "cancelled"},
         "columns": {"status": "status", "job_type": "job_type", "queue": "queue", "tenant": "tenant", "priority": "priority", "attempts": "attempts",
-                    "max_attempts": "max_attempts", "scheduled_at": "scheduled_at", "result": "result"}}');
+                    "max_attempts": "max_attempts", "scheduled_at": "scheduled_at", "created_at": "created_at", "result": "result"}}');
       PERFORM rowcrew.adopted_create_companions('theirs'), rowcrew.adopted_create_functions('theirs'), rowcrew.adopted_make_take('theirs');
       PERFORM rowcrew.adopted_attach('theirs');
       UPDATE rowcrew.adopted_table SET mode = 'serve', hold_reason = NULL;
