@@ -11,9 +11,23 @@ CREATE FUNCTION rowcrew.adopted_is_cancelled(p_map jsonb) RETURNS text LANGUAGE 
   SELECT CASE WHEN p_map -> 'states' ? 'cancelled' THEN 'q.{status} = {cancelled}' ELSE 'coalesce(x.status = ''cancelled'', false)' END
 $$;
 
--- A job of an adopted table as any_job tells one of ours, or null. The table's own word counts; where several
--- of our states have one word, the companion tells which; a word that the map does not name is told in quotes, as it may be one of ours.
--- started_at is null if it runs, but not by a claim of the fleet. Fails if the table has changed.
+-- The jobs of an adopted table as any_job tells ours, as a list of columns and what they are from. The table's own word counts; where
+-- several of our states have one word, the companion tells which; a word that the map does not name is told in quotes, as it may be one of ours.
+-- started_at is null if a job runs, but not by a claim of the fleet.
+CREATE FUNCTION rowcrew.adopted_rows(p_map jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT format($t${table_name}, rowcrew.job_uuid({table_name}, q.{key}), {job_type},
+           CASE WHEN {is_waiting} THEN CASE x.status WHEN 'retrying' THEN 'retrying' ELSE 'pending' END
+                WHEN {is_processing} THEN 'processing' WHEN q.{status} = {completed} THEN 'completed'
+                WHEN q.{status} IN ({ended}) THEN CASE WHEN %s THEN 'cancelled' ELSE 'failed' END
+                ELSE coalesce(quote_literal(q.{status}::text), 'null') END,
+           {attempts}, {max_attempts}, coalesce(x.crashes, 0), {priority}, {queue}, {tenant}, x.error_code, x.error_message,
+           coalesce({due}, {created}, rowcrew.clock()), {created}, c.claimed_at, {ended_at}, c.node_id
+    FROM {table} q LEFT JOIN {job} x ON x.id = ANY (ARRAY[q.{key}]) LEFT JOIN LATERAL (
+      SELECT x.claimed_at, k.node_id FROM (SELECT) one LEFT JOIN {claim} k ON k.token = x.token WHERE x.status = 'processing') c ON true$t$,
+    rowcrew.adopted_is_cancelled(p_map))
+$$;
+
+-- One of them, or null. Fails if the table has changed.
 CREATE FUNCTION rowcrew.adopted_job(p_name text, p_key text) RETURNS rowcrew.any_job
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
@@ -25,18 +39,7 @@ BEGIN
     EXECUTE rowcrew.adopted_fill('SELECT $1::{key_type}', z.template) USING p_key;
   EXCEPTION WHEN data_exception THEN RETURN NULL;  -- no such key can be
   END;
-  EXECUTE rowcrew.adopted_fill(format($t$
-    SELECT {table_name}, rowcrew.job_uuid({table_name}, q.{key}), {job_type},
-           CASE WHEN {is_waiting} THEN CASE x.status WHEN 'retrying' THEN 'retrying' ELSE 'pending' END
-                WHEN {is_processing} THEN 'processing' WHEN q.{status} = {completed} THEN 'completed'
-                WHEN q.{status} IN ({ended}) THEN CASE WHEN %s THEN 'cancelled' ELSE 'failed' END
-                ELSE coalesce(quote_literal(q.{status}::text), 'null') END,
-           {attempts}, {max_attempts}, coalesce(x.crashes, 0), {priority}, {queue}, {tenant}, x.error_code, x.error_message,
-           coalesce({due}, {created}, rowcrew.clock()), {created}, c.claimed_at, {ended_at}, c.node_id
-    FROM {table} q LEFT JOIN {job} x ON x.id = ANY (ARRAY[q.{key}]) LEFT JOIN LATERAL (
-      SELECT x.claimed_at, k.node_id FROM (SELECT) one LEFT JOIN {claim} k ON k.token = x.token WHERE x.status = 'processing') c ON true
-    WHERE q.{key} = $1::{key_type}$t$,
-    rowcrew.adopted_is_cancelled(z.map)), z.template) INTO j USING p_key;
+  EXECUTE rowcrew.adopted_fill('SELECT ' || rowcrew.adopted_rows(z.map) || ' WHERE q.{key} = $1::{key_type}', z.template) INTO j USING p_key;
   RETURN j;
 END $$;
 

@@ -18,7 +18,8 @@ BEGIN
   END IF;
   PERFORM rowcrew.job_condition('job_queue', p_filter - 'table');  -- refuses what is no filter
   v_out := CASE p_act WHEN 'cancel' THEN '({is_waiting} OR ({is_processing} AND x.status = ''processing''))'  -- what others run nobody here can end
-    WHEN 'redrive' THEN 'q.{status} IN ({ended}) AND q.{status} <> {completed} AND NOT ' || rowcrew.adopted_is_cancelled(z.map) END;
+    WHEN 'redrive' THEN 'q.{status} IN ({ended}) AND q.{status} <> {completed} AND NOT ' || rowcrew.adopted_is_cancelled(z.map)
+    WHEN 'list' THEN 'true' END;  -- 0024
   IF v_out IS NULL THEN
     PERFORM rowcrew.refuse('act', p_act, 'cancel or redrive');
   END IF;

@@ -173,16 +173,18 @@ GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule TO rowcrew_op
 GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(text, text), rowcrew.adopted_is_cancelled(jsonb), rowcrew.adopted_fill(text, jsonb),
       rowcrew.because(rowcrew.any_job, text, text, timestamptz, jsonb), rowcrew.why_of(rowcrew.any_job, text, jsonb),
       rowcrew.adopted_keys(text, text), rowcrew.keys_of(text, text, text, text, jsonb), rowcrew.limit_value(text, text, text, jsonb),
-      rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint) TO rowcrew_operator, rowcrew_viewer;
+      rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint),
+      rowcrew.adopted_rows(jsonb), rowcrew.list_jobs(jsonb, integer), rowcrew.list_own_jobs(jsonb, integer), rowcrew.list_adopted_jobs(jsonb, integer),
+      rowcrew.list_condition(jsonb), rowcrew.limit_keys(text, integer), rowcrew.refuse(text, text, text), rowcrew.adopted_condition(text, jsonb, timestamptz),
+      rowcrew.job_condition(text, jsonb), rowcrew.adopted_require(text, text[]), rowcrew.adopted_column(oid, text), rowcrew.adopted_time_in(text, text, text)
+      TO rowcrew_operator, rowcrew_viewer;
 -- What these change they do by themselves, each act one row of audit_logs.
 GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowcrew.pause(text, text, text, interval), rowcrew.resume(text, text),
       rowcrew.limit_set(text, text, text, text, integer, integer, interval, integer, text), rowcrew.limit_remove(text),
       rowcrew.cancel(uuid, text), rowcrew.redrive(uuid, text), rowcrew.adopted_cancel(text, text, text), rowcrew.write_audit(text, text, jsonb), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer),
       rowcrew.adopted_act_preview(text, jsonb), rowcrew.act_step(bigint, integer), rowcrew.adopted_act_page(bigint, integer), rowcrew.act_turn(bigint),
-      rowcrew.act_note(bigint, boolean, text, bigint, bigint, bigint, text, text), rowcrew.adopted_request_cancel(text, text[], text), rowcrew.refuse(text, text, text),
-      rowcrew.adopted_condition(text, jsonb, timestamptz), rowcrew.job_condition(text, jsonb), rowcrew.adopted_require(text, text[]),
-      rowcrew.adopted_set_anew(rowcrew.adopted_table), rowcrew.adopted_column(oid, text), rowcrew.adopted_time_in(text, text, text)
-      TO rowcrew_operator;
+      rowcrew.act_note(bigint, boolean, text, bigint, bigint, bigint, text, text), rowcrew.adopted_request_cancel(text, text[], text),
+      rowcrew.adopted_set_anew(rowcrew.adopted_table) TO rowcrew_operator;
 
 -- Viewers: the state of the fleet, no payloads and no keys.
 GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_queue_claim,

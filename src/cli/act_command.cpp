@@ -220,6 +220,7 @@ int act_on_many(Invocation& call, const Arguments& args, const char* kind, std::
 void add_common(Arguments& args) {
   args.optional_word("JOB");
   add_filter_options(args);
+  args.flag("all", "every job: needed when nothing else is said");
   args.value("reason", "TEXT", "written into the audit log")
       .value("continue", "N", "go on with an act that was interrupted")
       .flag("preview", "tell how many jobs it would change, and change none")

@@ -8,6 +8,7 @@ namespace rowcrew::cli {
 Command adopt_command();
 Command cancel_command();
 Command enqueue_command();
+Command jobs_command();
 Command key_command();
 Command listen_command();
 Command migrate_command();

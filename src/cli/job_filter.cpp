@@ -28,7 +28,6 @@ constexpr std::array<Option, 9> kOptions = {{
 
 void add_filter_options(Arguments& args) {
   for (const Option& option : kOptions) args.value(option.name, option.placeholder, option.text);
-  args.flag("all", "every job: needed when nothing else is said");
 }
 
 std::optional<std::string> filter_of(const Arguments& args) {

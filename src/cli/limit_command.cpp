@@ -23,6 +23,8 @@ constexpr std::string_view kText =
     "        of them or one per value of --by. With no number it is a lane, to be paused by its key.\n"
     "        It replaces a limit of that name whole: what is not given again is gone.\n"
     "remove: what waits for it is free to run.\n"
+    "keys:   the keys of a limit that most jobs wait for: how many run of each, how many more may\n"
+    "        (ROOM, of a rate in units), how many wait.\n"
     "Without arguments: lists the limits. Holds from the next claim on, fleet-wide.";
 
 int list(Invocation& call, const Arguments& args) {
@@ -30,6 +32,13 @@ int list(Invocation& call, const Arguments& args) {
   run_once(args.connection(), TxMode::autocommit, [&](Tx& tx) { rows = tx.exec(sql::cli_limits, Params{}); });
   print_listing(call, args, rows,
                 {"NAME", "QUEUE", "TYPE", "BY", "RUNNING", "UNITS", "PER", "BURST", "WEIGHT", "KEYS", "SET BY", "AT"}, "there are no limits");
+  return kExitOk;
+}
+
+int list_keys(Invocation& call, const Arguments& args, const std::string& name) {
+  Rows rows;
+  run_checked(args.connection(), [&](Tx& tx) { rows = tx.exec(sql::cli_limit_keys, Params{}.add(name)); });
+  print_listing(call, args, rows, {"KEY", "RUNNING", "ROOM", "WAITING", "PAUSED UNTIL"}, "none of its keys is in use");
   return kExitOk;
 }
 
@@ -77,7 +86,7 @@ int set(Invocation& call, const Arguments& args, const std::string& name) {
 }
 
 int run(Invocation& call) {
-  Arguments args("limit [set|remove NAME] [options]", kText);
+  Arguments args("limit [set|remove|keys NAME] [options]", kText);
   args.optional_word("ACT")
       .optional_word("NAME")
       .value("queue", "QUEUE", "of this queue")
@@ -88,14 +97,15 @@ int run(Invocation& call) {
       .value("per", "SPAN", "1s, 10m, 24h")
       .value("burst", "N", "a bucket that holds so many")
       .value("weight", "payload.<field>", "how many units a job takes")
-      .flag("json", "with the list: one object per line");
+      .flag("json", "with a list: one object per line");
   if (!args.parse(call.args, call.out)) return kExitOk;
   if (!args.has("ACT")) return list(call, args);
   const std::string act = args.get("ACT", "");
-  if (act != "set" && act != "remove") throw UsageError(fmt::format("ACT: {}, expected set or remove", shown(act)));
+  if (act != "set" && act != "remove" && act != "keys") throw UsageError(fmt::format("ACT: {}, expected set, remove or keys", shown(act)));
   if (!args.has("NAME")) throw UsageError("NAME: missing, expected the limit's name");
   const std::string name = args.get("NAME", "");
   if (act == "set") return set(call, args, name);
+  if (act == "keys") return list_keys(call, args, name);
   bool was_there = false;
   run_checked(patient(args), [&](Tx& tx) { was_there = tx.exec(sql::cli_limit_remove, Params{}.add(name)).boolean(0, 0); });
   if (!was_there) throw PermanentError("not_found", fmt::format("limit {}: there is none", shown(name)));

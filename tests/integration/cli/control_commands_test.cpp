@@ -42,6 +42,27 @@ TEST_CASE("why answers a viewer in one line, or in one object" * with_roles()) {
   CHECK(cli.out().find("first\\nsecond \\u001b[31mred\n") != std::string::npos);
 }
 
+TEST_CASE("jobs: a viewer finds the failed ones, and what is asked for in vain is said so" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole viewer(db, "rowcrew_viewer");
+  CliBench cli(viewer.url());
+  CHECK(cli.run({"jobs"}) == 0);
+  CHECK(cli.out() == "there are no such jobs\n");
+  insert(db);
+  const std::string failed = insert(db, "status, error_code, error_message, completed_at", "'failed', 'x', E'first\\nsecond \\x1b[31mred', now()");
+  CHECK(cli.run({"jobs", "--status", "failed", "--type", "mail"}) == 0);
+  CHECK(cli.out().find(failed + "  mail  default          failed  0/5") != std::string::npos);
+  CHECK(cli.out().find("x: first\\nsecond \\u001b[31mred\n") != std::string::npos);
+  CHECK(cli.run({"jobs", "--limit", "1", "--json"}) == 0);
+  const json job = json::parse(cli.out());
+  CHECK(job.at("job") == failed);
+  CHECK(is_iso_time(db, job.at("completed_at")));
+  CHECK(job.contains("payload") == false);
+  CHECK(cli.run({"jobs", "--status", "faild"}) == 64);
+  CHECK(cli.err().find("filter.status: 'faild'") != std::string::npos);
+  CHECK(cli.run({"jobs", "--limit", "0"}) == 64);
+}
+
 TEST_CASE("pause, its list, and resume" * with_roles()) {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");
@@ -79,6 +100,10 @@ TEST_CASE("limit: set says what the rule is about now, the list gives programs n
   CHECK(cli.out() == "limit a is set: at most 8 at once, all jobs, one key\n");
   CHECK(cli.run({"limit", "set", "b", "--type", "mail", "--units", "60", "--per", "1m", "--burst", "100"}) == 0);
   CHECK(cli.out() == "limit b is set: 60 per 1m, up to 100 from a full bucket, jobs of type mail, one key\n");
+  insert(db, "queue", "'mail'");
+  CHECK(cli.run({"limit", "keys", "a", "--json"}) == 0);
+  CHECK(json::parse(cli.out()) == json{{"key", "a"}, {"running", 0}, {"room", 8}, {"waiting", 1}, {"paused", false}, {"paused_until", nullptr}});
+  CHECK(cli.run({"limit", "keys", "nobody"}) == 64);
   CHECK(cli.run({"limit", "remove", "a"}) == 0);
   CHECK(cli.run({"limit", "--json"}) == 0);
   json rule = json::parse(cli.out());
