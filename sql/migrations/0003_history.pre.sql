@@ -39,9 +39,10 @@ COMMENT ON TABLE rowcrew.job_event IS 'The outbox: written in the transaction th
 
 -- Creates the weekly partitions from this week to p_ahead weeks on; returns how many. A default
 -- partition takes what falls beside them, so that a late maintainer never makes a finish fail. Bounds are
--- written as text: "IST" of a session's own DateStyle would be read as another zone's.
+-- written as text: "IST" of a session's own DateStyle would be read as another zone's. They lie where their parent does: our owner
+-- may have no right on a tablespace that is the node's own default.
 CREATE FUNCTION rowcrew.ensure_partitions(p_ahead integer DEFAULT 4) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' SET default_tablespace = '' AS $$
 DECLARE
   v_parent text;
   v_week timestamptz;

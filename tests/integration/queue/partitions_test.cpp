@@ -55,6 +55,13 @@ TEST_CASE("partitions: weeks begin at midnight UTC, whatever the zone and date s
   CHECK(ensure(b, 3) == 4);  // two weeks more of two tables, without gap or overlap
 }
 
+TEST_CASE("partitions: are made whatever tablespace is the default of who makes them") {
+  QueueBench b;
+  // One that exists everywhere and where no table of ours may lie.
+  b.ddl("SELECT rowcrew.set_clock_offset('3000 days'); SET default_tablespace = 'pg_global'; SELECT rowcrew.ensure_partitions(1)");
+  CHECK(ensure(b, 1) == 0);
+}
+
 TEST_CASE(
     "partitions: after a long stop the default takes what comes, and the next weeks are made") {
   QueueBench b;
