@@ -238,15 +238,21 @@ TEST_CASE("finish: a job that is handed back stands before those that came after
       const NodeIdentity node = b.node();
       const std::string first = insert_one();
       const std::string second = insert_one();
-      EndedJob back;
-      back.job = b.claim(node, 1).at(0).job;
-      REQUIRE(back.job.id == first);
-      back.ending = released(back.job);
-      CHECK(b.await(b.jobs.finish_ended(std::vector<EndedJob>{back}, node.node_id, {b.last_token()})) == Ids{first});
+      const auto hand_back = [&](const ClaimedJob& claimed) {
+        EndedJob back;
+        back.job = claimed.job;
+        back.ending = released(back.job);
+        return b.await(b.jobs.finish_ended(std::vector<EndedJob>{back}, node.node_id, {b.last_token()}));
+      };
+      CHECK(hand_back(b.claim(node, 1).at(0)) == Ids{first});
       CHECK(b.claim(node, 1).at(0).job.id == first);
-      CHECK(b.claim(node).at(0).job.id == second);
+      const auto claimed = b.claim(node);
+      CHECK(ids_of(claimed) == Ids{second});
       CHECK(b.claim(node).empty());
       CHECK(b.count("{ready}") == 0);  // the other hint went with a claim that met it
+      CHECK(hand_back(claimed.at(0)) == Ids{second});
+      CHECK(b.count("{ready}") == 2);
+      CHECK(ids_of(b.claim(node)) == Ids{second});  // by both at once
     }
   }
 }
