@@ -51,8 +51,9 @@ int run_pause(Invocation& call) {
   Params params;
   params.add(scope).add(args.get("NAME", "")).add(args.get("reason"));
   span ? params.add(*span) : params.add(std::nullopt);
-  run_checked(args.connection(), [&](Tx& tx) { tx.exec(sql::cli_pause, params); });
-  call.out << fmt::format("paused {} {}\n", scope, args.get("NAME", ""));
+  bool no_such_limit = false;
+  run_checked(args.connection(), [&](Tx& tx) { no_such_limit = tx.exec(sql::cli_pause, params).boolean(0, 0); });
+  call.out << fmt::format("paused {} {}{}\n", scope, args.get("NAME", ""), no_such_limit ? ": no job has it, there is no such limit" : "");
   return kExitOk;
 }
 

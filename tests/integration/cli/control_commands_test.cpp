@@ -83,11 +83,16 @@ TEST_CASE("pause, its list, and resume" * with_roles()) {
   CHECK(cli.run({"resume", "type", "mail"}) == 0);
   CHECK(cli.out() == "resumed type mail\n");
   CHECK(cli.run({"resume", "type", "mail"}) == 1);
+  CHECK(cli.run({"pause", "key", "fal"}) == 0);
+  CHECK(cli.out() == "paused key fal: no job has it, there is no such limit\n");
+  db.exec("SELECT rowcrew.limit_set('fal', p_type => 'upscale')");
+  CHECK(cli.run({"pause", "key", "fal"}) == 0);
+  CHECK(cli.out() == "paused key fal\n");
   CHECK(cli.run({"pause", "planet", "mail"}) == 64);
   CHECK(cli.run({"pause", "type"}) == 64);
   CHECK(cli.run({"pause", "type", "mail", "--for", "0s"}) == 64);
   CHECK(cli.err().find("for: ") != std::string::npos);
-  CHECK(db.value("SELECT string_agg(action, ',' ORDER BY id) FROM rowcrew.audit_logs") == "pause,resume");
+  CHECK(db.value("SELECT string_agg(action, ',' ORDER BY id) FROM rowcrew.audit_logs") == "pause,resume,pause,limit.set,pause");
 }
 
 TEST_CASE("limit: set says what the rule is about now, the list gives programs numbers and times with a zone" * with_roles()) {
