@@ -49,7 +49,8 @@ class ChildRunner {
   ///
   /// Throws PermanentError ("child_not_found": no such program, "child_not_executable",
   /// "child_bad_request": argv, environment or directory cannot be used); TransientError
-  /// ("child_spawn": no process or descriptor could be had, "child_lost": the shim was killed,
+  /// ("child_shortage": no process, memory or descriptor could be had, which a handler lets through and
+  /// costs its job no attempt; "child_spawn": it could not be started now, "child_lost": the shim was killed,
   /// "child_lease_over": this process did not renew its lease, and the shim ended the group);
   /// boost::system::system_error (operation_aborted) when cancelled: the group got SIGTERM, after
   /// `grace` SIGKILL, and has been reaped.

@@ -33,12 +33,11 @@ void take_line(ShimReport& report, std::string_view line) {
   }
 }
 
-bool is_shortage(int error) {
-  return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE ||
-         error == ETXTBSY || error == EIO || error == EINTR;
-}
+bool may_pass(int error) { return is_shortage(error) || error == ETXTBSY || error == EIO || error == EINTR; }
 
 }  // namespace
+
+bool is_shortage(int error) { return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE; }
 
 ShimReport parse_shim_report(std::string_view text) {
   ShimReport report;
@@ -54,8 +53,11 @@ void throw_if_not_run(const ShimReport& report, std::string_view program,
   if (report.failed_step.empty()) return;
   const std::string why = std::strerror(report.failure);
   const std::string subject = "child " + std::string(program) + ": ";
-  if (report.failed_step == "spawn" || report.failed_step == "limit" ||
-      is_shortage(report.failure)) {
+  // Of exec a shortage may be what the entry's own limits leave: such a job would be put off for ever.
+  if (report.failed_step == "spawn" && is_shortage(report.failure)) {
+    throw TransientError("child_shortage", subject + "spawn failed: " + why);
+  }
+  if (report.failed_step == "spawn" || report.failed_step == "limit" || may_pass(report.failure)) {
     throw TransientError("child_spawn", subject + report.failed_step + " failed: " + why);
   }
   if (report.failed_step == "chdir") {

@@ -23,6 +23,9 @@ struct ShimReport {
 /// Lines that make no sense are skipped: a shim that was killed may leave half of one.
 ShimReport parse_shim_report(std::string_view text);
 
+/// The node has no process, memory or descriptor left: no fault of what should have been started.
+bool is_shortage(int error);
+
 /// Throws what ChildRunner::run promises when the program never ran; else does nothing.
 void throw_if_not_run(const ShimReport& report, std::string_view program,
                       std::string_view directory);

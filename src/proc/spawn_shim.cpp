@@ -17,6 +17,8 @@
 
 #include <rowcrew/error.hpp>
 
+#include "proc/shim_report.hpp"
+
 namespace rowcrew {
 namespace {
 
@@ -29,7 +31,7 @@ constexpr int kDropWaitMs = 2000;
 constexpr std::chrono::milliseconds kLongest = 24h * 365;
 
 [[noreturn]] void throw_spawn(const char* step, int error) {
-  throw TransientError("child_spawn", std::string("child: ") + step + ": " + std::strerror(error));
+  throw TransientError(is_shortage(error) ? "child_shortage" : "child_spawn", std::string("child: ") + step + ": " + std::strerror(error));
 }
 
 struct Pipe {

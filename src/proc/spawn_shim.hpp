@@ -45,7 +45,7 @@ struct ShimProcess {
 void check_request(const ChildRequest& request);
 
 /// Blocks for the exec of the shim only (vfork semantics: the size of this process does not
-/// matter). Throws TransientError("child_spawn"), PermanentError("child_bad_request").
+/// matter). Throws TransientError("child_shortage", "child_spawn"), PermanentError("child_bad_request").
 ///
 /// `lease_until`: when the group is asked to end unless a later moment is fed to the control pipe
 /// first (control_word.hpp); nullopt: no lease.

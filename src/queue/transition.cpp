@@ -125,7 +125,7 @@ Outcome outcome_of(std::exception_ptr error, bool& is_bug) {
   try {
     std::rethrow_exception(error);
   } catch (const Error& e) {
-    if (database_was_away(e)) return Snooze(std::chrono::seconds(1), e.what());
+    if (database_was_away(e) || e.code() == "child_shortage") return Snooze(std::chrono::seconds(1), e.what());
     if (e.error_class() == ErrorClass::permanent) return Failed(e.code(), e.what());
     is_bug = e.error_class() == ErrorClass::bug;
     return Retry(e.code(), e.what());

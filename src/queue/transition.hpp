@@ -37,8 +37,8 @@ Ending decide(const Job& job, const Outcome& outcome, const RetryPolicy& policy,
 /// Shutdown or a lost claim's hand-back: the attempt is given back, the job is due at once.
 Ending released(const Job& job);
 
-/// What left a handler as an exception, as an outcome: permanent errors fail, everything else
-/// retries. `is_bug` tells the caller to log loudly. operation_aborted must be handled before.
+/// What left a handler as an exception, as an outcome: permanent errors fail, a node without database or
+/// processes puts the job off for a second, everything else retries. `is_bug` tells the caller to log loudly. operation_aborted must be handled before.
 Outcome outcome_of(std::exception_ptr error, bool& is_bug);
 
 }  // namespace rowcrew

@@ -51,7 +51,8 @@ TEST_CASE("shim report: a program that never ran is told apart by whether waitin
   CHECK(thrown(line("exec", ETXTBSY)) == "child_spawn again");
   CHECK(thrown(line("exec", ENOMEM)) == "child_spawn again");
   CHECK(thrown(line("chdir", ENOENT)) == "child_bad_request never");
-  CHECK(thrown("spawn 11\n") == "child_spawn again");
+  CHECK(thrown("spawn 11\n") == "child_shortage again");
+  CHECK(thrown("spawn 1\n") == "child_spawn again");
   CHECK(thrown("pid 71\nexit 127\n") == "ran");
 }
 

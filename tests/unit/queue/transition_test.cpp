@@ -171,6 +171,16 @@ TEST_CASE("transition: a database that was not there costs no attempt; one lost 
   CHECK(std::holds_alternative<Retry>(judged("25006", false)));  // somebody's own READ ONLY transaction
 }
 
+TEST_CASE("transition: a node that has no process left costs no attempt; a program that would not start does") {
+  bool is_bug = true;
+  const auto judged = [&](const char* code) { return outcome_of(std::make_exception_ptr(TransientError(code, "child: shim: no more")), is_bug); };
+  const Outcome shortage = judged("child_shortage");
+  CHECK_FALSE(is_bug);
+  REQUIRE(std::holds_alternative<Snooze>(shortage));
+  CHECK(std::get<Snooze>(shortage).after == 1s);
+  CHECK(std::holds_alternative<Retry>(judged("child_spawn")));
+}
+
 TEST_CASE("transition: an exception is judged by its class") {
   const auto judged = [](auto error, bool& is_bug) {
     return outcome_of(std::make_exception_ptr(error), is_bug);
