@@ -35,9 +35,12 @@ std::string keys(QueueBench& b, const std::string& name) {
 TEST_CASE("jobs: the newest of both tables come first, by status, type, queue, tenant, error and time") {
   QueueBench b;
   const NodeIdentity node = b.node();
-  const Ids waiting = b.insert(3, "tenant", "'acme'");
-  const std::string later = b.insert_one("status, attempts, scheduled_at, error_code, error_message", "'retrying', 1, now() + interval '1 h', 'http_503', 'busy'");
-  const std::string failed = b.insert_one("status, error_code, error_message, completed_at", "'failed', 'http_500', repeat('e', 500), now()");
+  const auto insert = [&](int number, const std::string& columns, const std::string& values) {  // ids of one millisecond are in no order
+    return b.value("INSERT INTO {t} (id, {type}, queue, " + columns + ") VALUES ('00000000-0000-7000-8000-00000000000" + std::to_string(number) + "', 't', 'q', " + values + ") RETURNING id");
+  };
+  const Ids waiting = {insert(1, "tenant", "'acme'"), insert(2, "tenant", "'acme'"), insert(3, "tenant", "'acme'")};
+  const std::string later = insert(4, "status, attempts, scheduled_at, error_code, error_message", "'retrying', 1, now() + interval '1 h', 'http_503', 'busy'");
+  const std::string failed = insert(5, "status, error_code, error_message, completed_at", "'failed', 'http_500', repeat('e', 500), now()");
   const std::string other = b.value("INSERT INTO rowcrew.processing_jobs (type, queue) VALUES ('gen', 'q') RETURNING id");
   CHECK(list(b, "{}") == Ids{other, failed, later, waiting[2], waiting[1], waiting[0]});
   CHECK(list(b, "{}", 2) == Ids{other, failed});
