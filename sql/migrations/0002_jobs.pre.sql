@@ -209,17 +209,17 @@ BEGIN
   EXECUTE format('CREATE TRIGGER rowcrew_unkey_deleted AFTER DELETE ON %s FOR EACH ROW'
                  ' WHEN (OLD.unique_key IS NOT NULL) EXECUTE FUNCTION rowcrew.release_unique()', v_table);
 
-  -- The hint of a time that is far would outlive its job until then.
+  -- Of every waiting job that is deleted, so it sets no search_path: name everything by its schema, and use no operator.
   EXECUTE format($t$
-    CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
+    CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $f$
     BEGIN
-      DELETE FROM %2$s WHERE ctid = ANY (ARRAY(
-        SELECT p.ctid FROM %2$s p WHERE p.run_at = OLD.scheduled_at AND p.id = OLD.id AND p.reason NOT IN ('rescued', 'suspect')
-        FOR UPDATE SKIP LOCKED));
+      IF pg_catalog.timestamptz_gt(OLD.scheduled_at, rowcrew.clock_now()) OR EXISTS (SELECT FROM rowcrew.pause) THEN  -- 0012
+        PERFORM rowcrew.take_hint(TG_TABLE_NAME, OLD.id, OLD.scheduled_at, OLD.%2$I, OLD.tenant);  -- 0014
+      END IF;
       RETURN NULL;
-    END $f$ $t$, v_unfile, v_parked);
+    END $f$ $t$, v_unfile, CASE p_table WHEN 'job_queue' THEN 'job_type' ELSE 'type' END);
   EXECUTE format('CREATE TRIGGER rowcrew_unfile AFTER DELETE ON %s FOR EACH ROW'
-                 ' WHEN (OLD.status IN (''pending'', ''retrying'') AND OLD.scheduled_at > rowcrew.clock_now()) EXECUTE FUNCTION %s()', v_table, v_unfile);
+                 ' WHEN (OLD.status IN (''pending'', ''retrying'')) EXECUTE FUNCTION %s()', v_table, v_unfile);
 
   EXECUTE format($t$
     CREATE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$

@@ -219,7 +219,7 @@ BEGIN
     CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
     DECLARE
       v_now timestamptz := rowcrew.clock_now();
-      v_held boolean := false;
+      v_held boolean := false; v_moved boolean;
       v_grp text; v_keys text[]; v_units integer[];
     BEGIN
       IF NOT rowcrew.job_is_sound(%4$s) THEN
@@ -229,9 +229,11 @@ BEGIN
         RAISE EXCEPTION '%%: only a claim sets status ''processing''; set it to ''pending'' to run the job again', TG_TABLE_NAME
           USING ERRCODE = 'object_not_in_prerequisite_state';
       END IF;
-      IF NEW.status IN ('pending', 'retrying')
-         AND (OLD.status, OLD.scheduled_at, OLD.priority, OLD.queue, OLD.crashes)
-             IS DISTINCT FROM (NEW.status, NEW.scheduled_at, NEW.priority, NEW.queue, NEW.crashes) THEN
+      v_moved := (OLD.status, OLD.scheduled_at, OLD.priority, OLD.queue, OLD.crashes) IS DISTINCT FROM (NEW.status, NEW.scheduled_at, NEW.priority, NEW.queue, NEW.crashes);
+      IF v_moved AND OLD.status IN ('pending', 'retrying') AND (OLD.scheduled_at > v_now OR EXISTS (SELECT FROM rowcrew.pause)) THEN
+        PERFORM rowcrew.take_hint(TG_TABLE_NAME, OLD.id, OLD.scheduled_at, OLD.%8$I, OLD.tenant);  -- 0014
+      END IF;
+      IF NEW.status IN ('pending', 'retrying') AND v_moved THEN
         IF NEW.crashes < 2 AND NEW.scheduled_at <= v_now AND current_setting('rowcrew.hold', true) = 'on' THEN  -- a node lays it aside: 0012
           v_held := rowcrew.hold_hint(TG_TABLE_NAME, NEW.id, NEW.priority, NEW.queue);
         END IF;
@@ -265,19 +267,13 @@ BEGIN
           PERFORM rowcrew.take_unique_again(TG_TABLE_NAME, NEW.unique_key, NEW.id);
         END IF;
       END IF;
-      -- A hint of a time that is far would be counted as scheduled until then.
-      IF NEW.status IN ('completed', 'failed', 'cancelled') AND OLD.status IN ('pending', 'retrying') AND OLD.scheduled_at > v_now THEN
-        DELETE FROM %3$s WHERE ctid = ANY (ARRAY(
-          SELECT p.ctid FROM %3$s p WHERE p.run_at = OLD.scheduled_at AND p.id = OLD.id AND p.reason NOT IN ('rescued', 'suspect')
-          FOR UPDATE SKIP LOCKED));
-      END IF;
       %7$s
       RETURN NULL;
     END $f$ $t$, v_changed, v_ready, v_parked, v_new, v_of_new, v_limited, CASE p_table WHEN 'job_queue' THEN
       $t$IF NEW.status = 'cancelled' AND OLD.status IN ('pending', 'retrying') THEN
         CASE NEW.job_type WHEN 'webhook' THEN PERFORM rowcrew.webhook_job_cancelled(NEW.payload);
                           WHEN 'email' THEN PERFORM rowcrew.email_job_cancelled(NEW.id); ELSE END CASE;
-      END IF;$t$ ELSE '' END);
+      END IF;$t$ ELSE '' END, v_type);
   -- One trigger with one condition that claims (which change the token) and completions do not meet: a row
   -- trigger before the update would lock each row once more. The condition is parsed for every statement and
   -- evaluated for every row: as one of nine terms it was a tenth of what a small claim costs.
@@ -304,8 +300,11 @@ BEGIN
         UPDATE rowcrew.job_unique SET key = NEW.unique_key
         WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
       END IF;
+      IF (OLD.%3$I, OLD.tenant) IS DISTINCT FROM (NEW.%3$I, NEW.tenant) AND rowcrew.take_hint(TG_TABLE_NAME, OLD.id, NULL, OLD.%3$I, OLD.tenant) THEN
+        PERFORM rowcrew.file_truth(TG_TABLE_NAME, ARRAY[NEW.id]);  -- it would wait for the end of a pause that is another's
+      END IF;
       RETURN NULL;
-    END $f$ $t$, v_sound, v_new);
+    END $f$ $t$, v_sound, v_new, v_type);
   EXECUTE format('CREATE OR REPLACE TRIGGER rowcrew_sound AFTER UPDATE OF id, %s, max_attempts, crashes, lonely_crashes,'
                  ' priority, queue, unique_key, tenant ON %s'
                  ' FOR EACH ROW EXECUTE FUNCTION %s()', v_type, v_table, v_sound);

@@ -13,7 +13,7 @@ BEGIN
     EXECUTE format('ALTER TABLE rowcrew.%1$I ADD COLUMN key text, DROP CONSTRAINT %2$I, ADD CONSTRAINT %2$I CHECK (reason IN '
                    '(''scheduled'', ''backoff'', ''rescued'', ''suspect'', ''paused'', ''unclaimable'', ''limit'', ''rate'', ''lane'', ''job'', ''signal'', ''budget'')) NOT VALID',
                    v_table, v_table || '_reason_check');
-    EXECUTE format('CREATE INDEX ON rowcrew.%I (key) WHERE reason = ''paused''', v_table);
+    EXECUTE format('CREATE INDEX ON rowcrew.%I (key, id) WHERE reason = ''paused''', v_table);
     EXECUTE format('CREATE INDEX ON rowcrew.%I (id) WHERE reason = ''unclaimable''', v_table);
     EXECUTE format('COMMENT ON COLUMN rowcrew.%I.key IS ''What it waits for: of paused jobs "type:<name>" or "tenant:<name>"; of unclaimable ones what the database said.''', v_table);
   END LOOP;

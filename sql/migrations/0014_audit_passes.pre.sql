@@ -71,6 +71,28 @@ END $$;
 COMMENT ON FUNCTION rowcrew.cancel_my_job(uuid, text) IS
   'Stops a job that the asking role enqueued: cancelled at once, requested of the node that runs it, ended before, or unknown.';
 
+-- Takes the hint of a job that waited until then, or was laid aside as one of this type and tenant: nothing would meet it before
+-- that time or the end of that pause, it would be counted until then, and a job that is postponed all the time would add one
+-- each time. True: it was laid aside.
+CREATE FUNCTION rowcrew.take_hint(p_table text, p_id uuid, p_until timestamptz, p_type text, p_tenant text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_count bigint := 0;
+BEGIN
+  IF p_until > rowcrew.clock_now() THEN
+    EXECUTE format('DELETE FROM rowcrew.%1$I WHERE ctid = ANY (ARRAY(SELECT p.ctid FROM rowcrew.%1$I p'
+                   ' WHERE p.run_at = $1 AND p.id = $2 AND p.reason NOT IN (''rescued'', ''suspect'') FOR UPDATE SKIP LOCKED))', p_table || '_parked')
+      USING p_until, p_id;
+  END IF;
+  IF EXISTS (SELECT FROM rowcrew.pause) THEN
+    EXECUTE format('DELETE FROM rowcrew.%1$I WHERE ctid = ANY (ARRAY(SELECT p.ctid FROM rowcrew.%1$I p'
+                   ' WHERE p.reason = ''paused'' AND p.key IN ($1, $2) AND p.id = $3 FOR UPDATE SKIP LOCKED))', p_table || '_parked')
+      USING 'type:' || p_type, 'tenant:' || p_tenant, p_id;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+  END IF;
+  RETURN v_count > 0;
+END $$;
+
 -- What has failed waits again, from its first attempt. Returns of how many that is true.
 CREATE FUNCTION rowcrew.run_again(p_table text, p_ids uuid[]) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

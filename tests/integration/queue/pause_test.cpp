@@ -180,6 +180,40 @@ TEST_CASE("pause: a job that has met a node's death is laid aside like others, a
   }
 }
 
+TEST_CASE("pause: a job that is laid aside and becomes one of another type or tenant does not wait for the resume") {
+  for (const char* table : kJobTables) {
+    PauseBench b(table);
+    const std::string typed = b.insert_one();
+    const std::string owned = b.insert_one("tenant", "'acme'");
+    b.pause("tenant", "acme");
+    b.hold(b.claim(b.node()));
+    b.pause("type", "t");
+    b.hold(b.claim(b.node()));
+    REQUIRE(b.hints(typed) == "parked:paused");
+    REQUIRE(b.hints(owned) == "parked:paused");
+    b.exec("UPDATE {t} SET {type} = 'other' WHERE tenant IS NULL");
+    b.exec("UPDATE {t} SET tenant = 'else' WHERE tenant IS NOT NULL");
+    CHECK(b.hints(typed) == "ready");
+    CHECK(b.hints(owned) == "ready");
+  }
+}
+
+TEST_CASE("pause: a job that is laid aside and ends, goes or is moved leaves no hint behind") {
+  for (const char* table : kJobTables) {
+    PauseBench b(table);
+    const std::string cancelled = b.insert_one();
+    const std::string deleted = b.insert_one();
+    const std::string moved = b.insert_one();
+    b.pause("type", "t");
+    b.hold(b.claim(b.node()));
+    b.query("UPDATE {t} SET status = 'cancelled' WHERE id = $1::uuid", Params{}.add(cancelled));
+    b.query("DELETE FROM {t} WHERE id = $1::uuid", Params{}.add(deleted));
+    b.query("UPDATE {t} SET priority = 1 WHERE id = $1::uuid", Params{}.add(moved));
+    CHECK(b.count("{parked}") == 0);
+    CHECK(b.hints(moved) == "ready");  // the next claim lays it aside again
+  }
+}
+
 TEST_CASE("pause: a job that is no longer paused when it is handed back is ready again") {
   PauseBench b;
   const std::string id = b.insert_one();

@@ -47,7 +47,9 @@ TEST_CASE("claim: a job that is postponed again and again keeps one hint, that o
     const NodeIdentity node = b.node();
     for (int hours = 1; hours <= 5; ++hours) {
       b.exec("UPDATE {t} SET scheduled_at = now() + interval '" + std::to_string(hours) + " hours'");
-      b.exec("UPDATE {parked} SET run_at = now() WHERE run_at < (SELECT scheduled_at FROM {t})");
+      // As one that was promoted while the job was postponed.
+      b.exec("DELETE FROM {parked} WHERE run_at < (SELECT scheduled_at FROM {t})");
+      b.exec("INSERT INTO {parked} (run_at, id, priority, queue, reason) SELECT now(), id, priority, queue, reason FROM {parked}");
       CHECK(b.await(b.jobs.promote(10)).jobs == 1);
       CHECK(b.claim(node).empty());
       CHECK(b.count("{ready}") == 0);
@@ -124,7 +126,7 @@ TEST_CASE("claim: a hint that leads to another queue or place in line is none of
     QueueBench b;
     const std::string id = b.insert_one("scheduled_at", "now() + interval '1 hour'");
     b.exec(std::string("UPDATE {t} SET ") + change);
-    b.exec(std::string("DELETE FROM {parked} WHERE ") + change);
+    b.exec("UPDATE {parked} SET queue = 'q', priority = 5");
     file_hint(b, id, "run_at, priority, queue", "now(), 5, 'q'");
     CHECK(b.claim(b.node()).empty());
     CHECK(b.count("{parked}") == 2);

@@ -125,6 +125,31 @@ TEST_CASE("triggers: a job that is cancelled or deleted before its time leaves n
   }
 }
 
+TEST_CASE("triggers: a job that is given another time, queue or place in line before its time has one hint, the new one") {
+  for (const char* change : {"scheduled_at = now() + interval '2 years'", "priority = 1", "queue = 'other'", "status = 'retrying'"}) {
+    for (const char* table : kJobTables) {
+      CAPTURE(change);
+      QueueBench b(table);
+      b.insert(2, "scheduled_at", "now() + interval '1 year'");
+      b.exec(std::string("UPDATE {t} SET ") + change);
+      CHECK(b.count("{parked}") == 2);
+      CHECK(b.number("SELECT count(*) FROM {parked} p JOIN {t} q USING (id) WHERE (p.run_at, p.priority, p.queue) = (q.scheduled_at, q.priority, q.queue)") == 2);
+      b.exec("UPDATE {t} SET scheduled_at = now()");
+      CHECK(b.count("{parked}") == 0);
+      CHECK(b.count("{ready}") == 2);
+    }
+  }
+}
+
+TEST_CASE("enqueue: a unique job that is put off by every call leaves one hint") {
+  QueueBench b;
+  for (int n = 1; n <= 5; ++n) {
+    b.exec("SELECT rowcrew.enqueue('t', p_unique_key => 'later', p_if_exists => 'replace', p_scheduled_at => now() + interval '" + std::to_string(n) + " h')");
+  }
+  CHECK(b.count("{t}") == 1);
+  CHECK(b.count("{parked}") == 1);
+}
+
 TEST_CASE("triggers: an upsert is filed, whichever half of it happens") {
   QueueBench b;
   const std::string id = b.insert_one("status", "'failed'");
