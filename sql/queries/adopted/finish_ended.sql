@@ -26,16 +26,17 @@ WITH f AS (
   FROM f
   WHERE q.{key} = ANY (ARRAY[f.id]) AND {is_processing}
   RETURNING q.{key} AS id, {job_type} AS job_type, {queue} AS queue, {priority} AS priority, {created} AS created, f.status, f.crashes, f.due, f.attempts,
-            f.outcome, f.code, f.message, f.counts, f.duration_ms
-), r AS (
+            f.outcome, f.code, f.message, f.counts, f.duration_ms, rowcrew.clock_now() AS filed
+), r AS (  -- by one moment for r and p: a job that neither files is lost
+
   INSERT INTO {ready} (run_at, id, priority, queue)
-  SELECT h.at, id, priority, queue FROM g, unnest(ARRAY[rowcrew.clock_now(), CASE WHEN counts = 0 THEN greatest(created, rowcrew.clock_now() - interval '30 days') END]) AS h (at)
-  WHERE status IN ('pending', 'retrying') AND crashes = 0 AND due <= rowcrew.clock_now()
-    AND (h.at = rowcrew.clock_now() OR h.at < rowcrew.clock_now() - interval '5 s')
+  SELECT h.at, id, priority, queue FROM g, unnest(ARRAY[filed,
+    CASE WHEN counts = 0 AND created < filed - interval '5 s' THEN greatest(created, filed - interval '30 days') END]) AS h (at)
+  WHERE status IN ('pending', 'retrying') AND crashes = 0 AND due <= filed AND h.at IS NOT NULL
 ), p AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason)
   SELECT due, id, priority, queue, rowcrew.parked_reason(status, crashes)
-  FROM g WHERE status IN ('pending', 'retrying') AND (crashes > 0 OR due > rowcrew.clock_now())
+  FROM g WHERE status IN ('pending', 'retrying') AND (crashes > 0 OR due > filed)
 ), a AS (
   INSERT INTO rowcrew.job_attempt (job_table, job_id, job_key, job_type, attempt, outcome, error_code, error_message, node_id, duration_ms)
   SELECT {table_name}, rowcrew.job_uuid({table_name}, id), id::text, job_type, attempts + 1 - counts, outcome, code, message, $10::bigint, duration_ms FROM g

@@ -256,3 +256,26 @@ TEST_CASE("finish: a job that is handed back stands before those that came after
     }
   }
 }
+
+TEST_CASE("finish: a job that waits no longer has a hint at once, whether it is handed back, snoozed or tried again, young or of unknown age") {
+  for (const char* kind : {"job_queue", "processing_jobs", "adopted"}) {
+    CAPTURE(kind);
+    const bool adopted = kind == std::string("adopted");
+    QueueBench b(adopted ? "job_queue" : kind);
+    if (adopted) b.adopt_like_job_queue();
+    const NodeIdentity node = b.node();
+    b.exec("INSERT INTO {t} (id, {type}, queue) VALUES (gen_random_uuid(), 't', 'q')");
+    for (int round = 0; round < 20; ++round) {
+      const auto claimed = b.claim(node, 1);
+      REQUIRE(claimed.size() == 1);
+      if (round % 2 == 0) {
+        REQUIRE(b.end(claimed, Snooze(std::chrono::milliseconds(0))).size() == 1);
+        continue;
+      }
+      EndedJob back;
+      back.job = claimed[0].job;
+      back.ending = released(back.job);
+      REQUIRE(b.await(b.jobs.finish_ended(std::vector<EndedJob>{back}, node.node_id, {b.last_token()})).size() == 1);
+    }
+  }
+}
