@@ -19,7 +19,8 @@ DECLARE
     'old_key', format('format(''%%s'', OLD.%I)::%s', z.map ->> 'key', z.template ->> 'key_type'),
     'new_key', format('format(''%%s'', NEW.%I)::%s', z.map ->> 'key', z.template ->> 'key_type'),
     'row', rowcrew.adopted_rows(z.rel, z.map, '(SELECT NEW.*) n'), 'row_due', 'x.scheduled_at',
-    'deleted', rowcrew.adopted_rows(z.rel, z.map || '{"columns": {}}', 'deleted'),
+    'old_row', rowcrew.adopted_rows(z.rel, z.map, '(SELECT OLD.*) n'),
+    'deleted', rowcrew.adopted_rows(z.rel, z.map || '{"columns": {}}', 'deleted'), 'deleted_rows', rowcrew.adopted_rows(z.rel, z.map, 'deleted'),
     -- Of the table itself that is one comparison.
     'is_copy', format('TG_RELID OPERATOR(pg_catalog.<>) %s::pg_catalog.oid AND rowcrew.adopted_is_copy(%L, TG_RELID)', z.rel, p_name));
   v_function text;
@@ -92,6 +93,7 @@ BEGIN
     <<ours>>
     DECLARE
       v_now timestamptz := rowcrew.clock_now();
+      v_until timestamptz;
       v_was text;
       v_is text;
       v_old {key_type};
@@ -107,6 +109,15 @@ BEGIN
       IF v_was IN ({processing_text}, {ended_text}) OR v_old <> v_new THEN
         SELECT x.status, x.moved INTO v_status, v_moved FROM {job} x WHERE x.id = ours.v_old;
         IF v_status IN ('pending', 'retrying') AND v_moved = pg_current_xact_id() THEN RETURN NULL; END IF;
+      END IF;
+      -- Nothing would meet a hint of a time that is far until then, and a job that is put off all the time would add one each time.
+      IF v_was IN ({waiting_text}) THEN
+        SELECT {row_due} INTO v_until FROM {old_row} LEFT JOIN {job} x ON x.id = ours.v_old;
+        IF v_until > v_now THEN
+          DELETE FROM {parked} WHERE ctid = ANY (ARRAY(
+            SELECT p.ctid FROM {parked} p WHERE p.run_at = ours.v_until AND p.id = ours.v_old AND p.reason NOT IN ('rescued', 'suspect')
+            FOR UPDATE SKIP LOCKED));
+        END IF;
       END IF;
       IF v_old <> v_new THEN
         IF v_was = {processing_text} AND v_status = 'processing' THEN  -- its node knows it by the old one
@@ -142,6 +153,12 @@ BEGIN
     #variable_conflict use_column
     BEGIN
       IF {is_copy} THEN RETURN NULL; END IF;
+      IF EXISTS (SELECT FROM {parked} p WHERE p.run_at > rowcrew.clock_now() AND p.reason NOT IN ('rescued', 'suspect')) THEN
+        DELETE FROM {parked} WHERE ctid = ANY (ARRAY(
+          SELECT y.hint FROM {deleted_rows} LEFT JOIN {job} x ON x.id = q.{key}, LATERAL (
+            SELECT p.ctid AS hint FROM {parked} p WHERE p.run_at = {row_due} AND p.id = q.{key} AND p.reason NOT IN ('rescued', 'suspect') FOR UPDATE SKIP LOCKED) y
+          WHERE q.{status} IN ({waiting_text}) AND {row_due} > rowcrew.clock_now()));
+      END IF;
       DELETE FROM {job} WHERE ctid = ANY (ARRAY(
         SELECT y.hint FROM {deleted}, LATERAL (SELECT x.ctid AS hint FROM {job} x WHERE x.id = q.{key} FOR UPDATE SKIP LOCKED) y));
       IF EXISTS (SELECT FROM rowcrew.job_progress p WHERE p.job_table = {table_name})

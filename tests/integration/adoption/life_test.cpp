@@ -128,6 +128,38 @@ TEST_CASE("adopted jobs: inserts are filed whatever else the table's columns are
   CHECK(b.number("SELECT count(*) FROM {parked}") == 1);
 }
 
+TEST_CASE("adopted jobs: one that is put off, moved, ended or deleted before its time leaves no hint until then") {
+  for (const char* map : {"job_queue", "rails"}) {
+    CAPTURE(map);
+    AdoptionBench b(map);
+    b.serve();
+    const std::string due = map == std::string_view("rails") ? "run_at" : "scheduled_at";
+    const Ids ids = b.insert(4);
+    b.exec("DELETE FROM {ready}; SET rowcrew.engine = ''; UPDATE {t} SET " + due + " = now() + interval '1 day'");
+    const std::string before = b.value("SELECT min(run_at) FROM {parked}");
+    b.exec("SET rowcrew.engine = ''; UPDATE {t} SET " + due + " = now() + interval '2 days' WHERE {id}::text = '" + ids[0] + "';"
+           "UPDATE {t} SET {s} = {failed} WHERE {id}::text = '" + ids[1] + "'; DELETE FROM {t} WHERE {id}::text = '" + ids[2] + "'");
+    CHECK(b.number("SELECT count(*) FROM {parked}") == 2);
+    CHECK(b.number("SELECT count(*) FROM {parked} WHERE run_at = '" + before + "'") == 1);
+    b.query("INSERT INTO rowcrew.cancel_request (job_table, job_id, job_key) SELECT $1, rowcrew.job_uuid($1, {id}), {id}::text FROM {t} WHERE {id}::text = $2",
+            Params{}.add(b.fixture.name).add(ids[3]));
+    CHECK(b.await(b.control->settle_cancels(10)).size() == 1);
+    b.exec("SET rowcrew.engine = ''; UPDATE {t} SET " + due + " = now()");
+    CHECK(b.number("SELECT count(*) FROM {parked}") == 0);
+    CHECK(b.hints(ids[0]) == "ready");
+  }
+}
+
+TEST_CASE("adopted jobs: one that backs off and is given up by its application leaves no hint, also without a column for its time") {
+  AdoptionBench b("jobs");
+  b.serve();
+  const Ids ids = b.insert(2);
+  for (int i = 0; i < 2; ++i) b.end(b.claim(b.node(), 1), Outcome(Retry("flaky", "not yet", std::chrono::hours(1))));
+  REQUIRE(b.number("SELECT count(*) FROM {parked} WHERE reason = 'backoff'") == 2);
+  b.exec("SET rowcrew.engine = ''; UPDATE {t} SET {s} = {failed} WHERE {id}::text = '" + ids[0] + "'; DELETE FROM {t} WHERE {id}::text = '" + ids[1] + "'");
+  CHECK(b.number("SELECT count(*) FROM {parked}") == 0);
+}
+
 TEST_CASE("adopted jobs: columns with collations of their own are read like any others") {
   AdoptionBench b("job_queue");
   b.db.exec("ALTER TABLE public.job_queue ALTER job_type TYPE text COLLATE \"POSIX\", ALTER status TYPE text COLLATE \"POSIX\","

@@ -6,8 +6,8 @@ WITH r AS MATERIALIZED (
   LEFT JOIN {table} q ON q.{key} = ANY (ARRAY[c.job_key::{key_type}])
   WHERE c.job_table = {table_name} AND (q.{key} IS NULL OR NOT {is_processing}) ORDER BY c.job_id LIMIT $1::int
 ), j AS MATERIALIZED (
-  SELECT q.{key} AS id, r.job_id, {job_type} AS job_type, {is_waiting} AS waits, q.{status}::text AS status, r.note
-  FROM r JOIN {table} q ON q.{key} = ANY (ARRAY[r.id])
+  SELECT q.{key} AS id, r.job_id, {job_type} AS job_type, {is_waiting} AS waits, q.{status}::text AS status, r.note, {due} AS due
+  FROM r JOIN {table} q ON q.{key} = ANY (ARRAY[r.id]) LEFT JOIN {job} x ON x.id = q.{key}
   WHERE NOT {is_processing} ORDER BY q.{key} FOR NO KEY UPDATE OF q SKIP LOCKED
 ), f AS (
   INSERT INTO {job} AS x (id, token, status, error_code, error_message)
@@ -19,6 +19,10 @@ WITH r AS MATERIALIZED (
   UPDATE {table} q SET {status} = {word}{set_ended} FROM f
   WHERE q.{key} = ANY (ARRAY[f.id]) AND {is_waiting}
   RETURNING q.{key} AS id, {job_type} AS job_type
+), h AS (  -- nothing would meet a hint of a time that is far until then
+  DELETE FROM {parked} WHERE ctid = ANY (ARRAY(
+    SELECT y.hint FROM g JOIN j ON j.id = g.id, LATERAL (
+      SELECT p.ctid AS hint FROM {parked} p WHERE p.run_at = j.due AND p.id = j.id AND p.reason NOT IN ('rescued', 'suspect') FOR UPDATE SKIP LOCKED) y))
 ), e AS (
   INSERT INTO rowcrew.job_event (event, job_table, job_id, job_key, job_type, data)
   SELECT 'job.cancelled', {table_name}, rowcrew.job_uuid({table_name}, g.id), g.id::text, g.job_type, jsonb_build_object('error_code', 'cancelled') FROM g
