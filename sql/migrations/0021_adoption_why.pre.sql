@@ -14,7 +14,7 @@ $$;
 -- The jobs of an adopted table as any_job tells ours, as a list of columns and what they are from. The table's own word counts; where
 -- several of our states have one word, the companion tells which; a word that the map does not name is told in quotes, as it may be one of ours.
 -- started_at is null if a job runs, but not by a claim of the fleet.
-CREATE FUNCTION rowcrew.adopted_rows(p_map jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION rowcrew.adopted_job_rows(p_map jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT format($t${table_name}, rowcrew.job_uuid({table_name}, q.{key}), {job_type},
            CASE WHEN {is_waiting} THEN CASE x.status WHEN 'retrying' THEN 'retrying' ELSE 'pending' END
                 WHEN {is_processing} THEN 'processing' WHEN q.{status} = {completed} THEN 'completed'
@@ -39,7 +39,7 @@ BEGIN
     EXECUTE rowcrew.adopted_fill('SELECT $1::{key_type}', z.template) USING p_key;
   EXCEPTION WHEN data_exception THEN RETURN NULL;  -- no such key can be
   END;
-  EXECUTE rowcrew.adopted_fill('SELECT ' || rowcrew.adopted_rows(z.map) || ' WHERE q.{key} = $1::{key_type}', z.template) INTO j USING p_key;
+  EXECUTE rowcrew.adopted_fill('SELECT ' || rowcrew.adopted_job_rows(z.map) || ' WHERE q.{key} = $1::{key_type}', z.template) INTO j USING p_key;
   RETURN j;
 END $$;
 

@@ -51,7 +51,7 @@ BEGIN
   RETURN QUERY EXECUTE format(
     'SELECT l.name, ROW(%1$s)::rowcrew.any_job FROM (%2$s WHERE %3$s ORDER BY %4$s DESC) AS l (name, %1$s) WHERE %5$s LIMIT %6$s',
     'job_table, id, job_type, status, attempts, max_attempts, crashes, priority, queue, tenant, error_code, error_message, scheduled_at, created_at, started_at, completed_at, worker_id',
-    rowcrew.adopted_fill('SELECT {table_name} || '':'' || q.{key}, ' || rowcrew.adopted_rows(z.map), z.template), v_means,
+    rowcrew.adopted_fill('SELECT {table_name} || '':'' || q.{key}, ' || rowcrew.adopted_job_rows(z.map), z.template), v_means,
     rowcrew.adopted_fill('q.{key}', z.template), coalesce('l.status ' || c.status, 'true'), p_limit);
 END $$;
 

@@ -28,10 +28,9 @@ WITH f AS (
   RETURNING q.{key} AS id, {job_type} AS job_type, {queue} AS queue, {priority} AS priority, {created} AS created, f.status, f.crashes, f.due, f.attempts,
             f.outcome, f.code, f.message, f.counts, f.duration_ms, rowcrew.clock_now() AS filed
 ), r AS (  -- by one moment for r and p: a job that neither files is lost
-
   INSERT INTO {ready} (run_at, id, priority, queue)
   SELECT h.at, id, priority, queue FROM g, unnest(ARRAY[filed,
-    CASE WHEN counts = 0 AND created < filed - interval '5 s' THEN greatest(created, filed - interval '30 days') END]) AS h (at)
+    CASE WHEN counts = 0 AND coalesce(created, '-infinity') < filed - interval '5 s' THEN greatest(created, filed - interval '30 days') END]) AS h (at)
   WHERE status IN ('pending', 'retrying') AND crashes = 0 AND due <= filed AND h.at IS NOT NULL
 ), p AS (
   INSERT INTO {parked} (run_at, id, priority, queue, reason)
