@@ -143,17 +143,24 @@ int run_node_program(const NodeProgram& program) {
 }
 
 std::optional<int> parse_node_arguments(int argc, const char* const* argv, NodeProgram& program) {
-  po::options_description options("rowcrewd: claims jobs from PostgreSQL and runs them");
+  namespace style = po::command_line_style;
+  po::options_description options("rowcrewd: claims jobs from PostgreSQL and runs them\n\nUsage: rowcrewd [options]");
   options.add_options()
-      ("help,h", "print this")
-      ("version", "print the version")
-      ("config,c", po::value(&program.config_file), "configuration file (YAML)")
-      ("check-config", po::bool_switch(&program.check_config), "print the effective configuration and exit")
-      ("log", po::value<std::string>(), "log format: auto, logfmt, json, journal")
-      ("log-level", po::value<std::string>(), "debug, info, warning, error");
+      ("config,c", po::value(&program.config_file)->value_name("FILE"), "settings; see rowcrewd.example.yaml")
+      ("log", po::value<std::string>()->value_name("FORMAT"), "auto, logfmt, json or journal")
+      ("log-level", po::value<std::string>()->value_name("LEVEL"), "debug, info, warning or error")
+      ("check-config", po::bool_switch(&program.check_config), "print the effective settings and exit")
+      ("version", "print the version and exit")
+      ("help,h", "print this and exit");
   po::variables_map values;
   try {
-    po::store(po::parse_command_line(argc, argv, options), values);
+    // A file that is named without --config would be passed over, and a node run on the defaults.
+    po::store(po::command_line_parser(argc, argv)
+                  .options(options)
+                  .positional(po::positional_options_description())
+                  .style(style::unix_style & ~style::allow_guessing)
+                  .run(),
+              values);
     po::notify(values);
   } catch (const po::error& e) {
     std::cerr << "rowcrewd: " << e.what() << ", see rowcrewd --help" << std::endl;

@@ -50,6 +50,14 @@ class Configuration(unittest.TestCase):
     def test_a_wrong_option_exits_64(self):
         self.assertEqual(run([BIN / "rowcrewd", "--nonsense"], check=False).returncode, 64)
 
+    def test_a_file_that_is_named_without_its_option_is_refused_and_not_passed_over(self):
+        done = run([BIN / "rowcrewd", "--check-config", "/etc/rowcrew/default.yaml"], check=False, within=20)
+        self.assertEqual(done.returncode, 64, done.stdout + done.stderr)
+        self.assertIn("--help", done.stderr)
+
+    def test_an_option_is_written_out(self):
+        self.assertEqual(run([BIN / "rowcrewd", "--check"], check=False, within=20).returncode, 64)
+
     def test_check_config_masks_secrets(self):
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             file.write(json.dumps({"database": {"url": "postgresql://me:sesame@/db"}}))
