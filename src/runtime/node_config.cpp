@@ -6,6 +6,8 @@
 
 #include <rowcrew/error.hpp>
 
+#include "base/settings_tree.hpp"
+
 namespace rowcrew {
 namespace {
 
@@ -19,6 +21,20 @@ std::string host_name() {
 
 bool is_table_name(const std::string& name) {
   return name.size() <= 48 && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
+}
+
+/// Name and slots, the usual ones where none is named.
+std::vector<std::pair<std::string, std::size_t>> read_queues(const Settings& section) {
+  std::vector<std::pair<std::string, std::size_t>> queues;
+  const auto add = [&](const std::string& queue, std::int64_t usual) {
+    queues.emplace_back(queue, static_cast<std::size_t>(section.integer(queue, usual, 1, 10'000)));
+  };
+  for (const std::string& queue : section.names()) add(queue, 1);
+  if (queues.empty()) {
+    add("default", 8);
+    add("generation", 2);
+  }
+  return queues;
 }
 
 }  // namespace
@@ -40,8 +56,12 @@ NodeConfig read_node_config(const Settings& root) {
   NodeConfig config;
   const Settings node = root.section("node");
   config.name = node.text("name", host_name());
-  if (node.has("tables")) config.adopted.emplace();
   const std::vector<std::string> named = node.texts("tables", config.tables);
+  if (node.has("tables")) {
+    config.adopted.emplace();
+  } else {
+    Settings::Tree::of(node).show(node.full("tables"), "[job_queue, processing_jobs] and every adopted table");
+  }
   config.lease = node.duration("lease", config.lease, 2s, 10min);
   config.stop_within = node.duration("stop_within", config.stop_within, 1s, 1h);
   config.poll_every = node.duration("poll_every", config.poll_every, 50ms, 1min);
@@ -66,11 +86,7 @@ NodeConfig read_node_config(const Settings& root) {
       throw ConfigError("node.tables: \"" + table + "\" is no job table, expected job_queue, processing_jobs or the name of an adopted table");
     }
   }
-  const Settings queues = root.section("queues");
-  for (const std::string& queue : queues.names()) {
-    config.queues.emplace_back(queue, static_cast<std::size_t>(queues.integer(queue, 1, 1, 10'000)));
-  }
-  if (config.queues.empty()) config.queues = {{"default", 8}, {"generation", 2}};
+  config.queues = read_queues(root.section("queues"));
   return config;
 }
 

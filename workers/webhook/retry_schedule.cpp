@@ -41,11 +41,10 @@ std::optional<milliseconds> parse_wait(std::string_view text) {
 
 RetrySchedule::RetrySchedule() : waits_{5s, 5min, 30min, 2h, 5h, 10h, 14h, 20h, 24h} {}
 
-RetrySchedule::RetrySchedule(const Settings& webhook) : RetrySchedule() {
-  if (!webhook.has("retry_schedule")) return;
-  waits_.clear();
+RetrySchedule::RetrySchedule(const Settings& webhook) {
+  const std::vector<std::string> usual = {"5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "24h"};
   const std::string key = webhook.full("retry_schedule");
-  for (const std::string& text : webhook.texts("retry_schedule", {})) {
+  for (const std::string& text : webhook.texts("retry_schedule", usual)) {
     const auto wait = parse_wait(text);
     if (!wait) {
       throw ConfigError(

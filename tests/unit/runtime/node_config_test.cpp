@@ -45,6 +45,14 @@ TEST_CASE("node config: without node.tables every adopted table is served, with 
   CHECK(read({{"node.tables", "job_queue,shop_jobs"}}).table_names() == std::vector<std::string>{"job_queue", "shop_jobs"});
 }
 
+TEST_CASE("node config: what is shown as in force names the queues and tables that are served without being named") {
+  const Settings root = load_config({});
+  read_node_config(root);
+  const std::string shown = describe_config(root);
+  CHECK(shown.find("queues.default = 8\nqueues.generation = 2\n") != std::string::npos);
+  CHECK(shown.find("node.tables = [job_queue, processing_jobs] and every adopted table\n") != std::string::npos);
+}
+
 TEST_CASE("node config: queues that only the environment names are served") {
   CHECK(read({}).queues == Queues{{"default", 8}, {"generation", 2}});
   CHECK(read({}, {{"ROWCREW_QUEUES_DEFAULT", "32"}, {"ROWCREW_QUEUES_MAIL", "4"}}).queues == Queues{{"default", 32}, {"mail", 4}});
