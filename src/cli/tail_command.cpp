@@ -19,7 +19,8 @@ namespace {
 
 constexpr std::string_view kText =
     "Prints the log lines of all live nodes as they are written, until interrupted. A node sends\n"
-    "what its own log level lets through; what it cannot send in time is counted, not kept.";
+    "what its own log level lets through; what it cannot send in time is counted, not kept.\n"
+    "Needs the rights of rowcrew_operator.";
 
 /// Ids of the live nodes of that name; also finds out early whether there is a database at all.
 std::vector<std::int64_t> find_nodes(const PoolOptions& connection, const std::string& name) {

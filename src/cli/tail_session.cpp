@@ -83,13 +83,23 @@ int TailSession::run() {
 asio::awaitable<void> TailSession::live() {
   using namespace asio::experimental::awaitable_operators;
   auto heard = listener_.run();
-  auto asked = keep_asking();
-  if (!options_.span) {
+  auto asked = ask_until_refused();
+  if (options_.span) {
+    auto over = clock_.sleep_until(clock_.mono() + *options_.span);
+    co_await (std::move(heard) || std::move(asked) || std::move(over));
+  } else {
     co_await (std::move(heard) || std::move(asked));
-    co_return;
   }
-  auto over = clock_.sleep_until(clock_.mono() + *options_.span);
-  co_await (std::move(heard) || std::move(asked) || std::move(over));
+  if (refused_) std::rethrow_exception(refused_);
+}
+
+asio::awaitable<void> TailSession::ask_until_refused() {
+  // "||" waits for the first that succeeds: an exception here would leave the listener waiting for ever.
+  try {
+    co_await keep_asking();
+  } catch (const Error&) {
+    refused_ = std::current_exception();
+  }
 }
 
 asio::awaitable<void> TailSession::keep_asking() {

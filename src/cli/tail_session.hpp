@@ -6,6 +6,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <iosfwd>
 #include <mutex>
 #include <optional>
@@ -56,6 +57,8 @@ class TailSession {
   };
 
   boost::asio::awaitable<void> live();
+  /// Ends when asking is refused for good; `refused_` has why.
+  boost::asio::awaitable<void> ask_until_refused();
   boost::asio::awaitable<void> keep_asking();
   boost::asio::awaitable<void> ask_nodes();
   boost::asio::awaitable<void> read_answers();
@@ -72,6 +75,7 @@ class TailSession {
   Listener listener_;
   std::vector<std::int64_t> commands_;  ///< of the last time that the nodes were asked
   std::set<std::string> answered_;
+  std::exception_ptr refused_;
 };
 
 }  // namespace rowcrew::cli

@@ -68,6 +68,14 @@ TEST_CASE("tail asks the nodes, says who follows, and prints what they send" * w
         "t");
 }
 
+TEST_CASE("a tail that may not ask the nodes says so instead of waiting for lines that never come" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole viewers(db, "rowcrew_viewer");
+  CliBench cli(viewers.url());
+  CHECK(cli.run({"tail", "--for", "1m"}) == 1);
+  CHECK(cli.err().find("permission denied for table node_command") != std::string::npos);
+}
+
 TEST_CASE("tail of one node asks that one and prints no other's lines") {
   const TempDatabase db;
   add_node(db, "gen-1");
