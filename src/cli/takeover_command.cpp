@@ -21,7 +21,7 @@ constexpr std::string_view kText =
     "a\n"
     "staging copy mails nobody. This makes the copy an installation of its own. Whatever is in "
     "its\n"
-    "tables will run: look at it first.";
+    "tables will run: look at it first. Needs the rights of rowcrew_owner.";
 
 struct Found {
   std::string installation;
@@ -51,12 +51,14 @@ void describe(const Found& found, std::ostream& out) {
   out << fmt::format("database {} on {}: installation {}, {}\n", found.database, found.server,
                      found.installation,
                      found.home ? "at home here" : "which belongs to another server or database");
-  if (found.live_nodes > 0) {
-    out << fmt::format(
-        "{} nodes of the original are listed as live; they will be marked dead and "
-        "their jobs rescued\n",
-        found.live_nodes);
-  }
+}
+
+void announce(const Found& found, std::ostream& out) {
+  if (found.live_nodes == 0) return;
+  out << fmt::format(
+      "{} nodes of the original are listed as live; they will be marked dead and "
+      "their jobs rescued\n",
+      found.live_nodes);
 }
 
 /// Throws when nobody says yes.
@@ -83,6 +85,7 @@ int run_takeover(Invocation& call) {
     call.out << "nothing to take over\n";
     return kExitOk;
   }
+  announce(found, call.out);
   call.out.flush();
   if (!args.has("yes")) confirm(call, found);
   std::string installation;

@@ -241,6 +241,7 @@ TEST_CASE("takeover shows what it found, asks, changes the home and writes it do
   cli.interactive = false;
   CHECK(cli.run({"takeover", "--yes"}) == 0);
   CHECK(cli.out().find("nothing to take over") != std::string::npos);
+  CHECK(cli.out().find("will be marked dead") == std::string::npos);
   CHECK(cli.run({"takeover", "--yes", "--force"}) == 0);
   CHECK(db.value("SELECT count(*) FROM rowcrew.audit_logs") == "2");
 }
