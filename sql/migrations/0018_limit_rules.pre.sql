@@ -67,6 +67,9 @@ DECLARE
   v_before rowcrew.job_limit;
   v_after rowcrew.job_limit;
   v_moved bigint := 0;
+  -- Fields that the rule has already are no mistake, however quiet those that have them are: its numbers must be free to change.
+  v_same boolean := EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.name = p_name
+                            AND (r.queue, r.job_type, r.keyed_by, r.weight) IS NOT DISTINCT FROM (p_queue, p_type, p_by, p_weight));
 BEGIN
   IF coalesce(p_name, '') !~ '^[a-z][a-z0-9_.-]{0,62}$' THEN
     PERFORM rowcrew.refuse('name', p_name, 'a letter, then up to 62 of a-z, 0-9, "_", "." and "-"');
@@ -92,9 +95,9 @@ BEGIN
     PERFORM rowcrew.refuse('units', NULL, 'how many, where per, burst or weight are given');
   ELSIF p_units IS NOT NULL AND p_per IS NULL THEN
     PERFORM rowcrew.refuse('per', NULL, 'a span of time, where units are given');
-  ELSIF p_by IS NOT NULL AND NOT rowcrew.limit_path_known(p_by, p_queue, p_type) THEN
+  ELSIF NOT v_same AND p_by IS NOT NULL AND NOT rowcrew.limit_path_known(p_by, p_queue, p_type) THEN
     PERFORM rowcrew.refuse('by', p_by, 'a value that one of the last 1000 such jobs has');
-  ELSIF p_weight IS NOT NULL AND NOT rowcrew.limit_path_known(p_weight, p_queue, p_type) THEN
+  ELSIF NOT v_same AND p_weight IS NOT NULL AND NOT rowcrew.limit_path_known(p_weight, p_queue, p_type) THEN
     PERFORM rowcrew.refuse('weight', p_weight, 'a value that one of the last 1000 such jobs has');
   END IF;
   -- One at a time: two that move the same jobs, each by the rules as it sees them, would wait for each other, or file some by neither's.
@@ -119,9 +122,10 @@ BEGIN
   RETURN v_moved;
 END $$;
 COMMENT ON FUNCTION rowcrew.limit_set(text, text, text, text, integer, integer, interval, integer, text) IS
-  'Jobs of p_queue and p_type (null: any), one key per p_by (null: one for all): at most p_running at once, or p_units per p_per. Returns how many waiting jobs were moved.';
+  'Jobs of p_queue and p_type (null: any), one key per p_by (null: one for all): at most p_running at once, or p_units per p_per. '
+  'p_by, and the field of p_weight, must be what one of the last 1000 such jobs has, if there are any and it is new. A limit of that name is '
+  'replaced whole. Returns how many waiting jobs were moved.';
 
--- False: there was none.
 CREATE FUNCTION rowcrew.limit_remove(p_name text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
@@ -137,6 +141,7 @@ BEGIN
   PERFORM rowcrew.write_audit('limit.remove', 'limit ' || p_name, jsonb_build_object('before', to_jsonb(v_before), 'after', NULL));
   RETURN true;
 END $$;
+COMMENT ON FUNCTION rowcrew.limit_remove(text) IS 'Removes a limit: what waits for it is free to run. False: there was none.';
 
 -- Whether claims from these queues have to look for jobs that rules are about: there are rules, or something waits behind those of
 -- before. What a transaction that saw a rule files there may be committed after the rule was removed.

@@ -120,6 +120,18 @@ TEST_CASE("limit: set says what the rule is about now, the list gives programs n
   CHECK(cli.out().find(" UTC\n") != std::string::npos);
 }
 
+TEST_CASE("limit: a rule may get another number when nobody of late had a value of its key") {
+  const TempDatabase db;
+  CliBench cli(db.url());
+  db.exec("SET rowcrew.engine = ''; INSERT INTO rowcrew.job_queue (job_type, tenant) VALUES ('mail', 'a')");
+  CHECK(cli.run({"limit", "set", "a", "--type", "mail", "--by", "tenant", "--running", "4"}) == 0);
+  db.exec("SET rowcrew.engine = ''; INSERT INTO rowcrew.job_queue (job_type) SELECT 'mail' FROM generate_series(1, 1000)");
+  CHECK(cli.run({"limit", "set", "a", "--type", "mail", "--by", "tenant", "--running", "8"}) == 0);
+  CHECK(db.value("SELECT max_running FROM rowcrew.job_limit") == "8");
+  CHECK(cli.run({"limit", "set", "b", "--type", "mail", "--by", "tenant", "--running", "8"}) == 64);
+  CHECK(cli.err().find("by: 'tenant', expected a value that one of the last 1000 such jobs has") != std::string::npos);
+}
+
 TEST_CASE("limit: set and remove are given the time that moving a million jobs takes, and wait for another operator's") {
   const TempDatabase db;
   CliBench cli(db.url());
