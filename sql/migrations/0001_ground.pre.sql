@@ -146,6 +146,9 @@ CREATE TABLE rowcrew.node_command (
   issued_at  timestamptz NOT NULL DEFAULT rowcrew.clock(),
   expires_at timestamptz NOT NULL DEFAULT rowcrew.clock() + interval '1 minute'
 );
+COMMENT ON TABLE rowcrew.node_command IS
+  'What running nodes are asked to do: log_level, argument {"level": "debug"}, until the node ends; tail, by "rowcrew tail". '
+  'Answers are in node_command_ack.';
 COMMENT ON COLUMN rowcrew.node_command.node_id IS 'Null: for every live node.';
 COMMENT ON COLUMN rowcrew.node_command.expires_at IS 'Not carried out any more after this.';
 

@@ -7,7 +7,7 @@ CREATE TABLE rowcrew.queue (
   created_at timestamptz NOT NULL DEFAULT rowcrew.clock()
 );
 COMMENT ON TABLE rowcrew.queue IS 'Settings of queues. A queue needs no row here: a job names it and a node serves it.';
-COMMENT ON COLUMN rowcrew.queue.paused IS 'Nodes claim nothing from it, from their next heartbeat on. Running jobs go on.';
+COMMENT ON COLUMN rowcrew.queue.paused IS 'Nodes claim nothing from it, within a second. Running jobs go on. pause(''queue'', name) does the same, with a reason and an end.';
 
 CREATE TABLE rowcrew.job_type (
   name            text     PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9_.-]{0,62}$'),

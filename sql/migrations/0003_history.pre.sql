@@ -35,7 +35,7 @@ CREATE TABLE rowcrew.job_event (
   data      jsonb       NOT NULL DEFAULT '{}'
 ) PARTITION BY RANGE (at);
 CREATE INDEX ON rowcrew.job_event (event_id);
-COMMENT ON TABLE rowcrew.job_event IS 'The outbox: written in the transaction that ends the job, when somebody subscribes.';
+COMMENT ON TABLE rowcrew.job_event IS 'The outbox: written in the transaction that ends the job, when somebody subscribes; events of an app by emit().';
 
 -- Creates the weekly partitions from this week to p_ahead weeks on; returns how many. A default
 -- partition takes what falls beside them, so that a late maintainer never makes a finish fail. Bounds are
@@ -89,7 +89,8 @@ CREATE TABLE rowcrew.schedule (
   CHECK ((cron IS NULL) <> (every_ms IS NULL))
 );
 COMMENT ON COLUMN rowcrew.schedule.cron IS
-  'Five fields, local to zone: minute hour day-of-month month day-of-week. Of an hour that a change of the clocks repeats '
+  'Five fields, local to zone: minute hour day-of-month month day-of-week; or @hourly, @daily (@midnight), @weekly, @monthly, '
+  '@yearly (@annually). Of an hour that a change of the clocks repeats '
   'the first is meant, and nothing is due in the second.';
 COMMENT ON COLUMN rowcrew.schedule.every_ms IS 'Instead of cron: an interval, counted from the epoch, so that all nodes agree.';
 COMMENT ON COLUMN rowcrew.schedule.created_at IS 'Moments before this are never due.';

@@ -63,7 +63,6 @@ CREATE VIEW rowcrew.port_function AS
   WHERE (n.nspname = 'rowcrew' OR a.name IS NOT NULL)
     AND (p.name IS NOT NULL OR (f.proname ~ '^[a-z].*_ended$' AND f.pronargs = 2 AND f.proargtypes[0] = 'uuid'::regtype));
 
--- Writes an event of an app's own into the outbox, in the caller's transaction.
 CREATE FUNCTION rowcrew.emit(p_event text, p_data jsonb, p_job_table text, p_job_id uuid, p_job_type text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -74,5 +73,7 @@ BEGIN
   INSERT INTO rowcrew.job_event (event, job_table, job_id, job_type, data)
   VALUES (p_event, p_job_table, p_job_id, p_job_type, coalesce(p_data, '{}'));
 END $$;
+COMMENT ON FUNCTION rowcrew.emit(text, jsonb, text, uuid, text) IS
+  'Writes an event of an app''s own (words joined by ".") about a job into the outbox, in the caller''s transaction: for ports.';
 
 UPDATE rowcrew.meta SET schema_version = 5;

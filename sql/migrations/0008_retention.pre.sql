@@ -48,7 +48,8 @@ COMMENT ON COLUMN rowcrew.retention_policy.statuses IS 'Job tables only. Null: c
 COMMENT ON COLUMN rowcrew.retention_policy.age IS
   'Counted from the end: of the job, the delivery, the mail; from the writing of anything else. Attempts and events go '
   'by whole weeks, when the last row of the week is that old.';
-COMMENT ON COLUMN rowcrew.retention_policy.action IS '''archive'' moves the row into rowcrew.archive, in the statement that deletes it.';
+COMMENT ON COLUMN rowcrew.retention_policy.action IS
+  '''archive'' moves the row into rowcrew.archive, in the statement that deletes it; not for attempts, events, node_stat and the archive itself.';
 COMMENT ON COLUMN rowcrew.retention_policy.dry_run IS 'Counts what would go and changes nothing.';
 COMMENT ON COLUMN rowcrew.retention_policy.enabled IS 'False: runs only when a job names it and asks for a dry run.';
 COMMENT ON COLUMN rowcrew.retention_policy.batch IS 'Rows looked at, and so removed at most, in one transaction.';

@@ -180,11 +180,6 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Enqueues the jobs of a JSON array in one transaction of the caller. An element has the parameters of
--- enqueue() as its fields, without "p_"; only job_type is needed; delay_ms may stand for scheduled_at.
--- Returns a row per element, in their order: n counts from 0; created is false when a live job had the key,
--- and outcome tells which: created, kept, replaced or running. All or nothing: an element that cannot be
--- enqueued is an error that names it, 22023 for what is wrong with its fields.
 -- Keys are taken in sorted order, so that two callers cannot wait for each other.
 CREATE FUNCTION rowcrew.enqueue_many(p_jobs jsonb)
 RETURNS TABLE (n integer, id uuid, created boolean, outcome text)
@@ -272,5 +267,10 @@ BEGIN
     LEFT JOIN unnest(v_later_n, v_later_ids, v_later_outcomes) AS l (n, id, outcome) ON l.n = v.n
     ORDER BY v.n;
 END $$;
+COMMENT ON FUNCTION rowcrew.enqueue_many(jsonb) IS
+  'Enqueues the jobs of a JSON array, all or none. An element has the parameters of enqueue() as its fields, without "p_"; only '
+  'job_type is needed, and delay_ms may stand for scheduled_at. Returns a row per element: n (from 0), id, whether it was created, '
+  'and the outcome: created, kept, replaced or running. An element that cannot be enqueued is an error that names it, 22023 for '
+  'what is wrong with its fields.';
 
 UPDATE rowcrew.meta SET schema_version = 11;

@@ -61,7 +61,6 @@ CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.pause
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON rowcrew.queue
   FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.announce_command();
 
--- Pauses again replace reason and time. p_for null: until resume().
 CREATE FUNCTION rowcrew.pause(p_scope text, p_name text, p_reason text DEFAULT NULL, p_for interval DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -83,8 +82,10 @@ BEGIN
   RETURNING * INTO v_after;
   PERFORM rowcrew.write_audit('pause', p_scope || ' ' || p_name, jsonb_build_object('before', v_before, 'after', to_jsonb(v_after)));
 END $$;
+COMMENT ON FUNCTION rowcrew.pause(text, text, text, interval) IS
+  'Nodes start nothing of it within a second: p_scope is queue, type, tenant or key, p_for null until resume(). A pause of what is '
+  'paused replaces reason and time.';
 
--- False: it was not paused, or not any more.
 CREATE FUNCTION rowcrew.resume(p_scope text, p_name text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -105,6 +106,7 @@ BEGIN
   END IF;
   RETURN v_before IS NOT NULL OR v_flag > 0;
 END $$;
+COMMENT ON FUNCTION rowcrew.resume(text, text) IS 'Ends a pause. False: it was not paused, or not any more.';
 
 -- The pause that keeps such a job from running, as a key of parked; null when there is none.
 CREATE FUNCTION rowcrew.paused_key(p_job_type text, p_tenant text) RETURNS text LANGUAGE sql STABLE AS $$
@@ -417,7 +419,6 @@ BEGIN
   RETURN v_count;
 END $$;
 
--- One job: 'cancelled' at once, 'requested' of the node that runs it, 'ended' before, or 'unknown'.
 CREATE FUNCTION rowcrew.cancel(p_job uuid, p_reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -444,5 +445,6 @@ BEGIN
   PERFORM rowcrew.write_audit('job.cancel', v_table || ' ' || p_job, jsonb_build_object('before', v_before, 'after', v_answer, 'reason', p_reason));
   RETURN v_answer;
 END $$;
+COMMENT ON FUNCTION rowcrew.cancel(uuid, text) IS 'Stops one job: cancelled at once, requested of the node that runs it, ended before, or unknown.';
 
 UPDATE rowcrew.meta SET schema_version = 12;

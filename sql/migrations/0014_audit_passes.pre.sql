@@ -104,8 +104,6 @@ BEGIN
   RETURN v_count;
 END $$;
 
--- One failed job runs again from its first attempt: 'redriven'; else its status, or 'unknown'. Whose unique key a live job has
--- is refused by the trigger, which names that job.
 CREATE FUNCTION rowcrew.redrive(p_job uuid, p_reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -122,5 +120,7 @@ BEGIN
   PERFORM rowcrew.write_audit('job.redrive', v_table || ' ' || p_job, jsonb_build_object('before', 'failed', 'after', 'pending', 'reason', p_reason));
   RETURN 'redriven';
 END $$;
+COMMENT ON FUNCTION rowcrew.redrive(uuid, text) IS
+  'Lets one failed job run again from its first attempt: redriven; else its status, or unknown. An error while a live job has its unique key.';
 
 UPDATE rowcrew.meta SET schema_version = 14;

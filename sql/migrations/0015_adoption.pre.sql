@@ -55,6 +55,9 @@ CREATE FUNCTION rowcrew.job_uuid(p_table text, p_key text) RETURNS uuid LANGUAGE
 AS $$ SELECT left(encode(sha256(replace(p_table || ':' || p_key, E'\\', E'\\\\')::bytea), 'hex'), 32)::uuid $$;
 CREATE FUNCTION rowcrew.job_uuid(p_table text, p_key bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT left(encode(sha256((p_table || ':' || p_key::text)::bytea), 'hex'), 32)::uuid $$;
+COMMENT ON FUNCTION rowcrew.job_uuid(text, uuid) IS 'The id by which ports know a job of an adopted table: its key.';
+COMMENT ON FUNCTION rowcrew.job_uuid(text, text) IS 'The id by which ports know a job of an adopted table: made of name and key.';
+COMMENT ON FUNCTION rowcrew.job_uuid(text, bigint) IS 'The id by which ports know a job of an adopted table: made of name and key.';
 
 -- The column of a table, or nothing. base: a type modifier of -1 names char(n) as "bpchar"; "character" would be char(1).
 CREATE FUNCTION rowcrew.adopted_column(p_rel oid, p_name text, OUT number smallint, OUT type text, OUT base text, OUT length integer,

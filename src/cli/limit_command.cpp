@@ -91,7 +91,7 @@ int run(Invocation& call) {
       .optional_word("NAME")
       .value("queue", "QUEUE", "of this queue")
       .value("type", "TYPE", "of this job type")
-      .value("by", "WHAT", "a key per tenant, provider or payload.<field>")
+      .value("by", "WHAT", "a key per tenant, provider or payload.<field>; one that none of the last 1000 such jobs has a value of is refused")
       .value("running", "N", "at most so many run at once")
       .value("units", "N", "so many start per --per")
       .value("per", "SPAN", "1s, 10m, 24h")

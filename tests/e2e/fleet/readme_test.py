@@ -36,6 +36,13 @@ class Readme(FleetTest):
             self.db.execute(written)
             wait_for("what is due", lambda: self.db.counts() == {"completed": 2, "pending": 1}, 20)
 
+    def test_a_function_that_it_names_is_described_in_the_database(self):
+        named = set(re.findall(r"rowcrew\.([a-z_]+)\(", (SOURCE / "README.md").read_text())) | {"resume", "cancel", "limit_remove", "emit"}
+        self.assertIn("enqueue_many", named)
+        described = self.db.execute("SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'rowcrew'::regnamespace"
+                                  " GROUP BY 1 HAVING bool_and(obj_description(p.oid, 'pg_proc') IS NOT NULL)")
+        self.assertEqual(named - {name for name, in described}, set())
+
     def test_a_command_enqueues_as_written(self):
         line = next(line for line in (SOURCE / "README.md").read_text().splitlines() if line.startswith("rowcrew enqueue "))
         with self.packaged_node():
