@@ -48,7 +48,8 @@ int print_template(const std::string& framework, std::ostream& out) {
 }
 
 int run_adopt(Invocation& call) {
-  Arguments args("adopt --map FILE [--dry-run|--shadow|--repair]", kAdoptText);
+  const std::string text = fmt::format("{}\n\n{}", kAdoptText, describe_adoption_map());
+  Arguments args("adopt --map FILE [--dry-run|--shadow|--repair]", text);
   args.value("map", "FILE", "how the table's columns and words are meant (YAML)")
       .flag("dry-run", "report only")
       .flag("shadow", "record it and tell what would be claimed; attach nothing, claim nothing")

@@ -1,6 +1,7 @@
 #include "cli/adoption_map.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -124,6 +125,22 @@ AdoptionMap read_adoption_map(const std::string& file) {
   read_constants(root, map);
   check_unknown(root);
   return map;
+}
+
+std::string describe_adoption_map() {
+  const auto second = kColumns.begin() + 5;
+  const auto third = second + 8;
+  return fmt::format(
+      "Keys of a map: table, schema (public), key (id), name (<schema>_<table>), states, columns; job_type,\n"
+      "queue (default), priority (5), max_attempts (5) and app of every job; payload (SQL over the columns;\n"
+      "the whole row), zone (of timestamps that have none), counts (of the column attempts: executions or\n"
+      "failures), touch (columns that get the time of each write), requeue, old_worker.\n"
+      "States: {}; if the table has words for them: {}.\n"
+      "Columns, where there are such: status (status), {},\n"
+      "{},\n"
+      "{}.",
+      fmt::join(kNeeded, ", "), fmt::join(kOptional, ", "), fmt::join(kColumns.begin(), second, ", "), fmt::join(second, third, ", "),
+      fmt::join(third, kColumns.end(), ", "));
 }
 
 std::string shown_table(const AdoptionMap& map) { return quote_qualified(map.schema, map.table); }

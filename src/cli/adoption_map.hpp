@@ -24,6 +24,9 @@ struct AdoptionMap {
 /// two states, a name with braces.
 AdoptionMap read_adoption_map(const std::string& file);
 
+/// What a map may hold, for people: lines of at most 100 characters.
+std::string describe_adoption_map();
+
 /// "Schema"."table", as in messages.
 std::string shown_table(const AdoptionMap& map);
 

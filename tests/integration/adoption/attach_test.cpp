@@ -247,6 +247,15 @@ TEST_CASE("adopt: two tables of one name in two schemas are two tables") {
   CHECK(b.number("SELECT count(*) FROM rowcrew.other_jobs_ready") == 2);
 }
 
+TEST_CASE("adopt: the help names every key that a map may hold") {
+  AdoptionBench b;
+  const std::string help = b.rowcrew({"adopt", "--help"}).out;
+  for (const char* key : {"app", "counts", "touch", "old_worker", "retrying", "provider", "duration_ms", "created_at"}) {
+    CAPTURE(key);
+    CHECK(help.find(key) != std::string::npos);
+  }
+}
+
 TEST_CASE("adopt: each template is a map that can be read") {
   AdoptionBench b;
   for (const char* framework : {"django", "prisma", "rails", "sqlalchemy"}) {
