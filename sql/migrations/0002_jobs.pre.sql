@@ -61,6 +61,11 @@ COMMENT ON COLUMN rowcrew.job_queue.claim_token IS
 COMMENT ON COLUMN rowcrew.job_queue.unique_key IS
   'At most one live job per key, honoured by enqueue(), POST /v1/jobs and whatever lets an ended job run again; a plain '
   'INSERT just stores it.';
+COMMENT ON COLUMN rowcrew.job_queue.error_code IS
+  'Of the last execution that did not complete: a word of its kind (README), or of the engine. Tried again: timeout, exception (thrown '
+  'by the handler), db_lost and db_<SQLSTATE> unless of class 22 or 23, crashed (its node died). Final: poison, start_deadline, '
+  'total_deadline, result_too_large, unwritable_result (the database refuses its values), bad_payload, bad_checkpoint, unknown_app, '
+  'cancelled. port_failed: final when the port raised an error of class 22 or 23, else tried again. retry_rule changes what a code means.';
 COMMENT ON COLUMN rowcrew.job_queue.enqueued_by IS 'The database role that enqueued: whose job it is for the view my_jobs.';
 
 CREATE TABLE rowcrew.processing_jobs (
