@@ -64,7 +64,9 @@ void print_overview(std::ostream& out, const std::vector<Command>& known) {
   }
   out << "\n\"rowcrew COMMAND --help\" tells about one of them. The database is that of "
          "--database,\n"
-         "of ROWCREW_DATABASE_URL, or database.url of the configuration file.\n";
+         "of ROWCREW_DATABASE_URL, or database.url of the configuration file. What only looks asks\n"
+         "for the rights of rowcrew_viewer; what changes something, tail and key for those of\n"
+         "rowcrew_operator; migrate, takeover, adopt and unadopt for those of rowcrew_owner.\n";
 }
 
 const Command& find_command(const std::vector<Command>& known, const std::string& name) {
