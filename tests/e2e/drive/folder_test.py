@@ -307,6 +307,14 @@ class FolderProgram(unittest.TestCase):
         self.assertEqual(len(limited(512)["files"]), 1)
         self.assertEqual(limited(96)["error"]["code"], "folder_too_large")
 
+    def test_a_list_of_known_files_that_is_none_is_refused_and_not_taken_for_empty(self):
+        self.put("photo.jpg")
+        for known in (5, "[]", {}, [5], [[]]):
+            with self.subTest(known=known):
+                request = {"path": str(self.dir), "settle_ms": 0, "extensions": ["jpg"], "max_files": 1, "max_bytes": 9, "known": known}
+                done = subprocess.run([str(FOLDER)], input=json.dumps(request).encode(), capture_output=True, timeout=20)
+                self.assertEqual((done.returncode, done.stdout), (64, b""), done.stderr)
+
     def test_a_malformed_request_ends_with_64(self):
         good = {"path": "/tmp", "settle_ms": 1, "known": [], "extensions": ["jpg"], "max_files": 1, "max_bytes": 1}
         for change in ({"path": "tmp"}, {"path": 1}, {"settle_ms": -1}, {"known": [{"device": 1}]}, {"max_files": 0},

@@ -31,7 +31,8 @@ Version version_of(const json& entry) {
   return version;
 }
 
-// Takes the entries of "known" out of the text while it is read.
+// Takes the entries of "known" out of the text while it is read. What is left of it is no entry: with a list that
+// nobody can read all files would be read and reported again at every look.
 json parse_keeping_known(const std::string& text,
                          std::unordered_set<Version, VersionHash>& known) {
   std::string section;
@@ -41,13 +42,18 @@ json parse_keeping_known(const std::string& text,
     known.insert(version_of(value));
     return false;
   };
+  json request;
   try {
-    json request = json::parse(text, keep);
-    if (request.is_object()) return request;
+    request = json::parse(text, keep);
   } catch (const json::exception&) {
     throw std::invalid_argument("request: no JSON");
   }
-  throw std::invalid_argument("request: expected an object");
+  if (!request.is_object()) throw std::invalid_argument("request: expected an object");
+  const auto left = request.find("known");
+  if (left != request.end() && (!left->is_array() || !left->empty())) {
+    throw std::invalid_argument("known: expected a list of versions");
+  }
+  return request;
 }
 
 const char* sentence_of(const std::string& problem) {
