@@ -108,6 +108,9 @@ BEGIN
     RAISE EXCEPTION 'enqueue: p_if_exists is %, expected keep, replace or reject', coalesce(quote_literal(p_if_exists), 'null')
       USING ERRCODE = 'invalid_parameter_value';
   END IF;
+  IF p_app IS NOT NULL AND NOT EXISTS (SELECT FROM rowcrew.app a WHERE a.name = p_app) THEN
+    RAISE EXCEPTION 'enqueue: p_app is %, expected a name in rowcrew.app', quote_literal(p_app) USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   v_done := rowcrew.enqueue_keyed('enqueue', p_job_type, p_payload, p_queue, p_priority, p_scheduled_at, p_max_attempts,
                                   p_unique_key, p_app, p_tenant, p_if_exists);
   IF v_done.outcome = 'running' THEN

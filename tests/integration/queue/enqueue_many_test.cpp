@@ -132,6 +132,13 @@ TEST_CASE("enqueue: keep gives the live job's id, replace makes it the new one, 
   CHECK(b.count("{t}") == 1);
 }
 
+TEST_CASE("enqueue: an app that nobody registered is refused and no job is left to fail for it") {
+  QueueBench b;
+  CHECK_THROWS_WITH_AS(b.exec("SELECT rowcrew.enqueue('t', p_app => 'nobody')"),
+                       doctest::Contains("enqueue: p_app is 'nobody', expected a name in rowcrew.app"), DbError);
+  CHECK(b.value("SELECT count(*) FROM rowcrew.job_queue") == "0");
+}
+
 TEST_CASE("enqueue: a tenant can be named by every way in, so that limits and pauses by tenant meet those jobs, too") {
   QueueBench b;
   const auto tenants = [&] { return b.value("SELECT concat_ws(' ', count(*), string_agg(tenant, ' ' ORDER BY tenant)) FROM {t}"); };
