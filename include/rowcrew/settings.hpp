@@ -13,8 +13,8 @@
 namespace rowcrew {
 
 /// All look-ups throw ConfigError, one sentence that names the full key, the value found and what
-/// was expected: "worker.lease: 90 has no unit, expected a duration such as 30s, 2s to 10m".
-/// Precedence: default < file < environment (ROWCREW_WORKER_LEASE for worker.lease) < flag.
+/// was expected: "node.lease: 90 has no unit, expected a duration such as 30s, 2s to 10m".
+/// Precedence: default < file < environment (ROWCREW_NODE_LEASE for node.lease) < flag.
 class Settings {
  public:
   struct Tree;

@@ -58,7 +58,7 @@ struct Settings::Tree {
   std::optional<FoundText> find(const std::string& full, std::string_view expected) const;
 };
 
-/// "worker.stop_within" -> "ROWCREW_WORKER_STOP_WITHIN".
+/// "node.stop_within" -> "ROWCREW_NODE_STOP_WITHIN".
 std::string environment_name(std::string_view full);
 std::string lower_case(std::string_view text);
 

@@ -113,7 +113,7 @@ asio::awaitable<std::optional<Outcome>> Executor::run_handler(RunningJob& runnin
     error = std::current_exception();
   }
   if (running.deadline) running.deadline->cancel();
-  if (running.reason == StopReason::none) co_return judged(running, log, error);
+  if (running.reason == StopReason::none) co_return judged(log, error);
   if (running.reason == StopReason::deadline && timeout < policy.timeout) {
     co_return Outcome(Failed("total_deadline", fmt::format("is older than its job type allows (total_ms: {})", format_duration(*policy.total))));
   }
@@ -132,12 +132,12 @@ asio::awaitable<void> Executor::read_payload(RunningJob& running) {
   }
 }
 
-Outcome Executor::judged(RunningJob& running, Log& log, std::exception_ptr error) const {
+Outcome Executor::judged(Log& log, std::exception_ptr error) const {
   bool is_bug = false;
   Outcome outcome = outcome_of(error, is_bug);
   if (is_bug) {
     const auto* retry = std::get_if<Retry>(&outcome);
-    log.error("job.bug", {{"job_type", running.job.job_type}}, retry ? retry->message : "unknown exception");
+    log.error(event::kJobBug, {}, retry ? retry->message : "unknown exception");
   }
   return outcome;
 }

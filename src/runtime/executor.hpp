@@ -31,7 +31,7 @@ class Executor {
   boost::asio::awaitable<void> read_payload(RunningJob& running);
   void arm_deadline(const RunningJobs::Ref& running, std::chrono::milliseconds timeout);
   void end(RunningJob& running, const std::optional<Outcome>& outcome, const JobTypePolicy& policy);
-  Outcome judged(RunningJob& running, Log& log, std::exception_ptr error) const;
+  Outcome judged(Log& log, std::exception_ptr error) const;
 
   NodeState& state_;
   Completer& completer_;
