@@ -88,10 +88,12 @@ CREATE TABLE rowcrew.schedule (
   changed_at timestamptz CHECK (isfinite(changed_at)),
   CHECK ((cron IS NULL) <> (every_ms IS NULL))
 );
+COMMENT ON TABLE rowcrew.schedule IS
+  'Jobs that come by the clock: one per moment, however many nodes run. priority and queue are those of the job; cron or every_ms says when.';
 COMMENT ON COLUMN rowcrew.schedule.cron IS
   'Five fields, local to zone: minute hour day-of-month month day-of-week; or @hourly, @daily (@midnight), @weekly, @monthly, '
-  '@yearly (@annually). Of an hour that a change of the clocks repeats '
-  'the first is meant, and nothing is due in the second.';
+  '@yearly (@annually). Where both day fields name days either is enough. What falls into an hour that a change of the clocks '
+  'skips is due at the change; of one that it repeats the first is meant, and nothing is due in the second.';
 COMMENT ON COLUMN rowcrew.schedule.every_ms IS 'Instead of cron: an interval, counted from the epoch, so that all nodes agree.';
 COMMENT ON COLUMN rowcrew.schedule.created_at IS 'Moments before this are never due.';
 COMMENT ON COLUMN rowcrew.schedule.changed_at IS
