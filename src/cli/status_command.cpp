@@ -20,7 +20,8 @@ using std::chrono::milliseconds;
 
 constexpr std::string_view kText =
     "Prints the live nodes and, per table and queue, what is ready, parked and why, claimed,\n"
-    "completed and failed; then what is paused. Needs the rights of rowcrew_viewer.";
+    "completed per minute (the mean of the last five whole ones) and failed in the last hour; then\n"
+    "what is paused. Needs the rights of rowcrew_viewer.";
 constexpr std::array<std::string_view, 2> kTables = {"job_queue", "processing_jobs"};
 /// Hints counted of each kind (ready, limited, parked) and table.
 constexpr std::int64_t kMostCounted = 500'000;
