@@ -16,6 +16,8 @@ CREATE TABLE rowcrew.job_attempt (
 CREATE INDEX ON rowcrew.job_attempt (job_id);
 COMMENT ON TABLE rowcrew.job_attempt IS
   'One row per execution that did not complete at once; a job that does leaves no trace but its own row.';
+COMMENT ON COLUMN rowcrew.job_attempt.outcome IS
+  'retry, failed and cancelled: so it ended; snooze: the handler puts it off; released: its node stopped; crashed: its node died.';
 
 CREATE TABLE rowcrew.event_subscription (
   name      text   PRIMARY KEY,

@@ -228,6 +228,9 @@ BEGIN
       'until', NULL, 'details', '{}'::jsonb) END;
   line := answer ->> 'text';
 END $$;
-COMMENT ON FUNCTION rowcrew.why(uuid) IS 'Why is this job not running? One line for people, one object for programs; costs a few pages.';
+COMMENT ON FUNCTION rowcrew.why(uuid) IS
+  'Why is this job not running? One line for people, one object for programs; costs a few pages. Reasons: running, cancel_requested, '
+  'node_lost; scheduled, snoozed, backoff, paused, limit, rate, suspect, unclaimable, no_slot, no_node, queue_unserved, type_unserved; '
+  'completed, failed, poison, cancelled; unknown. Of an adopted table also held, shadow, unmapped, foreign, unreadable.';
 
 UPDATE rowcrew.meta SET schema_version = 13;

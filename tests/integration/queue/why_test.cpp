@@ -327,6 +327,15 @@ TEST_CASE("why: every reason in the source has a fixture, and one that gives ano
   }
 }
 
+TEST_CASE("why: its description names every reason that it gives") {
+  QueueBench b;
+  const std::string described = b.value("SELECT obj_description('rowcrew.why(uuid)'::regprocedure)");
+  for (const Fixture& f : fixtures()) {
+    CAPTURE(f.reason);
+    CHECK(std::regex_search(described, std::regex(std::string("\\b") + f.reason + "\\b")));
+  }
+}
+
 TEST_CASE("why: what keeps a job for good comes before what a slot would do") {
   QueueBench b;
   const std::string id = job_on_node(b);
