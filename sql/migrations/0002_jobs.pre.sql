@@ -115,6 +115,13 @@ CREATE TABLE rowcrew.job_unique (
 COMMENT ON COLUMN rowcrew.job_unique.scope IS
   '"live:<job table>": released when the job ends. "once:<api key id>": an idempotency key, kept for 7 days after its first use.';
 
+-- Whether a claim carries this payload: its hundreds are to stay small on their way and where they arrive. What is stored
+-- compressed may be a hundred times as long, which costs the claim its reading to find out.
+CREATE FUNCTION rowcrew.is_carried(p_payload jsonb) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN pg_column_compression(p_payload) IS NULL AND pg_column_size(p_payload) <= 1024 THEN true
+            ELSE pg_column_size(p_payload) <= CASE WHEN pg_column_compression(p_payload) IS NULL THEN 32768 ELSE 4096 END
+                 AND octet_length(p_payload::text) <= 65536 END;
+
 -- Makes a table of ours a job table: companions <t>_ready (may run now), <t>_parked (may not, and
 -- why), <t>_claim (one row per claimed batch), and the triggers that keep the first two. Hints may
 -- be stale or double, the claim re-checks the job itself; a missing one would lose a job, so every

@@ -246,7 +246,7 @@ BEGIN
     -- The keys by which rules limit a job (0016), and whether none does; of a fleet without rules nothing is computed.
     'keys', format('CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.job_limit)) THEN %s END', v_keys),
     'unlimited', format('CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.job_limit)) THEN (%s).grp IS NULL ELSE true END', v_keys),
-    'carried', format('(SELECT CASE WHEN pg_column_size(p.v) <= 32768 THEN p.v END FROM (SELECT (%s)::jsonb AS v FROM (SELECT q.*) AS q OFFSET 0) p)', coalesce(p_map ->> 'payload', 'to_jsonb(q)')),
+    'carried', format('(SELECT CASE WHEN rowcrew.is_carried(p.v) THEN p.v END FROM (SELECT (%s)::jsonb AS v FROM (SELECT q.*) AS q OFFSET 0) p)', coalesce(p_map ->> 'payload', 'to_jsonb(q)')),
     'app', format('%L::text', p_map ->> 'app'),
     'set_result', v_result, 'has_result', CASE WHEN v_result = '' THEN 'false' ELSE 'true' END,
     'set_claimed', v_claimed, 'set_completed', v_completed, 'set_ended', v_ended, 'keep', v_kept);

@@ -418,8 +418,8 @@ DO $$
 DECLARE
   v record;
 BEGIN
-  FOR v IN VALUES ('job_queue', 'job_type', 'CASE WHEN pg_column_size(q.payload) <= 32768 THEN q.payload END'),
-                  ('processing_jobs', 'type', 'CASE WHEN pg_column_size(q.inputs) + coalesce(pg_column_size(q.prompt), 0) <= 32768 THEN '
+  FOR v IN VALUES ('job_queue', 'job_type', 'CASE WHEN rowcrew.is_carried(q.payload) THEN q.payload END'),
+                  ('processing_jobs', 'type', 'CASE WHEN rowcrew.is_carried(q.inputs) AND coalesce(octet_length(q.prompt), 0) <= 32768 THEN '
                    'jsonb_build_object(''type'', q.type, ''provider'', q.provider, ''external_id'', q.external_id, ''prompt'', q.prompt, ''inputs'', q.inputs) END') LOOP
     PERFORM rowcrew.make_take(jsonb_build_object(
       'take', format('rowcrew.%I', v.column1 || '_take'), 'claim', format('rowcrew.%I', v.column1 || '_claim'), 'limited', format('rowcrew.%I', v.column1 || '_limited'),

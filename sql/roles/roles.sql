@@ -79,7 +79,7 @@ GRANT SELECT, DELETE ON rowcrew.node_command TO rowcrew_worker;
 GRANT SELECT ON rowcrew.meta, rowcrew.queue, rowcrew.job_type, rowcrew.schedule, rowcrew.event_subscription,
       rowcrew.app, rowcrew.port_function TO rowcrew_worker;
 -- Promotion and claims write hints themselves, so that their triggers wake with the worker's rights.
-GRANT EXECUTE ON FUNCTION rowcrew.parked_reason(text, integer), rowcrew.overdue(text[]), rowcrew.wake_sleepers(text),
+GRANT EXECUTE ON FUNCTION rowcrew.is_carried(jsonb), rowcrew.parked_reason(text, integer), rowcrew.overdue(text[]), rowcrew.wake_sleepers(text),
   rowcrew.fleet_is_awake(), rowcrew.file_again(text, uuid[], text[], uuid[], timestamptz)
   TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(), rowcrew.here(),

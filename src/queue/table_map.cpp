@@ -9,7 +9,7 @@
 
 namespace rowcrew {
 
-// "carried": the payload, unless what is stored of it is larger than what 500 of one claim may weigh each; see
+// "carried": the payload, unless it is larger than what 500 of one claim may weigh each; see
 // JobTable::payload(). Adopted tables and claims by a function say the same in 0015 and 0017.
 TableMap table_map(std::string_view name) {
   constexpr std::string_view kSchema = "rowcrew";
@@ -31,7 +31,7 @@ TableMap table_map(std::string_view name) {
   if (name == "job_queue") {
     map.values["job_type"] = "q.job_type";
     map.values["payload"] = "q.payload";
-    map.values["carried"] = "CASE WHEN pg_column_size(q.payload) <= 32768 THEN q.payload END";
+    map.values["carried"] = "CASE WHEN rowcrew.is_carried(q.payload) THEN q.payload END";
     map.values["limit_columns"] = "q.job_type, q.tenant, NULL, q.payload";
     map.values["result"] = "result";
     map.values["took"] = "";
@@ -41,7 +41,7 @@ TableMap table_map(std::string_view name) {
         "jsonb_build_object('type', q.type, 'provider', q.provider, 'external_id', q.external_id,"
         " 'prompt', q.prompt, 'inputs', q.inputs)";
     map.values["carried"] =
-        "CASE WHEN pg_column_size(q.inputs) + coalesce(pg_column_size(q.prompt), 0) <= 32768 THEN " + map.values["payload"] + " END";
+        "CASE WHEN rowcrew.is_carried(q.inputs) AND coalesce(octet_length(q.prompt), 0) <= 32768 THEN " + map.values["payload"] + " END";
     map.values["limit_columns"] = "q.type, q.tenant, q.provider, q.inputs";
     map.values["result"] = "outputs";
     map.values["took"] =

@@ -90,6 +90,18 @@ TEST_CASE("claim: a large payload stays behind, and is read while the job is sti
   }
 }
 
+TEST_CASE("claim: what shrinks to nothing where it is stored stays behind as well") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    QueueBench b(table);
+    const std::string column = std::string(table) == "job_queue" ? "payload" : "inputs";
+    b.insert_one(column, "jsonb_build_object('text', repeat('lorem ipsum ', 10000))");
+    const std::string page = b.insert_one(column, "jsonb_build_object('text', repeat('lorem ipsum ', 1000))");
+    CHECK(b.number("SELECT max(pg_column_size(" + column + ")) FROM {t}") < 4'096);
+    for (const ClaimedJob& c : b.claim(b.node())) CHECK(c.payload_left == (c.job.id != page));
+  }
+}
+
 TEST_CASE("claim: the first priority first, within it the longest waiting first") {
   for (const char* table : kJobTables) {
     QueueBench b(table);
