@@ -115,6 +115,22 @@ CREATE TABLE rowcrew.job_unique (
 COMMENT ON COLUMN rowcrew.job_unique.scope IS
   '"live:<job table>": released when the job ends. "once:<api key id>": an idempotency key, kept for 7 days after its first use.';
 
+-- Whether a payload is about as long to read as to store. A number such as 1e131071 is a few bytes and 130 KB of text: a claim of a
+-- few jobs full of them would be gigabytes, which no server makes and no node holds. Whatever a double can hold passes.
+CREATE FUNCTION rowcrew.payload_is_sound(p_payload jsonb) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (pg_column_size(p_payload) <= 64 AND pg_column_compression(p_payload) IS NULL)
+    OR octet_length(p_payload::text) <= 65536
+    OR octet_length(p_payload::text) <= 40::bigint * pg_column_size(jsonb_build_array(p_payload));  -- as it is uncompressed
+
+CREATE FUNCTION rowcrew.refuse_payload(p_table text, p_column text, p_payload jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE check_violation USING
+    MESSAGE = format('new row for relation "%s" violates check constraint "%s_%s_check"', p_table, p_table, p_column),
+    DETAIL = format('%s is %s bytes as text, mostly digits of its numbers, expected numbers that a double can hold.', p_column, octet_length(p_payload::text)),
+    SCHEMA = 'rowcrew', TABLE = p_table, CONSTRAINT = format('%s_%s_check', p_table, p_column);
+END $$;
+
 -- Whether a claim carries this payload: its hundreds are to stay small on their way and where they arrive. What is stored
 -- compressed may be a hundred times as long, which costs the claim its reading to find out.
 CREATE FUNCTION rowcrew.is_carried(p_payload jsonb) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE

@@ -171,6 +171,7 @@ DECLARE
   v_type text := CASE p_table WHEN 'job_queue' THEN 'job_type' ELSE 'type' END;
   v_columns text := v_type || ', status, attempts, max_attempts, crashes, lonely_crashes, priority, queue, claim_token, unique_key, tenant';
   v_new text := 'NEW.' || replace(v_columns, ', ', ', NEW.');
+  v_payload text := CASE p_table WHEN 'job_queue' THEN 'payload' ELSE 'inputs' END;
 BEGIN
   -- On the path of every enqueue, so it has no SET search_path, which is set and undone by each call.
   -- It runs with our rights and the inserter's path: name every type, function and table by its
@@ -183,7 +184,7 @@ BEGIN
       v_plain pg_catalog.bool;  -- all rows are sound, due and nothing else; null: there is no row
     BEGIN
       SELECT NOT EXISTS (SELECT FROM fresh  -- of one row an aggregate costs more to set up than to compute
-                         WHERE NOT (rowcrew.job_is_sound(%4$s) AND rowcrew.job_is_due(status, scheduled_at, crashes, v_now))),
+                         WHERE NOT (rowcrew.job_is_sound(%4$s) AND rowcrew.job_is_due(status, scheduled_at, crashes, v_now) AND rowcrew.payload_is_sound(%8$s))),
              EXISTS (SELECT FROM rowcrew.job_limit)
         INTO v_plain, v_limits FROM (SELECT FROM fresh LIMIT 1) one;
       IF v_plain AND NOT v_limits THEN
@@ -191,6 +192,7 @@ BEGIN
         INSERT INTO %2$s (run_at, id, priority, queue) SELECT rowcrew.clock_now(), id, priority, queue FROM fresh;
       ELSIF v_plain IS NOT NULL THEN
         PERFORM rowcrew.refuse_unsound(%5$L, %4$s) FROM fresh WHERE NOT rowcrew.job_is_sound(%4$s);
+        PERFORM rowcrew.refuse_payload(%5$L, %8$L, %8$s) FROM fresh WHERE NOT rowcrew.payload_is_sound(%8$s);
         IF v_limits THEN  -- 0016
           WITH k AS MATERIALIZED (
             SELECT f.id, f.priority, f.queue, rowcrew.keys_of(f.queue, %6$s) AS keys FROM fresh f
@@ -210,10 +212,9 @@ BEGIN
           FROM fresh WHERE rowcrew.job_is_parked(status, scheduled_at, crashes, v_now);
       END IF;
       RETURN NULL;
-    END $f$ $t$, v_file, v_ready, v_parked, v_columns, p_table, v_of_fresh, v_limited);
-  EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_file_new ON %s', v_table);
-  EXECUTE format('CREATE TRIGGER rowcrew_file_new AFTER INSERT ON %s REFERENCING NEW TABLE AS fresh'
-                 ' FOR EACH STATEMENT EXECUTE FUNCTION %s()', v_table, v_file);
+    END $f$ $t$, v_file, v_ready, v_parked, v_columns, p_table, v_of_fresh, v_limited, v_payload);
+  EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_file_new ON %1$s; CREATE TRIGGER rowcrew_file_new AFTER INSERT ON %1$s'
+                 ' REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION %2$s()', v_table, v_file);
 
   EXECUTE format($t$
     CREATE OR REPLACE FUNCTION %1$s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $f$
@@ -290,6 +291,8 @@ BEGIN
     BEGIN
       IF NOT rowcrew.job_is_sound(%2$s) THEN
         PERFORM rowcrew.refuse_unsound(TG_TABLE_NAME, %2$s);
+      ELSIF NEW.%4$s IS DISTINCT FROM OLD.%4$s AND NOT rowcrew.payload_is_sound(NEW.%4$s) THEN
+        PERFORM rowcrew.refuse_payload(TG_TABLE_NAME, %4$L, NEW.%4$s);
       END IF;
       IF OLD.id IS DISTINCT FROM NEW.id THEN
         RAISE EXCEPTION '%%: the id of a job cannot change', TG_TABLE_NAME USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -304,19 +307,16 @@ BEGIN
         PERFORM rowcrew.file_truth(TG_TABLE_NAME, ARRAY[NEW.id]);  -- it would wait for the end of a pause that is another's
       END IF;
       RETURN NULL;
-    END $f$ $t$, v_sound, v_new, v_type);
+    END $f$ $t$, v_sound, v_new, v_type, v_payload);
   EXECUTE format('CREATE OR REPLACE TRIGGER rowcrew_sound AFTER UPDATE OF id, %s, max_attempts, crashes, lonely_crashes,'
-                 ' priority, queue, unique_key, tenant ON %s'
-                 ' FOR EACH ROW EXECUTE FUNCTION %s()', v_type, v_table, v_sound);
+                 ' priority, queue, unique_key, tenant, %s ON %s FOR EACH ROW EXECUTE FUNCTION %s()', v_type, v_payload, v_table, v_sound);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_sound', v_table);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_changed', v_table);
 
-  EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_wake ON %s', v_ready);
-  EXECUTE format('CREATE TRIGGER rowcrew_wake AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake(%L)',
-                 v_ready, p_table);
-  EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_wake ON %s', v_parked);
-  EXECUTE format('CREATE TRIGGER rowcrew_wake AFTER INSERT ON %s REFERENCING NEW TABLE AS fresh'
-                 ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake_soon()', v_parked);
+  EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_wake ON %1$s; CREATE TRIGGER rowcrew_wake AFTER INSERT ON %1$s'
+                 ' FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake(%2$L)', v_ready, p_table);
+  EXECUTE format('DROP TRIGGER IF EXISTS rowcrew_wake ON %1$s; CREATE TRIGGER rowcrew_wake AFTER INSERT ON %1$s'
+                 ' REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake_soon()', v_parked);
   -- Without a key, and without a replica identity no DELETE where a publication is FOR ALL TABLES. It costs nothing until wal_level is logical.
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_wake, REPLICA IDENTITY FULL', v_ready);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rowcrew_wake, REPLICA IDENTITY FULL', v_parked);

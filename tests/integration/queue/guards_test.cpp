@@ -47,6 +47,7 @@ TEST_CASE("triggers: a value that a column may not hold is refused by its rule's
   for (const std::string table : kJobTables) {
     QueueBench b(table.c_str());
     const std::string type = table == "job_queue" ? "job_type" : "type";
+    const std::string payload = table == "job_queue" ? "payload" : "inputs";
     const struct {
       std::string column, bad, good;
     } cases[] = {
@@ -65,6 +66,8 @@ TEST_CASE("triggers: a value that a column may not hold is refused by its rule's
         {"tenant", "repeat('x', 101)", "repeat('x', 100)"},
         {"unique_key", "''", "'x'"},
         {"unique_key", "repeat('x', 301)", "repeat('x', 300)"},
+        {payload, "(SELECT jsonb_agg(1e131071) FROM generate_series(1, 100))", "(SELECT jsonb_agg(-1.7e308::float8) FROM generate_series(1, 1000))"},
+        {payload, "(SELECT jsonb_agg(round(1, 16383)) FROM generate_series(1, 100))", "to_jsonb(repeat(chr(1), 100000))"},
     };
     for (const auto& [column, bad, good] : cases) {
       CAPTURE(column);
