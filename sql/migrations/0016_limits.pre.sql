@@ -223,6 +223,12 @@ CREATE TYPE rowcrew.key_room AS (
   look   bigint            -- ms until a key without room may have some; null: nothing is known
 );
 
+-- Held by whoever makes keys. A row, since an advisory lock is anybody's to take who may connect.
+CREATE TABLE rowcrew.limit_turn (
+  one boolean PRIMARY KEY DEFAULT true CHECK (one)
+);
+INSERT INTO rowcrew.limit_turn DEFAULT VALUES;
+
 -- Makes the rows of keys that have none and need one.
 CREATE FUNCTION rowcrew.make_keys(p_keys text[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -230,7 +236,7 @@ BEGIN
   IF (SELECT count(*) FROM rowcrew.limit_key k WHERE k.key = ANY (p_keys)) < cardinality(p_keys)
      AND EXISTS (SELECT FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
                  WHERE (r.max_running IS NOT NULL OR r.units IS NOT NULL) AND NOT EXISTS (SELECT FROM rowcrew.limit_key k WHERE k.key = ANY (ARRAY[x.key])))
-     AND pg_try_advisory_xact_lock(hashtextextended('rowcrew.limit_key', 0)) THEN
+     AND EXISTS (SELECT FROM rowcrew.limit_turn FOR NO KEY UPDATE SKIP LOCKED) THEN
     INSERT INTO rowcrew.limit_key (key)
     SELECT x.key FROM unnest(p_keys) AS x (key) JOIN rowcrew.job_limit r ON r.name = split_part(x.key, ':', 1)
     WHERE (r.max_running IS NOT NULL OR r.units IS NOT NULL) ON CONFLICT DO NOTHING;

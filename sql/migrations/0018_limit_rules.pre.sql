@@ -101,7 +101,7 @@ BEGIN
     PERFORM rowcrew.refuse('weight', p_weight, 'a value that one of the last 1000 such jobs has');
   END IF;
   -- One at a time: two that move the same jobs, each by the rules as it sees them, would wait for each other, or file some by neither's.
-  PERFORM pg_advisory_xact_lock(hashtextextended('rowcrew.job_limit', 0));
+  LOCK TABLE rowcrew.job_limit IN SHARE ROW EXCLUSIVE MODE;
   SELECT * INTO v_before FROM rowcrew.job_limit r WHERE r.name = p_name FOR UPDATE;
   INSERT INTO rowcrew.job_limit AS r (name, queue, job_type, keyed_by, max_running, units, per, burst, weight)
   VALUES (p_name, p_queue, p_type, p_by, p_running, p_units, p_per, p_burst, p_weight)
@@ -131,7 +131,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit 
 DECLARE
   v_before rowcrew.job_limit;
 BEGIN
-  PERFORM pg_advisory_xact_lock(hashtextextended('rowcrew.job_limit', 0));  -- as in limit_set
+  LOCK TABLE rowcrew.job_limit IN SHARE ROW EXCLUSIVE MODE;  -- as in limit_set
   DELETE FROM rowcrew.job_limit r WHERE r.name = p_name RETURNING * INTO v_before;
   IF v_before.name IS NULL THEN
     RETURN false;

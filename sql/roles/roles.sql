@@ -106,6 +106,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.job_queue_take(bigint[], bigint, bigint, text[
 GRANT SELECT, UPDATE, DELETE ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited TO rowcrew_worker;
 -- Of adopted tables nodes do it themselves, with their own rights on them.
 GRANT SELECT, INSERT, UPDATE, DELETE ON rowcrew.limit_key, rowcrew.limit_freed, rowcrew.limit_start TO rowcrew_worker;
+GRANT SELECT, UPDATE ON rowcrew.limit_turn TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.make_keys(text[]), rowcrew.lock_keys(text[], integer[]), rowcrew.adopted_file_truth(text, text[]),
       rowcrew.adopted_move_limited(text, text[], timestamptz), rowcrew.adopted_drop_stale(text, text, text[]), rowcrew.adopted_may_be_taken(text, bigint, tid, text) TO rowcrew_worker;
 

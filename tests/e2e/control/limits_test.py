@@ -182,6 +182,17 @@ class Limits(FleetTest):
         left = self.db.value("SELECT count(*) FROM rowcrew.limit_key")
         wait_for("keys to be forgotten", lambda: self.db.value("SELECT count(*) FROM rowcrew.limit_key") < left / 2, 20, every=0.1)
 
+    def test_advisory_locks_that_a_stranger_holds_keep_no_limited_job_and_no_rule_waiting(self):
+        stranger = psycopg2.connect(self.db.url)
+        self.addCleanup(stranger.close)
+        for name in ("rowcrew.limit_key", "rowcrew.job_limit"):
+            stranger.cursor().execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
+        self.rowcrew("limit", "set", "tenants", "--queue", "default", "--by", "tenant", "--running", "3")
+        self.node(queues={"default": 8}).ready()
+        self.add(20, 10)
+        self.wait_finished(10)
+        self.rowcrew("limit", "remove", "tenants")
+
     def test_bad_limits_are_refused_with_the_name_of_the_field(self):
         for options, field in ((("--running", "-1"), "running"), (("--units", "5"), "per"), (("--units", "5", "--per", "0s"), "per"),
                                (("--running", "1", "--units", "5", "--per", "1s"), "running"), (("--by", "colour", "--running", "1"), "by")):
