@@ -221,7 +221,7 @@ SET jit = off AS $$
 DECLARE
   j rowcrew.any_job;
 BEGIN
-  SELECT * INTO j FROM rowcrew.any_job x WHERE x.id = p_job;
+  SELECT * INTO j FROM rowcrew.any_job x WHERE x.id = p_job ORDER BY x.created_at LIMIT 1;  -- in the other table another may take the same id later
   answer := CASE WHEN j.id IS NOT NULL THEN rowcrew.why_of(j, p_job::text)
     ELSE jsonb_build_object('job', p_job, 'reason', 'unknown', 'text', 'no job has this id: never enqueued, or removed since it ended'
       || CASE WHEN EXISTS (SELECT FROM rowcrew.adopted_table) THEN '; one of an adopted table is named <table>:<id>' ELSE '' END,

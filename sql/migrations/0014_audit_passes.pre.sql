@@ -55,6 +55,12 @@ CREATE VIEW rowcrew.my_progress WITH (security_barrier) AS
   WHERE p.job_table = 'processing_jobs' AND q.enqueued_by IN (current_user, session_user);
 COMMENT ON VIEW rowcrew.my_progress IS 'What running handlers said of the jobs that the asking role enqueued. Kept a day after the end.';
 
+CREATE FUNCTION rowcrew.cancel(p_job uuid, p_reason text DEFAULT NULL) RETURNS text
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT rowcrew.cancel_in(ARRAY['job_queue', 'processing_jobs'], p_job, p_reason)
+$$;
+COMMENT ON FUNCTION rowcrew.cancel(uuid, text) IS 'Stops one job: cancelled at once, requested of the node that runs it, ended before, or unknown.';
+
 -- As cancel(), of jobs that the asking role sees in my_jobs and my_processing_jobs; every other one is 'unknown'.
 CREATE FUNCTION rowcrew.cancel_my_job(p_job uuid, p_reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -62,11 +68,10 @@ DECLARE
   -- Who asks: current_user is the owner in here, "role" tells of a SET ROLE outside.
   c_me constant text[] := ARRAY[session_user, nullif(current_setting('role'), 'none')];
 BEGIN
-  IF EXISTS (SELECT FROM rowcrew.job_queue q WHERE q.id = p_job AND q.enqueued_by = ANY (c_me))
-     OR EXISTS (SELECT FROM rowcrew.processing_jobs q WHERE q.id = p_job AND q.enqueued_by = ANY (c_me)) THEN
-    RETURN rowcrew.cancel(p_job, p_reason);
-  END IF;
-  RETURN 'unknown';
+  -- Ids are the inserter's to choose: one may be that of a stranger's job in the other table.
+  RETURN rowcrew.cancel_in(ARRAY(SELECT 'job_queue' FROM rowcrew.job_queue q WHERE q.id = p_job AND q.enqueued_by = ANY (c_me)
+                                 UNION ALL SELECT 'processing_jobs' FROM rowcrew.processing_jobs q WHERE q.id = p_job AND q.enqueued_by = ANY (c_me)),
+                           p_job, p_reason);
 END $$;
 COMMENT ON FUNCTION rowcrew.cancel_my_job(uuid, text) IS
   'Stops a job that the asking role enqueued: cancelled at once, requested of the node that runs it, ended before, or unknown.';
@@ -107,18 +112,21 @@ END $$;
 CREATE FUNCTION rowcrew.redrive(p_job uuid, p_reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_table text := (SELECT j.job_table FROM rowcrew.any_job j WHERE j.id = p_job);
+  v_table text;
+  v_status text := 'unknown';
 BEGIN
-  IF v_table IS NULL THEN
-    RETURN 'unknown';
-  ELSIF length(p_reason) > 500 THEN
+  IF length(p_reason) > 500 THEN
     PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '...', 'at most 500 characters');
   END IF;
-  IF rowcrew.run_again(v_table, ARRAY[p_job]) = 0 THEN
-    RETURN coalesce((SELECT j.status FROM rowcrew.any_job j WHERE j.id = p_job), 'unknown');
-  END IF;
-  PERFORM rowcrew.write_audit('job.redrive', v_table || ' ' || p_job, jsonb_build_object('before', 'failed', 'after', 'pending', 'reason', p_reason));
-  RETURN 'redriven';
+  FOR v_table IN SELECT j.job_table FROM rowcrew.any_job j WHERE j.id = p_job LOOP  -- two of one id, as in cancel_in()
+    IF rowcrew.run_again(v_table, ARRAY[p_job]) > 0 THEN
+      PERFORM rowcrew.write_audit('job.redrive', v_table || ' ' || p_job, jsonb_build_object('before', 'failed', 'after', 'pending', 'reason', p_reason));
+      v_status := 'redriven';
+    ELSIF v_status <> 'redriven' THEN
+      v_status := coalesce((SELECT j.status FROM rowcrew.any_job j WHERE j.id = p_job AND j.job_table = v_table), v_status);
+    END IF;
+  END LOOP;
+  RETURN v_status;
 END $$;
 COMMENT ON FUNCTION rowcrew.redrive(uuid, text) IS
   'Lets one failed job run again from its first attempt: redriven; else its status, or unknown. An error while a live job has its unique key.';

@@ -95,6 +95,24 @@ TEST_CASE("the application stops its own jobs, waiting or running, and nobody el
   CHECK(pooler.value(cancel(again) + " FROM (SELECT set_config('role', '" + app.name() + "', true)) AS set_role") == "cancelled");
 }
 
+TEST_CASE("a job with the id of a stranger's in the other table gives no hold on that one, and hides it from nobody" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole shop(db, "rowcrew_app");
+  const LoginRole blog(db, "rowcrew_app");
+  const LoginRole operators(db, "rowcrew_operator");
+  const std::string job = shop.value("INSERT INTO rowcrew.job_queue (job_type, scheduled_at) VALUES ('mail', '2999-01-01') RETURNING id");
+  blog.query("INSERT INTO rowcrew.processing_jobs (id, type, scheduled_at) VALUES ('" + job + "', 'decoy', '2998-01-01')");
+  CHECK(operators.value("SELECT line FROM rowcrew.why('" + job + "')") == "not due until 2999-01-01 00:00:00 UTC");
+  CHECK(blog.value("SELECT rowcrew.cancel_my_job('" + job + "')") == "cancelled");
+  CHECK(shop.value("SELECT status FROM rowcrew.my_jobs") == "pending");
+  CHECK(blog.value("SELECT status FROM rowcrew.my_processing_jobs") == "cancelled");
+  CHECK(operators.value("SELECT rowcrew.cancel('" + job + "')") == "cancelled");
+  CHECK(shop.value("SELECT status FROM rowcrew.my_jobs") == "cancelled");
+  db.exec("UPDATE rowcrew.job_queue SET status = 'failed'");
+  CHECK(operators.value("SELECT rowcrew.redrive('" + job + "')") == "redriven");
+  CHECK(shop.value("SELECT status FROM rowcrew.my_jobs") == "pending");
+}
+
 TEST_CASE("the application reads how far its jobs have come, and no other's" * with_roles()) {
   const TempDatabase db;
   const LoginRole app(db, "rowcrew_app");
