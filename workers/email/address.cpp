@@ -4,6 +4,8 @@
 
 #include <rowcrew/error.hpp>
 
+#include "header_text.hpp"
+
 namespace rowcrew::email {
 namespace {
 
@@ -17,9 +19,6 @@ constexpr std::size_t kMaxName = 200;
   throw PermanentError("bad_address", sentence);
 }
 
-bool is_control(char c) {
-  return (c >= 0 && c < ' ') || c == '\x7f';
-}
 bool is_ascii(char c) {
   return static_cast<unsigned char>(c) < 0x80;
 }
@@ -65,7 +64,7 @@ bool is_domain(std::string_view text) {
 
 void check_address(std::string_view text) {
   if (text.empty()) refuse("The mail address is empty.");
-  if (std::any_of(text.begin(), text.end(), is_control)) {
+  if (holds_control(text)) {
     refuse("The mail address holds a line end or another control character.");
   }
   const auto at = text.find('@');
@@ -93,7 +92,7 @@ void check_address(std::string_view text) {
 }
 
 void check_display_name(std::string_view name) {
-  if (std::any_of(name.begin(), name.end(), is_control)) {
+  if (holds_control(name)) {
     refuse("The recipient's name holds a line end or another control character.");
   }
   if (name.size() > kMaxName) refuse("The recipient's name is longer than 200 bytes.");

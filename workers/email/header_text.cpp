@@ -14,15 +14,14 @@ namespace {
 constexpr std::string_view kWordOpen = "=?UTF-8?B?";
 constexpr std::string_view kWordClose = "?=";
 constexpr std::size_t kMaxWord = 75;  // RFC 2047, section 2
+constexpr std::size_t kMaxText = 2'000;
 
 bool is_printable(char c) {
   return c >= ' ' && c <= '~';
 }
 
 void check_value(std::string_view name, std::string_view value) {
-  const bool clean = std::none_of(value.begin(), value.end(),
-                                  [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; });
-  if (!clean) {
+  if (holds_control(value)) {
     throw PermanentError("bad_header", fmt::format("The mail's {} would hold a line end or another "
                                                    "control character.",
                                                    name));
@@ -101,6 +100,19 @@ std::string phrase(std::string_view display, std::size_t used) {
 
 }  // namespace
 
+bool holds_control(std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = [&](std::size_t n) {
+      return i + n < text.size() ? static_cast<unsigned char>(text[i + n]) : 0U;
+    };
+    if (byte(0) < ' ' || byte(0) == 0x7f) return true;
+    // U+0080 to U+009F, one of which, U+0085, ends lines; U+2028 and U+2029.
+    if (byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) < 0xa0) return true;
+    if (byte(0) == 0xe2 && byte(1) == 0x80 && (byte(2) == 0xa8 || byte(2) == 0xa9)) return true;
+  }
+  return false;
+}
+
 std::string base64(std::string_view bytes) {
   static constexpr std::string_view kAlphabet =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -120,6 +132,11 @@ std::string base64(std::string_view bytes) {
 
 std::string text_header(std::string_view name, std::string_view value) {
   check_value(name, value);
+  if (value.size() > kMaxText) {
+    throw PermanentError("bad_header",
+                         fmt::format("The mail's {} would be {} bytes long, expected at most {}.",
+                                     name, value.size(), kMaxText));
+  }
   const std::size_t used = name.size() + 2;
   const auto plain = folded(value, used);
   return fmt::format("{}: {}\r\n", name, plain ? *plain : encoded_words(value, used));

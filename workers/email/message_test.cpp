@@ -219,7 +219,7 @@ TEST_CASE("message: names with specials are quoted, others than ASCII encoded, l
 }
 
 TEST_CASE("message: nothing that comes from outside begins a header of its own") {
-  for (const char* evil : {"x\r\nBcc: y@z.example", "x\ny", "x\ry", "x\x7f", "\t"}) {
+  for (const char* evil : {"x\r\nBcc: y@z.example", "x\ny", "x\ry", "x\x7f", "\t", "x\u0085y", "x\u009b2J", "x\u2028y", "\u2029"}) {
     CAPTURE(evil);
     Letter subject = letter();
     subject.content.subject = evil;
@@ -236,6 +236,24 @@ TEST_CASE("message: nothing that comes from outside begins a header of its own")
       } catch (const PermanentError& e) {
         CHECK(e.code() == "bad_header");
       }
+    }
+  }
+}
+
+TEST_CASE("message: characters beside the line ends of Unicode pass") {
+  Letter plain = letter();
+  plain.content.subject = "\u00a0\u00c2\u2027\u202f\u20a8";
+  CHECK_NOTHROW(build_message(plain));
+}
+
+TEST_CASE("message: a subject of megabytes is refused, one of 2000 bytes is folded") {
+  Letter endless = letter();
+  for (const std::size_t most : {2'000, 2'001}) {
+    endless.content.subject = std::string(most, 'x');
+    if (most == 2'000) {
+      CHECK_NOTHROW(build_message(endless));
+    } else {
+      CHECK_THROWS_AS(build_message(endless), PermanentError);
     }
   }
 }
