@@ -117,17 +117,18 @@ COMMENT ON COLUMN rowcrew.job_unique.scope IS
 
 -- Whether a payload is about as long to read as to store. A number such as 1e131071 is a few bytes and 130 KB of text: a claim of a
 -- few jobs full of them would be gigabytes, which no server makes and no node holds. Whatever a double can hold passes.
+-- And a node reads a payload in one go, with nothing else running meanwhile: of 200 MB for longer than its lease.
 CREATE FUNCTION rowcrew.payload_is_sound(p_payload jsonb) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (pg_column_size(p_payload) <= 64 AND pg_column_compression(p_payload) IS NULL)
     OR octet_length(p_payload::text) <= 65536
-    OR octet_length(p_payload::text) <= 40::bigint * pg_column_size(jsonb_build_array(p_payload));  -- as it is uncompressed
+    OR octet_length(p_payload::text) <= least(67108864, 40::bigint * pg_column_size(jsonb_build_array(p_payload)));  -- as it is uncompressed
 
 CREATE FUNCTION rowcrew.refuse_payload(p_table text, p_column text, p_payload jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RAISE check_violation USING
     MESSAGE = format('new row for relation "%s" violates check constraint "%s_%s_check"', p_table, p_table, p_column),
-    DETAIL = format('%s is %s bytes as text, mostly digits of its numbers, expected numbers that a double can hold.', p_column, octet_length(p_payload::text)),
+    DETAIL = format('%s is %s bytes as text, expected at most 64 MiB and numbers that a double can hold.', p_column, octet_length(p_payload::text)),
     SCHEMA = 'rowcrew', TABLE = p_table, CONSTRAINT = format('%s_%s_check', p_table, p_column);
 END $$;
 

@@ -97,6 +97,16 @@ TEST_CASE("triggers: a value that a column may not hold is refused by its rule's
   }
 }
 
+TEST_CASE("triggers: a payload that a node would read for longer than its lease is refused") {
+  for (const std::string table : kJobTables) {
+    QueueBench b(table.c_str());
+    const std::string payload = table == "job_queue" ? "payload" : "inputs";
+    const std::string insert = "INSERT INTO {t} ({type}, " + payload + ") SELECT 't', to_jsonb(repeat('x', 67108862 + ";
+    CHECK(broken_by(b, insert + "1))") == table + "_" + payload + "_check");
+    CHECK(broken_by(b, insert + "0))") == "");
+  }
+}
+
 TEST_CASE("triggers: nobody but a claim sets 'processing'") {
   for (const char* table : kJobTables) {
     QueueBench b(table);
