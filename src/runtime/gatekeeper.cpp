@@ -1,6 +1,9 @@
 #include "runtime/gatekeeper.hpp"
 
 #include <algorithm>
+#include <string>
+
+#include <rowcrew/error.hpp>
 
 #include "base/event.hpp"
 #include "sql_queries.hpp"
@@ -137,6 +140,10 @@ asio::awaitable<void> Gatekeeper::lead() {
   const Rows rows = co_await answer(sql::gate_lead, std::move(whose));
   led_ = false;
   if (!rows.boolean(0, 0)) {
+    if (!rows.is_null(0, 2)) {
+      throw TransientError("gate_held", std::string(rows.text(0, 2)) + " holds the advisory lock of the fleet's leader: without one"
+                                        " jobs are found by polling, within poll_every");
+    }
     const bool ended = rows.boolean(0, 1);
     if (ended) state_.log.warning(event::kGateEnded, {}, "the session that held the gate had fallen silent: ended");
     const std::chrono::milliseconds again = ended ? kLockFreed : kLeadAgain;

@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 """What one node does for all is done by another as soon as it stops."""
+import contextlib
 import pathlib
 import signal
 import sys
 import unittest
 
+import psycopg2
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
-from support.fleet import FleetTest, wait_for  # noqa: E402
+from support.fleet import URL, FleetTest, wait_for, with_user  # noqa: E402
 
 LONG = {"lease": "30s", "stop_within": "1m"}
 
@@ -54,6 +57,30 @@ class Leader(FleetTest):
         third.wait_event("job.started")
         third.kill()
         wait_for("its job to be rescued", lambda: self.db.value("SELECT crashes FROM rowcrew.job_queue WHERE queue = 'other'") == 1, 30)
+
+
+class Stranger(FleetTest):
+    """Any session of the database may take the lock by which a leader is known."""
+
+    def test_a_stranger_that_holds_the_leaders_lock_is_named_and_costs_no_job(self):
+        role = f"stranger_{self.db.name}"
+        self.db.execute(f'CREATE ROLE "{role}" LOGIN')
+        self.addCleanup(self.drop_role, role)
+        stranger = psycopg2.connect(with_user(self.db.url, role))
+        stranger.cursor().execute("SELECT pg_advisory_lock_shared(7126300140)")
+        node = self.node("node").ready()
+        self.enqueue("noop", n=3)
+        self.wait_finished(20)
+        line = node.wait_event("work.failing", what="leading")
+        self.assertIn(f"pid {stranger.get_backend_pid()} of role {role} holds the advisory lock", line["msg"])
+        stranger.close()
+        node.wait_event("work.resumed", what="leading")
+        wait_for("the node to lead", lambda: self.db.value("SELECT count(*) FROM rowcrew.gate") == 1)
+
+    def drop_role(self, role):
+        with contextlib.closing(psycopg2.connect(URL)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f'DROP ROLE "{role}"')
 
 
 class OtherTables(FleetTest):
