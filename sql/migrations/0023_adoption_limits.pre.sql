@@ -183,6 +183,16 @@ BEGIN
   RETURN QUERY SELECT t.name, count(*) FROM unnest(p_queues) AS t (name) GROUP BY t.name;
 END $$;
 
+-- Of executions whose end found the job's row taken out of their hands while it waited for that: what its trigger stepped
+-- around, because the end had it locked, goes with this transaction. The next job of that key would count their attempts.
+CREATE FUNCTION rowcrew.adopted_drop_left(p_name text, p_ids text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE rowcrew.adopted_fill($t$
+    DELETE FROM {job} x WHERE x.id = ANY ($1::{key_type}[]) AND x.moved = pg_catalog.pg_current_xact_id()
+      AND NOT EXISTS (SELECT FROM {table} q WHERE q.{key} = ANY (ARRAY[x.id]) AND {is_processing})$t$,
+    (SELECT z.template FROM rowcrew.adopted_table z WHERE z.name = p_name)) USING p_ids;
+END $$;
+
 -- As drop_stale_limited, for an adopted table.
 CREATE FUNCTION rowcrew.adopted_drop_stale(p_name text, p_queue text, p_groups text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

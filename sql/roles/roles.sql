@@ -108,7 +108,7 @@ GRANT SELECT, UPDATE, DELETE ON rowcrew.job_queue_limited, rowcrew.processing_jo
 GRANT SELECT, INSERT, UPDATE, DELETE ON rowcrew.limit_key, rowcrew.limit_freed, rowcrew.limit_start TO rowcrew_worker;
 GRANT SELECT, UPDATE ON rowcrew.limit_turn TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.make_keys(text[]), rowcrew.lock_keys(text[], integer[]), rowcrew.adopted_file_truth(text, text[]),
-      rowcrew.adopted_move_limited(text, text[], timestamptz), rowcrew.adopted_drop_stale(text, text, text[]), rowcrew.adopted_may_be_taken(text, bigint, tid, text) TO rowcrew_worker;
+      rowcrew.adopted_move_limited(text, text[], timestamptz), rowcrew.adopted_drop_stale(text, text, text[]), rowcrew.adopted_drop_left(text, text[]), rowcrew.adopted_may_be_taken(text, bigint, tid, text) TO rowcrew_worker;
 
 -- The defaults of the ports, and what apps call from theirs.
 GRANT EXECUTE ON FUNCTION rowcrew.drive_folder(text), rowcrew.drive_files_found(text, jsonb), rowcrew.email_allowed(text, text),

@@ -48,5 +48,8 @@ WITH f AS (
                 WHERE 'job.' || g.status = ANY (s.events) AND (s.job_types IS NULL OR g.job_type = ANY (s.job_types)))
 ), d AS (
   DELETE FROM {claim} WHERE token = ANY ($11::bigint[])
+), l AS MATERIALIZED (
+  SELECT rowcrew.adopted_drop_left({table_name}, ARRAY(SELECT id::text FROM f EXCEPT SELECT id::text FROM g))
+  WHERE (SELECT count(*) FROM f) > (SELECT count(*) FROM g)  -- decided before the function is called
 )
-SELECT id::text, status, rowcrew.job_uuid({table_name}, id) FROM g
+SELECT id::text, status, rowcrew.job_uuid({table_name}, id) FROM g WHERE (SELECT count(*) FROM l) >= 0

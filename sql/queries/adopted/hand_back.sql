@@ -20,5 +20,8 @@ WITH c AS MATERIALIZED (
   SELECT rowcrew.clock_now(), id, priority, queue, rowcrew.parked_reason(status, crashes) FROM g WHERE crashes > 0
 ), d AS (
   DELETE FROM {claim} WHERE token = (SELECT token FROM c)
+), l AS MATERIALIZED (
+  SELECT rowcrew.adopted_drop_left({table_name}, ARRAY(SELECT id::text FROM f EXCEPT SELECT id::text FROM g))
+  WHERE (SELECT count(*) FROM f) > (SELECT count(*) FROM g)  -- decided before the function is called
 )
-SELECT id::text FROM g
+SELECT id::text FROM g WHERE (SELECT count(*) FROM l) >= 0

@@ -20,5 +20,8 @@ WITH f AS (
   SELECT rowcrew.units_back({table_name}, array_agg(f.id::text), array_agg(f.token)) FROM f HAVING count(*) > 0
 ), d AS (
   DELETE FROM {claim} WHERE token = ANY ($3::bigint[]) AND (SELECT count(*) FROM l) >= 0
+), n AS MATERIALIZED (
+  SELECT rowcrew.adopted_drop_left({table_name}, ARRAY(SELECT id::text FROM f EXCEPT SELECT id::text FROM g))
+  WHERE (SELECT count(*) FROM f) > (SELECT count(*) FROM g)  -- decided before the function is called
 )
-SELECT id::text FROM g
+SELECT id::text FROM g WHERE (SELECT count(*) FROM n) >= 0

@@ -1,4 +1,6 @@
 // Keys are the application's: it deletes rows and uses a key again, and it may change one.
+#include <future>
+
 #include "adoption_bench.hpp"
 
 using namespace std::chrono_literals;
@@ -92,4 +94,38 @@ TEST_CASE("adopted keys: one cannot change while the job runs, which would run f
   CHECK_THROWS_WITH(b.exec("UPDATE {t} SET id = 4711"), doctest::Contains(("the key of job " + id + " cannot change while it runs").c_str()));
   CHECK(b.complete(claimed) == Ids{id});
   CHECK_NOTHROW(b.exec("UPDATE {t} SET id = 4711"));
+}
+
+TEST_CASE("adopted keys: the next job of a key inherits nothing of one that was deleted while its end waited for the row") {
+  for (const char* undo : {"DELETE FROM {t}", "UPDATE {t} SET {s} = {completed}"}) {
+    CAPTURE(undo);
+    AdoptionBench b("django");
+    b.serve();
+    b.insert(1);
+    const auto claimed = b.claim(b.node());
+    REQUIRE(claimed.size() == 1);
+    std::future<Ids> late;
+    auto work = [&](Tx& tx) {
+      tx.exec(Statement{"lock", b.named("SELECT FROM {t} FOR UPDATE")});
+      late = std::async(std::launch::async, [&b, &claimed] {
+        boost::asio::io_context io(1);
+        PoolOptions options = b.db.options();
+        options.lock_timeout = 0ms;
+        Pool pool(options, b.log);
+        const Rows rows = b.db.query("SELECT epoch, template FROM rowcrew.adopted_table");
+        JobTable table(pool, adopted_table_map(b.fixture.name, rows.integer(0, 0), rows.text(0, 1)));
+        return testing::run(io, table.finish_ended(ended(claimed, Outcome(Retry("flaky", "not yet", 60'000ms))), 1, tokens_of(claimed)));
+      });
+      const auto until = std::chrono::steady_clock::now() + 20s;
+      while (std::chrono::steady_clock::now() < until &&
+             b.db.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()") == "0") {
+      }
+      tx.exec(Statement{"application", "SET LOCAL rowcrew.engine = ''"});
+      tx.exec(Statement{"undo", b.named(undo)});
+    };
+    run_once(b.db.options(), TxMode::transaction, work);
+    CHECK(late.get().empty());
+    CHECK(kept(b) == "0|0|0");
+    CHECK(b.number("SELECT count(*) FROM {parked}") == 0);
+  }
 }
