@@ -300,8 +300,7 @@ BEGIN
       IF NEW.unique_key IS NULL AND OLD.unique_key IS NOT NULL THEN
         DELETE FROM rowcrew.job_unique WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
       ELSIF NEW.unique_key <> OLD.unique_key THEN
-        UPDATE rowcrew.job_unique SET key = NEW.unique_key
-        WHERE scope = 'live:' || TG_TABLE_NAME AND key = OLD.unique_key AND job_id = OLD.id;
+        PERFORM rowcrew.move_unique(TG_TABLE_NAME, OLD.unique_key, NEW.unique_key, OLD.id);  -- 0011
       END IF;
       IF (OLD.%3$I, OLD.tenant) IS DISTINCT FROM (NEW.%3$I, NEW.tenant) AND rowcrew.take_hint(TG_TABLE_NAME, OLD.id, NULL, OLD.%3$I, OLD.tenant) THEN
         PERFORM rowcrew.file_truth(TG_TABLE_NAME, ARRAY[NEW.id]);  -- it would wait for the end of a pause that is another's

@@ -85,6 +85,18 @@ BEGIN
     USING ERRCODE = 'serialization_failure';
 END $$;
 
+-- A live job's key becomes another one, which must be free: the constraint alone would name a table of ours and no job.
+CREATE FUNCTION rowcrew.move_unique(p_table text, p_old text, p_new text, p_job uuid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE rowcrew.job_unique u SET key = p_new WHERE u.scope = 'live:' || p_table AND u.key = p_old AND u.job_id = p_job;
+EXCEPTION WHEN unique_violation THEN
+  RAISE unique_violation USING
+    MESSAGE = format('%s: the unique key of job %s cannot change: %L is taken by job %s', p_table, p_job, p_new,
+                     (SELECT u.job_id FROM rowcrew.job_unique u WHERE u.scope = 'live:' || p_table AND u.key = p_new)),
+    SCHEMA = 'rowcrew', TABLE = p_table;
+END $$;
+
 CREATE OR REPLACE FUNCTION rowcrew.enqueue_one(
   p_job_type text, p_payload jsonb, p_queue text, p_priority integer, p_scheduled_at timestamptz,
   p_max_attempts integer, p_unique_key text, p_tenant text, OUT id uuid, OUT created boolean

@@ -201,7 +201,7 @@ TEST_CASE("enqueue: a job that gives up its unique key, or takes another, frees 
   b.exec("UPDATE {t} SET unique_key = 'other' WHERE unique_key = 'k'");
   CHECK(enqueue_with(b, "other", "keep") == second);
   CHECK(enqueue_with(b, "k", "keep") != second);
-  CHECK_THROWS_AS(b.exec("UPDATE {t} SET unique_key = 'other' WHERE unique_key = 'k'"), DbError);
+  CHECK_THROWS_WITH_AS(b.exec("UPDATE {t} SET unique_key = 'other' WHERE unique_key = 'k'"), doctest::Contains("cannot change: 'other' is taken by job"), DbError);
   b.exec("UPDATE {t} SET status = 'completed'");
   CHECK(b.count("rowcrew.job_unique") == 0);
 }
