@@ -95,7 +95,9 @@ DECLARE
   v_full bigint;      -- the last group that gave a job
   v_wait bigint;
 BEGIN
-  FOR e IN SELECT c.token, c.queue, c.grp, c.keys, c.held, c.mark_priority, c.mark_run_at, c.sweep_at FROM {claim} c WHERE c.token = ANY (p_ended) AND c.keys IS NOT NULL LIMIT c_handed LOOP
+  -- Locked, as its held may be lowered meanwhile: raised again to what was read here, permits would be out that no key was charged for.
+  FOR e IN SELECT c.token, c.queue, c.grp, c.keys, c.held, c.mark_priority, c.mark_run_at, c.sweep_at FROM {claim} c
+           WHERE c.token = ANY (p_ended) AND c.keys IS NOT NULL LIMIT c_handed FOR UPDATE SKIP LOCKED LOOP
     v_place := array_position(p_queues, e.queue);
     CONTINUE WHEN v_place IS NULL OR NOT p_first[v_place] OR v_slots[v_place] <= 0 OR v_token >= cardinality(p_tokens);
     -- Not of keys of which more is out than their rules allow now, what came back counts as out here; nor while any is paused.

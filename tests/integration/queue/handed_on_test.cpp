@@ -1,7 +1,10 @@
 // Permits that are handed on: from which jobs, and what is read for it.
+#include <thread>
+
 #include "held_transaction.hpp"
 #include "limits_bench.hpp"
 
+using namespace std::chrono_literals;
 using namespace rowcrew;
 using namespace rowcrew::testing;
 
@@ -65,4 +68,28 @@ TEST_CASE("handed on: a job whose producer committed late gets the permit within
   producer.commit();
   b.ddl("SELECT rowcrew.set_clock_offset('1 hour 3 s')");
   CHECK(next(b, node, took).jobs[0].job.id == late);
+}
+
+TEST_CASE("handed on: permits that come back while their claim is handed on go to nobody twice") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    LimitsBench b(table);
+    b.set("some", "p_queue => 'q', p_running => 3");
+    const NodeIdentity node = b.node();
+    b.insert(9);
+    const Took first = b.take(node, 3);
+    REQUIRE(first.jobs.size() == 3);
+    // Of two of its jobs another session of the node has learnt that they ended.
+    HeldTransaction lowering(b.db, b.named("UPDATE {claim} SET held = 1 WHERE held > 1"));
+    std::thread committer([&] {
+      const auto until = std::chrono::steady_clock::now() + 20s;
+      while (std::chrono::steady_clock::now() < until &&
+             b.db.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()") == "0") {
+      }
+      lowering.commit();
+    });
+    b.take(node, 3, first.jobs, false);
+    committer.join();
+    CHECK(b.out("some") == b.number("SELECT count(*) FROM {t} WHERE status = 'processing'"));
+  }
 }
