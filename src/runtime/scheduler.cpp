@@ -12,6 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds kLongestNap = 10s;  // a new schedule is noticed within this
 constexpr std::chrono::milliseconds kAgain = 1s;        // after a failure
+constexpr std::size_t kPage = 100;  // ticks in one statement: one each, thousands of a full hour would keep those of a second later waiting
 
 Cron::Moment moment(std::int64_t ms) { return Cron::Moment(std::chrono::milliseconds(ms)); }
 
@@ -19,6 +20,7 @@ Cron::Moment moment(std::int64_t ms) { return Cron::Moment(std::chrono::millisec
 
 asio::awaitable<void> Scheduler::run() {
   for (;;) {
+    const Mono began = state_.clock.mono();
     std::chrono::milliseconds nap = kAgain;
     if (state_.may_claim() && state_.leads()) {
       try {
@@ -28,13 +30,15 @@ asio::awaitable<void> Scheduler::run() {
         state_.failed("schedules", "", event::kTickEnqueued, e);
       }
     }
-    co_await state_.clock.sleep_until(state_.clock.mono() + nap);
+    // From its begin on, since that is when it asked what is due.
+    co_await state_.clock.sleep_until(std::max<Mono>(began + nap, state_.clock.mono() + 1ms));
   }
 }
 
 asio::awaitable<std::chrono::milliseconds> Scheduler::pass() {
   const Rows rows = co_await state_.db.query(sql::schedule_due, Params{});
   std::chrono::milliseconds nap = kLongestNap;
+  std::vector<Tick> ticks;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     Line line;
     line.name = rows.text(i, 0);
@@ -47,27 +51,58 @@ asio::awaitable<std::chrono::milliseconds> Scheduler::pass() {
     if (line.every_ms == 0 && cron == nullptr) continue;
     const std::chrono::milliseconds every(line.every_ms);
     const auto due = cron ? cron->latest_in(line.last, line.now) : latest_interval(every, line.last, line.now);
-    if (due) {
-      try {
-        co_await enqueue(line, *due);
-        state_.worked("schedules", line.name);
-      } catch (const Error& e) {  // no reason to make other schedules wait
-        state_.failed("schedules", line.name, event::kTickEnqueued, e);
-        nap = std::min(nap, kAgain);
-      }
-    }
+    if (due) ticks.push_back({line.name, *due});
     const auto next = cron ? cron->next_after(line.now) : std::optional(line.now + every - line.now.time_since_epoch() % every);
     if (next) nap = std::min(nap, std::max<std::chrono::milliseconds>(*next - line.now, 1ms));
   }
-  co_return nap;
+  bool all = true;
+  for (std::size_t from = 0; from < ticks.size(); from += kPage) {
+    const std::size_t to = std::min(ticks.size(), from + kPage);
+    const std::vector<Tick> page(ticks.begin() + static_cast<std::ptrdiff_t>(from), ticks.begin() + static_cast<std::ptrdiff_t>(to));
+    const bool made = co_await enqueue_page(page);
+    all = all && made;
+  }
+  co_return all ? nap : std::min(nap, kAgain);
 }
 
-asio::awaitable<void> Scheduler::enqueue(const Line& line, Cron::Moment due) {
+/// False: some of them are to be tried again.
+asio::awaitable<bool> Scheduler::enqueue_page(const std::vector<Tick>& page) {
+  bool refused = false;
+  try {
+    co_await enqueue(page);
+    for (const Tick& tick : page) state_.worked("schedules", tick.schedule);
+  } catch (const DbError& e) {
+    if (e.connection_lost()) throw;
+    refused = true;
+  }
+  if (!refused) co_return true;
+  bool all = true;
+  for (const Tick& tick : page) {  // one that is refused is no reason to make others wait
+    const std::vector<Tick> alone{tick};
+    try {
+      co_await enqueue(alone);
+      state_.worked("schedules", tick.schedule);
+    } catch (const Error& e) {
+      state_.failed("schedules", tick.schedule, event::kTickEnqueued, e);
+      all = false;
+    }
+  }
+  co_return all;
+}
+
+asio::awaitable<void> Scheduler::enqueue(const std::vector<Tick>& ticks) {
+  std::vector<std::string> schedules;
+  std::vector<std::int64_t> moments;
+  for (const Tick& tick : ticks) {
+    schedules.push_back(tick.schedule);
+    moments.push_back(tick.due.time_since_epoch().count());
+  }
   Params params;
-  params.add(line.name).add(due.time_since_epoch().count());
-  const Rows made = co_await state_.db.query(sql::schedule_enqueue_tick, std::move(params));
-  if (made.empty()) co_return;
-  state_.log.info(event::kTickEnqueued, {{"schedule", line.name}, {"job", made.text(0, 0)}});
+  params.add_array(schedules).add_array(moments);
+  const Rows made = co_await state_.db.query(sql::schedule_enqueue_ticks, std::move(params));
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    state_.log.info(event::kTickEnqueued, {{"schedule", made.text(i, 1)}, {"job", made.text(i, 0)}});
+  }
 }
 
 const Cron* Scheduler::parsed(const Line& line) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/service.hpp"
 #include "queue/cron.hpp"
@@ -26,8 +27,13 @@ class Scheduler final : public Service {
     Cron::Moment last;
     Cron::Moment now;
   };
+  struct Tick {
+    std::string schedule;
+    Cron::Moment due;
+  };
   boost::asio::awaitable<std::chrono::milliseconds> pass();
-  boost::asio::awaitable<void> enqueue(const Line& line, Cron::Moment due);
+  boost::asio::awaitable<bool> enqueue_page(const std::vector<Tick>& page);
+  boost::asio::awaitable<void> enqueue(const std::vector<Tick>& ticks);
   const Cron* parsed(const Line& line);
 
   NodeState& state_;

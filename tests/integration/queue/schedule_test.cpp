@@ -19,8 +19,13 @@ void schedule(QueueBench& b, const std::string& name, const std::string& columns
          ") VALUES ('" + name + "', '0 3 * * *', 't', 'q', '{\"n\": 1}', 2" + values + ")");
 }
 
+Params ticks(const std::vector<std::string>& names, std::int64_t at) {
+  const std::vector<std::int64_t> moments(names.size(), at);
+  return Params{}.add_array(names).add_array(moments);
+}
+
 Params tick(const std::string& name, std::int64_t at) {
-  return Params{}.add(name).add(at);
+  return ticks({name}, at);
 }
 
 }  // namespace
@@ -28,7 +33,7 @@ Params tick(const std::string& name, std::int64_t at) {
 TEST_CASE("schedule: a tick enqueues the job of its schedule, once") {
   QueueBench b;
   schedule(b, "nightly");
-  const Rows first = b.run(sql::schedule_enqueue_tick, tick("nightly", kNoon));
+  const Rows first = b.run(sql::schedule_enqueue_ticks, tick("nightly", kNoon));
   REQUIRE(first.size() == 1);
   const std::string id(first.text(0, 0));
   CHECK(b.hints(id) == "ready");
@@ -37,9 +42,9 @@ TEST_CASE("schedule: a tick enqueues the job of its schedule, once") {
   CHECK(b.value("SELECT job_id || ' ' || due_at FROM rowcrew.tick") ==
         id + " 2026-01-01 12:00:00+00");
 
-  CHECK(b.run(sql::schedule_enqueue_tick, tick("nightly", kNoon)).empty());
+  CHECK(b.run(sql::schedule_enqueue_ticks, tick("nightly", kNoon)).empty());
   CHECK(b.count("{t}") == 1);
-  CHECK(b.run(sql::schedule_enqueue_tick, tick("nightly", kNoon + 60'000)).size() == 1);
+  CHECK(b.run(sql::schedule_enqueue_ticks, tick("nightly", kNoon + 60'000)).size() == 1);
 }
 
 TEST_CASE("schedule: eight nodes that enqueue the same tick at once make one job") {
@@ -48,7 +53,7 @@ TEST_CASE("schedule: eight nodes that enqueue the same tick at once make one job
   for (std::int64_t round = 0; round < 10; ++round) {
     std::size_t made = 0;
     for (const Rows& rows :
-         together(b, sql::schedule_enqueue_tick, tick("nightly", kNoon + round), 8)) {
+         together(b, sql::schedule_enqueue_ticks, tick("nightly", kNoon + round), 8)) {
       made += rows.size();
     }
     CHECK(made == 1);
@@ -57,11 +62,28 @@ TEST_CASE("schedule: eight nodes that enqueue the same tick at once make one job
   }
 }
 
+TEST_CASE("schedule: hundreds that are due in the same moment are one statement, those of others left out") {
+  QueueBench b;
+  std::vector<std::string> names;
+  for (int i = 0; i < 300; ++i) names.push_back("s" + std::to_string(i));
+  for (const std::string& name : names) schedule(b, name, ", overlap", name == "s7" ? ", false" : ", true");
+  b.exec("UPDATE rowcrew.schedule SET enabled = false WHERE name = 's5'");
+  b.run(sql::schedule_enqueue_ticks, ticks({"s6", "s7"}, kNoon));
+  names.push_back("never");
+  CHECK(b.run(sql::schedule_enqueue_ticks, ticks(names, kNoon)).size() == 297);
+  CHECK(b.count("{t}") == 299);
+  CHECK(b.count("{ready}") == 299);
+  const Rows next = b.run(sql::schedule_enqueue_ticks, ticks({"s8", "s7"}, kNoon + 60'000));
+  REQUIRE(next.size() == 1);  // s7 must not overlap
+  CHECK(next.text(0, 1) == "s8");
+  CHECK(b.value("SELECT count(*) FROM rowcrew.tick WHERE due_at > '2026-01-01 12:00Z'") == "2");
+}
+
 TEST_CASE("schedule: one that is gone or switched off enqueues nothing") {
   QueueBench b;
-  CHECK(b.run(sql::schedule_enqueue_tick, tick("never", kNoon)).empty());
+  CHECK(b.run(sql::schedule_enqueue_ticks, tick("never", kNoon)).empty());
   schedule(b, "off", ", enabled", ", false");
-  CHECK(b.run(sql::schedule_enqueue_tick, tick("off", kNoon)).empty());
+  CHECK(b.run(sql::schedule_enqueue_ticks, tick("off", kNoon)).empty());
   CHECK(b.count("{t}") == 0);
   CHECK(b.count("rowcrew.tick") == 0);
   CHECK(b.run(sql::schedule_due).empty());
@@ -81,7 +103,7 @@ TEST_CASE(
   CHECK(due.integer(0, 5) > kNoon);
 
   for (const std::int64_t ms : {1, 999, 123, 500}) {
-    b.run(sql::schedule_enqueue_tick, tick("new", kNoon + ms));
+    b.run(sql::schedule_enqueue_ticks, tick("new", kNoon + ms));
   }
   due = b.run(sql::schedule_due);
   CHECK(due.integer(0, 4) == kNoon + 999);
@@ -90,9 +112,9 @@ TEST_CASE(
 TEST_CASE("schedule: a tick that was made while the clock ran ahead does not silence its schedule until then") {
   QueueBench b;
   schedule(b, "nightly", ", created_at", ", '2026-01-01 12:00Z'");
-  b.run(sql::schedule_enqueue_tick, tick("nightly", kNoon + 1'000));
+  b.run(sql::schedule_enqueue_ticks, tick("nightly", kNoon + 1'000));
   const std::int64_t ahead = b.run(sql::schedule_due).integer(0, 5) + 86'400'000LL * 1'000;
-  b.run(sql::schedule_enqueue_tick, tick("nightly", ahead));
+  b.run(sql::schedule_enqueue_ticks, tick("nightly", ahead));
   CHECK(b.run(sql::schedule_due).integer(0, 4) == kNoon + 1'000);
   // Neither is the newest real one forgotten for it: its moment would be made up for once more.
   b.exec("UPDATE rowcrew.tick SET due_at = rowcrew.clock() - interval '1 year' WHERE due_at < rowcrew.clock()");
@@ -179,7 +201,7 @@ TEST_CASE("schedule: a tick that cron found is not found again") {
   const auto latest = pending();
   REQUIRE(latest);
   const Params params = tick("nightly", latest->time_since_epoch().count());
-  CHECK(b.run(sql::schedule_enqueue_tick, params).size() == 1);
+  CHECK(b.run(sql::schedule_enqueue_ticks, params).size() == 1);
   CHECK_FALSE(pending());
 }
 
@@ -187,9 +209,9 @@ TEST_CASE("schedule: a job gets the attempts of its type, and the schedule's app
   QueueBench b;
   schedule(b, "plain");
   schedule(b, "shop", ", app", ", 'shop'");
-  b.run(sql::schedule_enqueue_tick, tick("plain", kNoon));
+  b.run(sql::schedule_enqueue_ticks, tick("plain", kNoon));
   b.exec("INSERT INTO rowcrew.job_type (name, max_attempts, queue, priority) VALUES ('t', 2, 'x', 9)");
-  b.run(sql::schedule_enqueue_tick, tick("shop", kNoon));
+  b.run(sql::schedule_enqueue_ticks, tick("shop", kNoon));
   CHECK(b.value("SELECT string_agg(concat_ws('|', max_attempts, app, queue, priority), ' ' ORDER BY "
                 "id) FROM {t}") == "5|q|2 2|shop|q|2");
   CHECK(b.count("rowcrew.job_unique") == 0);
@@ -200,7 +222,7 @@ TEST_CASE("schedule: without overlap a moment is skipped while the earlier job i
   schedule(b, "poll", ", overlap", ", false");
   schedule(b, "other", ", overlap", ", false");
   std::int64_t now = kNoon;
-  const auto next = [&] { return b.run(sql::schedule_enqueue_tick, tick("poll", ++now)).size(); };
+  const auto next = [&] { return b.run(sql::schedule_enqueue_ticks, tick("poll", ++now)).size(); };
   for (const char* live : {"pending", "processing", "retrying"}) {
     CAPTURE(live);
     REQUIRE(next() == 1);
@@ -210,7 +232,7 @@ TEST_CASE("schedule: without overlap a moment is skipped while the earlier job i
     CHECK(next() == 0);
     CHECK(next() == 0);
     // Another schedule of the same job type does not care.
-    CHECK(b.run(sql::schedule_enqueue_tick, tick("other", now)).size() == 1);
+    CHECK(b.run(sql::schedule_enqueue_ticks, tick("other", now)).size() == 1);
     b.exec("UPDATE {t} SET status = 'failed' WHERE unique_key = 'schedule:other'");
     b.exec("UPDATE {t} SET status = 'completed' WHERE status = '" + std::string(live) + "'");
     CHECK(b.count("rowcrew.job_unique") == 0);
@@ -223,12 +245,12 @@ TEST_CASE("schedule: without overlap a moment is skipped while the earlier job i
 TEST_CASE("schedule: a skipped moment is decided: it is not due again when the job ends") {
   QueueBench b;
   schedule(b, "poll", ", overlap, created_at", ", false, '2026-01-01 12:00Z'");
-  b.run(sql::schedule_enqueue_tick, tick("poll", kNoon + 1'000));
-  CHECK(b.run(sql::schedule_enqueue_tick, tick("poll", kNoon + 2'000)).empty());
+  b.run(sql::schedule_enqueue_ticks, tick("poll", kNoon + 1'000));
+  CHECK(b.run(sql::schedule_enqueue_ticks, tick("poll", kNoon + 2'000)).empty());
   CHECK(b.run(sql::schedule_due).integer(0, 4) == kNoon + 2'000);
   b.exec("UPDATE {t} SET status = 'cancelled'");
-  CHECK(b.run(sql::schedule_enqueue_tick, tick("poll", kNoon + 2'000)).empty());
-  CHECK(b.run(sql::schedule_enqueue_tick, tick("poll", kNoon + 3'000)).size() == 1);
+  CHECK(b.run(sql::schedule_enqueue_ticks, tick("poll", kNoon + 2'000)).empty());
+  CHECK(b.run(sql::schedule_enqueue_ticks, tick("poll", kNoon + 3'000)).size() == 1);
   CHECK(b.count("rowcrew.tick") == 3);
 }
 
@@ -237,7 +259,7 @@ TEST_CASE("schedule: without overlap eight nodes with eight moments make one job
   schedule(b, "poll", ", overlap", ", false");
   for (std::int64_t round = 1; round <= 5; ++round) {
     for (std::int64_t at = 0; at < 3; ++at) {
-      together(b, sql::schedule_enqueue_tick, tick("poll", kNoon + round * 10 + at), 8);
+      together(b, sql::schedule_enqueue_ticks, tick("poll", kNoon + round * 10 + at), 8);
     }
     CHECK(b.count("{t}") == round);
     CHECK(b.count("rowcrew.job_unique") == 1);
@@ -273,7 +295,7 @@ TEST_CASE("schedule: ticks of a short interval do not pile up for a month, and a
   CHECK(b.value("SELECT string_agg(schedule || n, ' ' ORDER BY schedule) FROM (SELECT schedule, count(*) n FROM rowcrew.tick GROUP BY 1) x") ==
         "hour5 second1");
   const std::int64_t hour_ago = b.number("SELECT floor(extract(epoch FROM rowcrew.clock() - interval '80 min') * 1000)::bigint");
-  CHECK(b.run(sql::schedule_enqueue_tick, tick("second", hour_ago)).empty());
+  CHECK(b.run(sql::schedule_enqueue_ticks, tick("second", hour_ago)).empty());
   CHECK(b.count("{t}") == 0);
-  CHECK(b.run(sql::schedule_enqueue_tick, tick("second", hour_ago + 4'000'000)).size() == 1);
+  CHECK(b.run(sql::schedule_enqueue_ticks, tick("second", hour_ago + 4'000'000)).size() == 1);
 }
