@@ -59,11 +59,17 @@ END $attach$;
 
 -- Files hints for jobs that wait already; returns how many. Repeatable. All in one statement: a row that is updated while
 -- a table is walked page by page may move from where the walk has yet to come to where it has been.
+-- Hints from before a repair whose map names another queue or priority go first: nobody may be left who looks where they lie.
 CREATE FUNCTION rowcrew.adopted_file_waiting(p_name text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = on SET enable_hashjoin = on SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
   v_filed bigint;
+  v_hints text;
 BEGIN
+  FOREACH v_hints IN ARRAY ARRAY['ready', 'parked', 'limited'] LOOP
+    EXECUTE rowcrew.adopted_fill(replace('DELETE FROM {hints} h USING {table} q WHERE q.{key} = h.id AND {is_waiting} AND (h.queue <> {queue} OR h.priority <> {priority})',
+                                         '{hints}', '{' || v_hints || '}'), rowcrew.adopted_names(p_name));
+  END LOOP;
   EXECUTE rowcrew.adopted_fill($t$
     WITH j AS MATERIALIZED (
       SELECT q.{key} AS id, {priority} AS priority, {queue} AS queue, coalesce(x.crashes, 0) AS crashes, coalesce(x.status, 'pending') AS status,

@@ -147,6 +147,20 @@ TEST_CASE("repair: a dropped trigger is put back, and what came without it is fi
   CHECK(b.adopt(b.map_text()).err.find("is adopted as public_jobs already; --repair") != std::string::npos);
 }
 
+TEST_CASE("repair: what waits follows a map that names another queue, where perhaps nobody looks any more") {
+  AdoptionBench b;
+  b.serve();
+  const Ids ids = b.insert(3);
+  b.exec("WITH r AS (DELETE FROM {ready} WHERE id::text = '" + ids[1] + "' RETURNING *)"
+         " INSERT INTO {parked} (run_at, id, priority, queue, reason) SELECT run_at + interval '1 h', id, priority, queue, 'backoff' FROM r");
+  REQUIRE(b.adopt(b.map_text() + "queue: other\n", {"--repair"}).code == 0);
+  const char* where = "SELECT string_agg(DISTINCT queue || priority, ',') || count(*) FROM (SELECT * FROM {ready} UNION ALL SELECT run_at, id, priority, queue FROM {parked}) h";
+  CHECK(b.value(where) == "other53");
+  REQUIRE(b.adopt(b.map_text() + "queue: other\npriority: 2\n", {"--repair"}).code == 0);
+  CHECK(b.value(where) == "other23");
+  for (const std::string& id : ids) CHECK(b.hints(id) == "ready");
+}
+
 TEST_CASE("repair, adopt: a waiting job whose row the application moves while the table is read is filed as well") {
   AdoptionBench b;
   b.serve();
