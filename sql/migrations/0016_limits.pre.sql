@@ -79,8 +79,8 @@ DECLARE
   r rowcrew.job_limit;
   v_value text;
 BEGIN
-  FOR r IN SELECT * FROM rowcrew.job_limit x ORDER BY x.name LOOP  -- few, and a value never sorts across names
-    CONTINUE WHEN r.queue <> p_queue OR r.job_type <> p_type;
+  FOR r IN SELECT * FROM rowcrew.job_limit x  -- a value never sorts across names
+           WHERE (x.queue IS NULL OR x.queue = p_queue) AND (x.job_type IS NULL OR x.job_type = p_type) ORDER BY x.name LOOP
     IF r.keyed_by IS NOT NULL THEN
       v_value := rowcrew.limit_value(r.keyed_by, p_tenant, p_provider, p_payload);
       CONTINUE WHEN v_value IS NULL;
