@@ -5,6 +5,7 @@
 
 #include <rowcrew/db_error.hpp>
 
+#include "base/escape.hpp"
 #include "base/exit_code.hpp"
 #include "base/units.hpp"
 #include "cli/arguments.hpp"
@@ -27,6 +28,12 @@ std::string checked_scope(const std::string& scope) {
     if (scope == known) return scope;
   }
   throw UsageError(fmt::format("SCOPE: {}, expected queue, type, tenant or key", shown(scope)));
+}
+
+/// Names of tenants are what strangers wrote.
+void print_done(Invocation& call, std::string line, const std::string& name, const char* remark = "") {
+  append_prose(line += " ", name);
+  call.out << line << remark << "\n";
 }
 
 int list(Invocation& call, const Arguments& args) {
@@ -53,7 +60,7 @@ int run_pause(Invocation& call) {
   span ? params.add(*span) : params.add(std::nullopt);
   bool no_such_limit = false;
   run_checked(args.connection(), [&](Tx& tx) { no_such_limit = tx.exec(sql::cli_pause, params).boolean(0, 0); });
-  call.out << fmt::format("paused {} {}{}\n", scope, args.get("NAME", ""), no_such_limit ? ": no job has it, there is no such limit" : "");
+  print_done(call, "paused " + scope, args.get("NAME", ""), no_such_limit ? ": no job has it, there is no such limit" : "");
   return kExitOk;
 }
 
@@ -66,7 +73,7 @@ int run_resume(Invocation& call) {
   bool was_paused = false;
   run_checked(args.connection(), [&](Tx& tx) { was_paused = tx.exec(sql::cli_resume, Params{}.add(scope).add(name)).boolean(0, 0); });
   if (!was_paused) throw PermanentError("not_found", fmt::format("{} {}: is not paused", scope, shown(name)));
-  call.out << fmt::format("resumed {} {}\n", scope, name);
+  print_done(call, "resumed " + scope, name);
   return kExitOk;
 }
 

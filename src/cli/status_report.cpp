@@ -7,6 +7,7 @@
 #include <cctype>
 #include <nlohmann/json.hpp>
 
+#include "base/escape.hpp"
 #include "cli/text_table.hpp"
 
 namespace rowcrew::cli {
@@ -17,6 +18,13 @@ using nlohmann::ordered_json;
 /// These always have a column, any other where jobs wait for it.
 const std::vector<std::string> kReasons = {"scheduled", "backoff", "suspect"};
 constexpr double kMinutes = 5;
+constexpr std::size_t kMostNamed = 20;  // in one line; --json has all
+
+std::string named(const std::vector<std::string>& words, const char* between, const char* rest) {
+  const std::size_t most = std::min(words.size(), kMostNamed);
+  const std::string text = fmt::format("{}", fmt::join(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(most), between));
+  return words.size() == most ? text : fmt::format("{} and {} more{}", text, words.size() - most, rest);
+}
 
 double per_minute(const TableStatus& table) {
   return static_cast<double>(table.completed_5min) / kMinutes;
@@ -34,7 +42,7 @@ std::string nodes_text(const std::vector<NodeStatus>& nodes) {
   for (const NodeStatus& node : nodes) {
     rows.push_back({node.name, node.host, std::to_string(node.pid), node.version,
                     short_span(node.uptime), short_span(node.beat_age) + " ago",
-                    std::to_string(node.claimed), fmt::format("{}", fmt::join(node.queues, ","))});
+                    std::to_string(node.claimed), named(node.queues, ",", "")});
   }
   return format_table(rows, {2, 4, 5, 6});
 }
@@ -90,7 +98,10 @@ std::string adopted_text(const std::vector<AdoptedStatus>& adopted) {
   std::string notes;
   for (const AdoptedStatus& table : adopted) {
     rows.push_back({table.name, table.table, table.mode, std::to_string(table.conflicts), std::to_string(table.conflicts_hour)});
-    if (!table.hold_reason.empty()) notes += table.name + " is held: " + table.hold_reason + "\n";
+    if (table.hold_reason.empty()) continue;
+    notes += table.name + " is held: ";
+    append_prose(notes, table.hold_reason);
+    notes += "\n";
   }
   return "\n" + format_table(rows, {3, 4}) + notes;
 }
@@ -125,10 +136,17 @@ ordered_json to_json(const QueueStatus& queue) {
 
 ordered_json to_json(const PauseStatus& pause) { return {{"scope", pause.scope}, {"name", pause.name}}; }
 
+/// What stops most comes first. Names of tenants are what strangers wrote.
 std::string paused_text(const std::vector<PauseStatus>& paused) {
   std::vector<std::string> words;
-  for (const PauseStatus& pause : paused) words.push_back(pause.scope + " " + pause.name);
-  return words.empty() ? "" : fmt::format("\npaused: {}\n", fmt::join(words, ", "));
+  for (const char* scope : {"queue", "type", "key", "tenant"}) {
+    for (const PauseStatus& pause : paused) {
+      if (pause.scope != scope) continue;
+      words.push_back(pause.scope + " ");
+      append_prose(words.back(), pause.name);
+    }
+  }
+  return words.empty() ? "" : "\npaused: " + named(words, ", ", " (rowcrew pause lists them)") + "\n";
 }
 
 ordered_json to_json(const TableStatus& table) {

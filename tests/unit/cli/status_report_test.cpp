@@ -53,6 +53,23 @@ TEST_CASE("the text has a line per node, table and queue, in columns") {
         "paused: queue reports, type email\n");
 }
 
+TEST_CASE("status: hundreds of queues and pauses, whatever they are called, are a line each") {
+  FleetStatus fleet;
+  fleet.nodes.resize(1);
+  for (int i = 1; i <= 300; ++i) {
+    fleet.nodes[0].queues.push_back("q" + std::to_string(i));
+    fleet.paused.push_back({"tenant", "t\n\x1b[31m" + std::to_string(i)});
+  }
+  fleet.paused.push_back({"queue", "mail"});
+  const std::string text = status_text(fleet);
+  CHECK(text.find(",q20 and 280 more\n") != std::string::npos);
+  CHECK(text.find("q21") == std::string::npos);
+  CHECK(text.find("\npaused: queue mail, tenant t") != std::string::npos);
+  CHECK(text.find(" and 281 more (rowcrew pause lists them)\n") != std::string::npos);
+  CHECK(text.find('\x1b') == std::string::npos);
+  CHECK(nlohmann::json::parse(status_json(fleet))["paused"].size() == 301);
+}
+
 TEST_CASE("whatever else jobs wait for has a column where some do") {
   FleetStatus fleet = sample();
   QueueStatus queue;
