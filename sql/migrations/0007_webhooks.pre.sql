@@ -132,17 +132,20 @@ BEGIN
      OR NOT EXISTS (SELECT FROM rowcrew.webhook_endpoints e WHERE e.enabled) THEN
     RETURN NULL;
   END IF;
-  WITH wanted AS MATERIALIZED (
+  WITH told AS MATERIALIZED (  -- whose each is, once: not for every endpoint that it is compared with
+    SELECT f.*, CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.webhook_endpoints e WHERE e.enabled AND e.app IS NOT NULL))
+                THEN rowcrew.webhook_event_app(f.job_table, f.job_id) END AS job_app
+    FROM fresh f WHERE f.job_type <> 'webhook'
+  ), wanted AS MATERIALIZED (
     SELECT rowcrew.uuid7() AS delivery_id, rowcrew.uuid7() AS job_id, e.endpoint_id, e.app, f.event_id, f.event,
            format('{"type":%s,"timestamp":"%s","data":%s}', to_json(f.event),
                   to_char(f.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
                   CASE WHEN jsonb_typeof(f.data) = 'object' THEN f.data ELSE jsonb_build_object('value', f.data) END
                   || jsonb_strip_nulls(jsonb_build_object('job_table', f.job_table, 'job_id', f.job_id, 'job_key', f.job_key,
                                                           'job_type', f.job_type))) AS body
-    FROM fresh f
+    FROM told f
     JOIN rowcrew.webhook_endpoints e ON e.account IS NULL OR e.account = f.data ->> 'account'
-    WHERE f.job_type <> 'webhook' AND e.enabled AND e.events && ARRAY[f.event, '*']
-      AND (e.app IS NULL OR e.app = rowcrew.webhook_event_app(f.job_table, f.job_id))
+    WHERE e.enabled AND e.events && ARRAY[f.event, '*'] AND (e.app IS NULL OR e.app = f.job_app)
   ), d AS (
     INSERT INTO rowcrew.webhook_deliveries (delivery_id, endpoint_id, event_id, event, body, job_id)
     SELECT w.delivery_id, w.endpoint_id, w.event_id, w.event, w.body, w.job_id FROM wanted w

@@ -133,6 +133,18 @@ TEST_CASE("fan-out: an app's endpoint hears of its own jobs only") {
   CHECK(b.deliveries() == "job.done>a job.done>a job.done>b job.done>b");
 }
 
+TEST_CASE("fan-out: whose an event is is looked up once, however many apps have endpoints") {
+  WebhookBench b;
+  b.exec("INSERT INTO rowcrew.app (name, schema_name) SELECT n, n FROM (SELECT 'app' || n AS n FROM generate_series(1, 40) n) a");
+  b.exec("INSERT INTO rowcrew.webhook_endpoints (url, events, app) SELECT 'https://hooks.example/', '{job.done}', 'app' || (1 + n % 40) FROM generate_series(1, 500) n");
+  b.exec("INSERT INTO rowcrew.job_queue (job_type, app) SELECT 't', 'app' || n FROM generate_series(1, 40) n");
+  b.exec("CREATE SEQUENCE public.asked; GRANT USAGE ON SEQUENCE public.asked TO PUBLIC; CREATE OR REPLACE FUNCTION rowcrew.webhook_event_app(p_job_table text, p_job_id uuid) RETURNS text"
+         " LANGUAGE sql VOLATILE AS $$ SELECT j.app FROM rowcrew.job_queue j, nextval('public.asked') WHERE j.id = p_job_id $$");
+  b.exec("INSERT INTO rowcrew.job_event (event, job_table, job_id, job_type, data) SELECT 'job.done', 'job_queue', id, 't', '{}' FROM rowcrew.job_queue");
+  CHECK(b.count("webhook_deliveries") == 500);
+  CHECK(b.value("SELECT last_value FROM public.asked") == "40");
+}
+
 TEST_CASE("fan-out: an adopted table's events reach its app's endpoint, and name the row") {
   WebhookBench b;
   b.exec("INSERT INTO rowcrew.app (name, schema_name) VALUES ('a', 'a'), ('b', 'b')");
