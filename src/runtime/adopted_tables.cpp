@@ -27,7 +27,9 @@ bool AdoptedTables::wanted(std::string_view name) const {
 
 asio::awaitable<bool> AdoptedTables::reread(std::string now) {
   co_await hold_broken();
-  const bool some = std::any_of(state_.tables.begin(), state_.tables.end(), [](const auto& table) { return table->adopted && !table->gone; });
+  // Not by every node of a large fleet: it reads the catalog for each column of each table.
+  const bool some = std::any_of(state_.tables.begin(), state_.tables.end(),
+                                [this](const auto& table) { return table->adopted && !table->gone && state_.leads(*table); });
   if (some && state_.clock.mono() >= next_check_) {
     next_check_ = state_.clock.mono() + kCheckEvery;
     co_await hold_changed();
