@@ -243,6 +243,8 @@ BEGIN
                    v_words ->> 'pending', v_words ->> 'retrying', v_words ->> 'failed', v_words ->> 'cancelled'),
     'due', v_due, 'created', v_created, 'ended_at', v_ended_at, 'attempts', v_attempts, 'max_attempts', v_max, 'priority', v_priority, 'queue', v_queue, 'job_type', v_type,
     'tenant', v_tenant, 'payload', v_payload,
+    -- Of the queues that a node asks for those in which such a table can have jobs: mostly one of hundreds.
+    'of_queue', CASE WHEN v_columns ? 'queue' THEN 'true' ELSE format('queue = %L', coalesce(p_map ->> 'queue', 'default')) END,
     -- The keys by which rules limit a job (0016), and whether none does; of a fleet without rules nothing is computed.
     'keys', format('CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.job_limit)) THEN %s END', v_keys),
     'unlimited', format('CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.job_limit)) THEN (%s).grp IS NULL ELSE true END', v_keys),

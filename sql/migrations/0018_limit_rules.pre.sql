@@ -155,9 +155,10 @@ BEGIN
      OR EXISTS (SELECT FROM unnest(p_queues) AS w (queue), LATERAL (SELECT FROM rowcrew.processing_jobs_limited l WHERE l.queue = w.queue LIMIT 1) x) THEN
     RETURN true;
   END IF;
-  FOR v_template IN SELECT z.template FROM rowcrew.adopted_table z WHERE z.mode = 'serve' LOOP
+  FOR v_template IN SELECT z.template FROM rowcrew.adopted_table z
+    WHERE z.mode = 'serve' AND (z.map -> 'columns' ? 'queue' OR coalesce(z.map ->> 'queue', 'default') = ANY (p_queues)) LOOP
     BEGIN
-      EXECUTE rowcrew.adopted_fill('SELECT EXISTS (SELECT FROM unnest($1) AS w (queue), LATERAL (SELECT FROM {limited} l WHERE l.queue = w.queue LIMIT 1) x)', v_template)
+      EXECUTE rowcrew.adopted_fill('SELECT EXISTS (SELECT FROM unnest($1) AS w (queue), LATERAL (SELECT FROM {limited} l WHERE l.queue = w.queue LIMIT 1) x WHERE {of_queue})', v_template)
         INTO v_found USING p_queues;
     EXCEPTION WHEN insufficient_privilege OR undefined_table THEN v_found := false;  -- as in adopted_overdue
     END;

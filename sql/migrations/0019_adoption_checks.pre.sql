@@ -417,20 +417,21 @@ DECLARE
   v_template jsonb;
   v_found boolean;
 BEGIN
-  FOR v_template IN SELECT z.template FROM rowcrew.adopted_table z WHERE z.mode = 'serve' LOOP
+  FOR v_template IN SELECT z.template FROM rowcrew.adopted_table z
+    WHERE z.mode = 'serve' AND (z.map -> 'columns' ? 'queue' OR coalesce(z.map ->> 'queue', 'default') = ANY (p_queues)) LOOP
     BEGIN
       EXECUTE rowcrew.adopted_fill($t$
         SELECT EXISTS (
           SELECT FROM unnest($1) AS w (queue), generate_series(0, 9) AS g (priority), LATERAL (
             SELECT FROM {ready} r WHERE r.queue = w.queue AND r.priority = g.priority
-              AND r.run_at > rowcrew.clock() - interval '30 s' AND r.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)
+              AND r.run_at > rowcrew.clock() - interval '30 s' AND r.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x WHERE {of_queue})
         OR EXISTS (
           SELECT FROM {parked} p WHERE p.reason NOT IN ('rescued', 'suspect')
             AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s')
         OR EXISTS (
           SELECT FROM unnest($1) AS w (queue), LATERAL (
             SELECT FROM {parked} p WHERE p.reason IN ('rescued', 'suspect') AND p.queue = w.queue
-              AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x)$t$, v_template)
+              AND p.run_at > rowcrew.clock() - interval '30 s' AND p.run_at < rowcrew.clock() - interval '2 s' LIMIT 1) x WHERE {of_queue})$t$, v_template)
         INTO v_found USING p_queues;
     EXCEPTION WHEN insufficient_privilege OR undefined_table THEN v_found := false;  -- of that table the claims tell; the heartbeat goes on
     END;

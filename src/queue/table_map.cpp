@@ -25,6 +25,7 @@ TableMap table_map(std::string_view name) {
       {"take", quote_qualified(kSchema, own + "_take")},
       {"table_name", "'" + own + "'"},
       {"key_type", "uuid"},
+      {"of_queue", "true"},
       {"app", "q.app"},
       {"table_regclass", "'" + quote_qualified(kSchema, own) + "'"},
   };

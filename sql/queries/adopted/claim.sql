@@ -5,7 +5,7 @@
 -- A companion that came to be since this statement began (of a job with two hints, claimed and handed back
 -- by another meanwhile) refuses the whole claim with 23505; ON CONFLICT would cost every claim a tenth.
 WITH w AS MATERIALIZED (
-  SELECT * FROM unnest($4::text[], $5::int[]) WITH ORDINALITY AS u (queue, n, pos)
+  SELECT * FROM unnest($4::text[], $5::int[]) WITH ORDINALITY AS u (queue, n, pos) WHERE {of_queue}
 ), c AS MATERIALIZED (
   DELETE FROM {ready} WHERE ctid = ANY (ARRAY(
     SELECT y.hint FROM w, LATERAL (

@@ -7,11 +7,11 @@ SELECT (SELECT greatest(0, ceil(extract(epoch FROM least(p.run_at, rowcrew.clock
         FROM {parked} p WHERE p.reason NOT IN ('rescued', 'suspect')
           AND p.run_at >= CASE WHEN cardinality($2::timestamptz[]) > 0 THEN rowcrew.clock() - interval '3 s' ELSE '-infinity' END ORDER BY p.run_at LIMIT 1),
   EXISTS (SELECT FROM unnest($1::text[]) AS w (queue), LATERAL (
-    SELECT FROM {parked} p WHERE p.reason IN ('rescued', 'suspect') AND p.queue = w.queue AND p.run_at <= rowcrew.clock() LIMIT 1) x),
+    SELECT FROM {parked} p WHERE p.reason IN ('rescued', 'suspect') AND p.queue = w.queue AND p.run_at <= rowcrew.clock() LIMIT 1) x WHERE {of_queue}),
   EXISTS (SELECT FROM {claim} k
           WHERE NOT EXISTS (SELECT FROM rowcrew.node n WHERE n.node_id = k.node_id AND n.epoch = k.epoch AND NOT n.dead)),
   EXISTS (SELECT FROM unnest($1::text[]) WITH ORDINALITY AS w (queue, pos), generate_series(0, 9) AS g (priority), LATERAL (
     SELECT FROM {ready} r WHERE r.queue = w.queue AND r.priority = g.priority AND r.run_at <= rowcrew.clock()
-      AND r.run_at >= coalesce(($2::timestamptz[])[(w.pos - 1) * 10 + g.priority + 1], '-infinity') LIMIT 1) x)
+      AND r.run_at >= coalesce(($2::timestamptz[])[(w.pos - 1) * 10 + g.priority + 1], '-infinity') LIMIT 1) x WHERE {of_queue})
   OR EXISTS (SELECT FROM unnest($1::text[]) AS w (queue), LATERAL (
-    SELECT FROM {limited} l WHERE l.queue = w.queue LIMIT 1) x)
+    SELECT FROM {limited} l WHERE l.queue = w.queue LIMIT 1) x WHERE {of_queue})

@@ -225,6 +225,27 @@ TEST_CASE("faults: a companion that is gone or may not be read is no reason for 
   CHECK(b.value(overdue) == "f");
 }
 
+TEST_CASE("queues: of a table that has one queue those are told who serve it, among others or not") {
+  AdoptionBench b("jobs");
+  b.serve();
+  b.insert(1);
+  b.exec("UPDATE {ready} SET run_at = run_at - interval '5 s'");
+  CHECK(b.value("SELECT rowcrew.adopted_overdue('{a,default,b}')") == "t");
+  CHECK(b.value("SELECT rowcrew.adopted_overdue('{a,b}')") == "f");
+  CHECK(b.await(b.jobs->pulse({"a", "default", "b"}, {})).ready);
+  CHECK_FALSE(b.await(b.jobs->pulse({"a", "b"}, {})).ready);
+  // Of one that a column tells any may be it.
+  b.db.exec("ALTER TABLE public.jobs ADD COLUMN lane text");
+  std::string map = b.map_text();
+  map.insert(map.find("columns:") + 8, "\n  queue: lane");
+  REQUIRE(b.adopt(map, {"--repair"}).code == 0);
+  b.reopen();
+  b.exec("UPDATE {t} SET lane = 'b'");
+  b.exec("UPDATE {ready} SET run_at = run_at - interval '5 s'");
+  CHECK(b.value("SELECT rowcrew.adopted_overdue('{a,b}')") == "t");
+  CHECK(b.await(b.jobs->pulse({"a", "b"}, {})).ready);
+}
+
 TEST_CASE("copies: what is written to a copy of the table that got its triggers too is about no job of ours") {
   AdoptionBench b("jobs");
   b.serve();
