@@ -16,6 +16,6 @@ WITH f AS (
 ), d AS (
   DELETE FROM {claim} WHERE token = ANY ($4::bigint[])
 )
-SELECT id, CASE WHEN status = 'completed' AND NOT (SELECT EXISTS (SELECT FROM rowcrew.event_subscription)) THEN status
+SELECT id, CASE WHEN status = 'completed' AND NOT (SELECT EXISTS (SELECT FROM rowcrew.event_subscription s WHERE 'job.completed' = ANY (s.events))) THEN status
                 ELSE rowcrew.note_ended({table_name}, NULL, id, job_type, status, attempts::int, error_message, worker_id) END
 FROM f

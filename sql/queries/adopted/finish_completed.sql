@@ -18,7 +18,7 @@ WITH f AS (
 ), d AS (
   DELETE FROM {claim} WHERE token = ANY ($4::bigint[])
 )
-SELECT id::text, CASE WHEN note IS NULL AND NOT (SELECT EXISTS (SELECT FROM rowcrew.event_subscription)) THEN 'completed'
+SELECT id::text, CASE WHEN note IS NULL AND NOT (SELECT EXISTS (SELECT FROM rowcrew.event_subscription s WHERE 'job.completed' = ANY (s.events))) THEN 'completed'
                       ELSE rowcrew.note_ended({table_name}, id::text, job, job_type, CASE WHEN note IS NULL THEN 'completed' ELSE 'cancelled' END,
                                               attempts::int + 1, note, NULL) END, job
 FROM (SELECT id, job_type, note, attempts, rowcrew.job_uuid({table_name}, id) AS job FROM g OFFSET 0) AS ended
