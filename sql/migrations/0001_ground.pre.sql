@@ -160,9 +160,10 @@ CREATE TABLE rowcrew.node_command_ack (
   PRIMARY KEY (command_id, node_id)
 );
 
+-- Names its table: a node looks there, and not at whatever else may be announced, which it does table by table.
 CREATE FUNCTION rowcrew.announce_command() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM pg_notify('rowcrew_command', '');
+  PERFORM pg_notify('rowcrew_command', TG_TABLE_NAME);
   RETURN NULL;
 END $$;
 CREATE TRIGGER announce AFTER INSERT ON rowcrew.node_command

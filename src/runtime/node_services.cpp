@@ -33,9 +33,9 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
         services.heartbeat.beat_now();
       }
       if (payload == "lead") services.heartbeat.beat_now();
-      services.control.wake();
-      services.cancellation.wake();
-      services.pauses.wake();
+      if (payload == "node_command") services.control.wake();
+      if (payload == "cancel_request") services.cancellation.wake();
+      if (payload == "pause" || payload == "queue") services.pauses.wake();
     }
   };
   auto on_ready = [&services] {

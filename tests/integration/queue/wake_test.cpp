@@ -161,14 +161,20 @@ TEST_CASE("wake: claiming and finishing wake nobody, giving back does") {
   CHECK(ear.heard() == Payloads{"job_queue"});
 }
 
-TEST_CASE("wake: a command to nodes is announced, and log lines are passed on") {
+TEST_CASE("wake: a command to nodes is announced, each kind by its name, and log lines are passed on") {
   QueueBench b;
   {
     Ear ear(b, "rowcrew_command");
     Params params;
     params.add("tail").add("{}").add(std::nullopt).add(1'000);
     b.run(sql::control_issue, std::move(params));
-    CHECK(ear.heard() == Payloads{""});
+    CHECK(ear.heard() == Payloads{"node_command"});
+    b.exec("INSERT INTO rowcrew.cancel_request (job_table, job_id) VALUES ('job_queue', rowcrew.uuid7())");
+    CHECK(ear.heard() == Payloads{"cancel_request"});  // so that a node looks for nothing else, table by table
+    b.exec("SELECT rowcrew.pause('tenant', 'acme')");
+    CHECK(ear.heard() == Payloads{"pause"});
+    b.exec("INSERT INTO rowcrew.queue (name, paused) VALUES ('q', true)");
+    CHECK(ear.heard() == Payloads{"queue"});
   }
   Ear ear(b, "rowcrew_tail");
   const std::string chunk(7'900, 'x');
