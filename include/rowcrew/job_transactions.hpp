@@ -47,7 +47,8 @@ class JobTransactions {
   /// Ends the job as completed, then runs `work(Tx&)`, which returns nothing or the job's result as JSON
   /// text (empty: none). Follow-up jobs: enqueue.hpp. `work` follows the rules of Db::run: it captures
   /// values, runs on a database thread, once at most, and does not run when the claim is lost. Name it
-  /// before awaiting.
+  /// before awaiting. Its statements are planned as ours, nested loops over indexes: after SELECT
+  /// rowcrew.plan_as_usual() as in any other session, until the transaction ends.
   ///
   /// Throws, with everything undone: what `work` throws; DbError.
   template <class F>

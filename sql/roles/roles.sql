@@ -87,6 +87,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(),
 -- Follow-up jobs, by handlers and by the functions that sql jobs call.
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text),
       rowcrew.enqueue_many(jsonb) TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.plan_as_usual(), rowcrew.plan_by_index() TO rowcrew_worker;
 
 -- Control: what is paused, what is to be cancelled, what running handlers say.
 GRANT SELECT ON rowcrew.pause, rowcrew.retry_rule, rowcrew.any_job TO rowcrew_worker;

@@ -323,8 +323,8 @@ Awaitable<FencedTransactions::Ids> FencedTransactions::transaction(const Plan& p
     Ids results;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       written.emplace_back(rows.text(i, 0));
-      known_as.emplace_back(rows.text(i, rows.columns() > 3 ? 3 : 0));
-      results.emplace_back(plan->returns_result ? rows.text(i, 1) : std::string_view());
+      known_as.emplace_back(rows.text(i, rows.columns() > 5 ? 5 : 0));
+      results.emplace_back(plan->returns_result ? rows.text(i, 2) : std::string_view());
     }
     ROWCREW_FAULT_POINT("tx.fenced");
     if (work) results.at(0) = work(limited);

@@ -13,6 +13,7 @@ WITH f AS (
 ), g AS MATERIALIZED (
   SELECT f.id, f.args, f.job_type FROM f ORDER BY f.id
 )
-SELECT g.id, {call}, CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.event_subscription s WHERE 'job.completed' = ANY (s.events)))
-                          THEN rowcrew.note_ended({table_name}, NULL, g.id, g.job_type, 'completed', NULL, NULL, NULL) END
+SELECT g.id, rowcrew.plan_as_usual(), {call}, rowcrew.plan_by_index(),
+       CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.event_subscription s WHERE 'job.completed' = ANY (s.events)))
+            THEN rowcrew.note_ended({table_name}, NULL, g.id, g.job_type, 'completed', NULL, NULL, NULL) END
 FROM g

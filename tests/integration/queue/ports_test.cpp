@@ -49,6 +49,16 @@ TEST_CASE("ports: an end and what its port writes are one transaction") {
   }
 }
 
+TEST_CASE("ports: a port is planned as in any session, and what follows it by index again") {
+  PortBench b("job_queue");
+  b.ddl("CREATE OR REPLACE FUNCTION shop.t_ended(job_id uuid, ended jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO shop.told VALUES (job_id, jsonb_build_object('join', current_setting('enable_hashjoin'), 'plans', current_setting('plan_cache_mode'))); END $$");
+  b.insert_one();
+  b.end_with_port(b.claim(b.node()).at(0), Completed());
+  CHECK(b.value("SELECT concat_ws(',', report ->> 'join', report ->> 'plans') FROM shop.told") == "on,auto");
+  CHECK(b.value("SELECT concat_ws(',', current_setting('enable_hashjoin'), current_setting('plan_cache_mode'))") == "off,force_generic_plan");
+}
+
 TEST_CASE("ports: every execution that the handler ended is told, the retries too") {
   PortBench b("job_queue");
   const std::string id = b.insert_one("max_attempts", "2");

@@ -47,6 +47,25 @@ TEST_CASE("transactions: the work and the end of its job are one") {
   }
 }
 
+TEST_CASE("transactions: a function is planned as in any session, and what follows it by index again") {
+  const std::string seen = "concat_ws(',', current_setting('enable_hashjoin'), current_setting('enable_seqscan'), current_setting('plan_cache_mode'))";
+  for (const char* table : kEndedTables) {
+    TransactionsBench b(table);
+    b.ddl("CREATE FUNCTION shop.look(job uuid, args jsonb) RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO shop.effect VALUES (job, args, " + seen +
+          "); END $$; CREATE FUNCTION shop.look_and_tell(job uuid, args jsonb) RETURNS jsonb LANGUAGE plpgsql AS "
+          "$$ BEGIN PERFORM shop.look(job, args); RETURN args; END $$;");
+    b.insert(4);
+    const auto jobs = b.claim(b.node());
+    REQUIRE(jobs.size() == 4);
+    const auto all = b.contexts_of(jobs);
+    CHECK(b.call(function("look", true, false), {all[0]}).at(0).ours());
+    CHECK(b.call(function("look_and_tell", true, true), {all[1]}).at(0).ours());
+    CHECK(b.call(function("look", true, false), {all[2], all[3]}).at(1).ours());
+    CHECK(b.value("SELECT string_agg(DISTINCT settings, '; ') || ' ' || count(*) FROM shop.effect") == "on,on,auto 4");
+    CHECK(b.value("SELECT " + seen) == "off,off,force_generic_plan");
+  }
+}
+
 TEST_CASE("transactions: an end leaves the same traces whoever writes it") {
   for (const char* table : kJobTables) {
     TransactionsBench b(table);

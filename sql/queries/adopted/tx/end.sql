@@ -15,6 +15,7 @@ WITH f AS (
 ), g AS MATERIALIZED (
   SELECT e.id, e.args, e.job_type, rowcrew.job_uuid({table_name}, e.id) AS job FROM e ORDER BY e.id
 )
-SELECT g.id::text, {call}, CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.event_subscription s WHERE 'job.completed' = ANY (s.events)))
-                                THEN rowcrew.note_ended({table_name}, g.id::text, g.job, g.job_type, 'completed', NULL, NULL, NULL) END, g.job
+SELECT g.id::text, rowcrew.plan_as_usual(), {call}, rowcrew.plan_by_index(),
+       CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.event_subscription s WHERE 'job.completed' = ANY (s.events)))
+            THEN rowcrew.note_ended({table_name}, g.id::text, g.job, g.job_type, 'completed', NULL, NULL, NULL) END, g.job
 FROM g
