@@ -1,7 +1,6 @@
 #include "runtime/reconciler.hpp"
 
 #include <algorithm>
-#include <set>
 
 #include "base/event.hpp"
 
@@ -82,11 +81,16 @@ asio::awaitable<void> Reconciler::stop_lost(std::size_t table) {
   for (Job& job : claimer_.local().jobs_of(table)) running.push_back(std::move(job));
   if (running.empty()) co_return;
   const auto lost = co_await state.table.lost_running(std::move(running));
+  std::set<std::string> completed;
   for (const auto& [id, token, now] : lost) {
     if (claimer_.drop_local(table, token, id)) continue;
+    if (!state_.running.runs(table, token, id)) continue;  // it ended while we asked
+    // So does one whose own transaction ended it, when the answer to that commit is under way: it gets until the next look.
+    if (now == "completed" && completed.insert(id).second && !looks_[table].completed.contains(id)) continue;
     state_.log.warning(event::kJobClaimLost, {{"job", state.table.label(id)}, {"status", now}}, "the row was changed while the job ran: stopping it");
     state_.running.stop_one(table, token, id, StopReason::claim_lost);
   }
+  looks_[table].completed = std::move(completed);
 }
 
 }  // namespace rowcrew

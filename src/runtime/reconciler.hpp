@@ -2,6 +2,10 @@
 // whose reply was lost is handed back, a job whose row was changed by hand is stopped.
 #pragma once
 
+#include <set>
+#include <string>
+#include <vector>
+
 #include "base/service.hpp"
 #include "runtime/claimer.hpp"
 #include "runtime/completer.hpp"
@@ -22,6 +26,7 @@ class Reconciler final : public Service {
     std::uint64_t forgotten = 0;  ///< up to then
     Mono changed{};               ///< when that last grew
     Mono at{};
+    std::set<std::string> completed;  ///< ids of jobs that ran here although their rows had ended
   };
   bool worth_a_look(std::size_t table);
   boost::asio::awaitable<void> reconcile(std::size_t table);

@@ -44,13 +44,16 @@ void RunningJobs::stop_all(StopReason reason) {
 }
 
 /// The same job may run here under another claim as well.
-void RunningJobs::stop_one(std::size_t table, std::int64_t token, std::string_view id, StopReason reason) {
+RunningJobs::Ref RunningJobs::find(std::size_t table, std::int64_t token, std::string_view id) const {
   const auto at = std::find_if(jobs_.begin(), jobs_.end(), [&](const Ref& running) {
     return running->table == table && running->job.claim_token == token && running->job.id == id;
   });
-  if (at == jobs_.end()) return;
-  const Ref running = *at;
-  stop(*running, reason);
+  return at != jobs_.end() ? *at : nullptr;
+}
+
+void RunningJobs::stop_one(std::size_t table, std::int64_t token, std::string_view id, StopReason reason) {
+  const Ref running = find(table, token, id);
+  if (running) stop(*running, reason);
 }
 
 std::vector<Job> RunningJobs::jobs_of(std::size_t table) const {

@@ -56,6 +56,8 @@ class RunningJobs {
   void remove(const RunningJob& running);
   /// Null: it does not run here.
   Ref find(std::size_t table, const std::string& id) const;
+  /// Of this very claim.
+  bool runs(std::size_t table, std::int64_t token, std::string_view id) const { return find(table, token, id) != nullptr; }
   std::size_t size() const { return jobs_.size(); }
   bool empty() const { return jobs_.empty(); }
 
@@ -66,6 +68,8 @@ class RunningJobs {
   std::vector<Job> jobs_of(std::size_t table) const;
 
  private:
+  Ref find(std::size_t table, std::int64_t token, std::string_view id) const;
+
   std::vector<Ref> jobs_;  ///< in no order; each knows its place
 };
 

@@ -36,6 +36,14 @@ class Sql(unittest.TestCase):
         self.assertEqual(self.db.value("SELECT count(*) FROM rowcrew.job_queue_claim"), 0)
         self.assertEqual(len(node.lines("job.completed")), 200)
 
+    def test_a_job_that_ends_while_the_node_compares_is_not_called_lost(self):
+        enqueue(self.db, "buy_many", 6000)
+        node = self.shop.node(queues={"default": 100}, node={"reconcile_every": "100ms"}).ready()
+        self.wait_finished()
+        node.stop()
+        self.assertEqual(len(node.lines("job.completed")), 6000)
+        self.assertEqual(node.lines("job.claim_lost"), [])
+
     def test_one_bad_job_spoils_no_neighbour(self):
         enqueue(self.db, "buy_many", 60, "jsonb_build_object('n', n) || CASE WHEN n IN (7, 33) "
                 "THEN jsonb_build_object('raise', CASE n WHEN 7 THEN 'P0001' ELSE '23514' END) ELSE '{}' END")
