@@ -63,12 +63,20 @@ std::string last_error_line(std::string_view errors) {
   return ": " + text;
 }
 
+double seconds(std::chrono::milliseconds span) { return std::chrono::duration<double>(span).count(); }
+
+// Two places set limits, and whoever raised one wants to know that it was the other.
+std::string what_was_over(const Entry& entry, std::chrono::milliseconds left) {
+  if (left >= entry.timeout) return fmt::format("not done within its {} s", seconds(entry.timeout));
+  return fmt::format("not done within {} s, all that timeout_ms or total_ms of its job type left of its {} s", seconds(left), seconds(entry.timeout));
+}
+
 }  // namespace
 
-Outcome judge(const Entry& entry, const ChildResult& result) {
+Outcome judge(const Entry& entry, const ChildResult& result, std::chrono::milliseconds left) {
   const std::string said = last_error_line(result.errors);
   if (result.timed_out) {
-    return Retry("command_timeout", fmt::format("entry {}: not done in time{}", entry.name, said));
+    return Retry("command_timeout", fmt::format("entry {}: {}{}", entry.name, what_was_over(entry, left), said));
   }
   if (result.signal != 0) {
     return Retry("command_signal",
@@ -99,7 +107,7 @@ boost::asio::awaitable<Outcome> CommandHandler::run(JobContext& context) {
   request.timeout = std::clamp(left, 1ms, entry.timeout);
   request.max_memory_bytes = entry.max_memory;
   const ChildResult result = co_await children_.run(std::move(request));
-  co_return judge(entry, result);
+  co_return judge(entry, result, left);
 }
 
 }  // namespace rowcrew::command

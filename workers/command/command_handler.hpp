@@ -1,6 +1,8 @@
 // Kind `command`: runs a program of the configured allow-list.
 #pragma once
 
+#include <chrono>
+
 #include <rowcrew/child_runner.hpp>
 #include <rowcrew/handler.hpp>
 
@@ -14,8 +16,8 @@ struct Deps;
 namespace rowcrew::command {
 
 /// The verdict on a program that ran: pure. Codes: command_exit, command_tempfail, command_signal,
-/// command_timeout.
-Outcome judge(const Entry& entry, const ChildResult& result);
+/// command_timeout. `left`: until the job's deadline, when the program began.
+Outcome judge(const Entry& entry, const ChildResult& result, std::chrono::milliseconds left);
 
 class CommandHandler final : public Handler {
  public:

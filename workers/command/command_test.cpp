@@ -183,23 +183,34 @@ TEST_CASE("arg rule: a pattern that backtracks without end does not stop the dae
   CHECK_FALSE(ArgRule(".*", "x").admits(longest + "a"));
 }
 
+TEST_CASE("command: a program that was ended too early is told which of the two limits it was") {
+  Entry entry;
+  entry.name = "backup";
+  entry.timeout = 3h;
+  ChildResult result = exited(1, "", "half of it\n");
+  result.timed_out = true;
+  const auto said = [&](std::chrono::milliseconds left) { return std::get<Retry>(judge(entry, result, left)).message; };
+  CHECK(said(4h) == "entry backup: not done within its 10800 s: half of it");
+  CHECK(said(600s) == "entry backup: not done within 600 s, all that timeout_ms or total_ms of its job type left of its 10800 s: half of it");
+}
+
 TEST_CASE("command: the outcome follows the exit status") {
   Entry entry;
   entry.name = "resize";
   entry.permanent_exits = {2};
   const auto retry = [&](const ChildResult& result) {
-    const Outcome outcome = judge(entry, result);
+    const Outcome outcome = judge(entry, result, 1h);
     REQUIRE(std::holds_alternative<Retry>(outcome));
     return std::get<Retry>(outcome);
   };
-  CHECK(std::holds_alternative<Completed>(judge(entry, exited(0))));
+  CHECK(std::holds_alternative<Completed>(judge(entry, exited(0), 1h)));
   CHECK(retry(exited(75)).code == "command_tempfail");
   CHECK(retry(exited(1)).code == "command_exit");
   CHECK(retry(exited(1, "", "a\nno space left\n\n")).message ==
         "entry resize: exit status 1: no space left");
   CHECK(retry(exited(1, "", "bad \xff bytes")).message == "entry resize: exit status 1");
 
-  const Outcome failed = judge(entry, exited(2));
+  const Outcome failed = judge(entry, exited(2), 1h);
   REQUIRE(std::holds_alternative<Failed>(failed));
   CHECK(std::get<Failed>(failed).code == "command_exit");
 
@@ -216,7 +227,7 @@ TEST_CASE("command: the outcome follows the exit status") {
 TEST_CASE("command: the result keeps the start of the output, if the database can hold it") {
   const Entry entry;
   const auto kept = [&](const std::string& output) {
-    return nlohmann::json::parse(std::get<Completed>(judge(entry, exited(0, output))).result);
+    return nlohmann::json::parse(std::get<Completed>(judge(entry, exited(0, output), 1h)).result);
   };
   CHECK(kept("").at("output") == "");
   const auto cut = kept(std::string(4095, 'x') + "ä");  // its second byte would be the 4097th
