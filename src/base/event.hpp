@@ -66,6 +66,7 @@ inline constexpr E kGateEnded = "gate.session_ended";
 inline constexpr E kHintHealed = "hint.healed";
 inline constexpr E kPauseChanged = "pause.changed";
 inline constexpr E kTickEnqueued = "tick.enqueued";
+inline constexpr E kTickSkipped = "tick.skipped";
 inline constexpr E kCommandDone = "command.done";
 
 // Child programs

@@ -1,6 +1,10 @@
 #include "runtime/scheduler.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
+
+#include <algorithm>
 
 #include "base/event.hpp"
 #include "sql_queries.hpp"
@@ -51,7 +55,7 @@ asio::awaitable<std::chrono::milliseconds> Scheduler::pass() {
     if (line.every_ms == 0 && cron == nullptr) continue;
     const std::chrono::milliseconds every(line.every_ms);
     const auto due = cron ? cron->latest_in(line.last, line.now) : latest_interval(every, line.last, line.now);
-    if (due) ticks.push_back({line.name, *due});
+    if (due) ticks.push_back({line.name, *due, cron == nullptr});
     const auto next = cron ? cron->next_after(line.now) : std::optional(line.now + every - line.now.time_since_epoch() % every);
     if (next) nap = std::min(nap, std::max<std::chrono::milliseconds>(*next - line.now, 1ms));
   }
@@ -63,6 +67,18 @@ asio::awaitable<std::chrono::milliseconds> Scheduler::pass() {
     all = all && made;
   }
   co_return all ? nap : std::min(nap, kAgain);
+}
+
+Params Scheduler::params_of(const std::vector<Tick>& ticks) {
+  std::vector<std::string> schedules;
+  std::vector<std::int64_t> moments;
+  for (const Tick& tick : ticks) {
+    schedules.push_back(tick.schedule);
+    moments.push_back(tick.due.time_since_epoch().count());
+  }
+  Params params;
+  params.add_array(schedules).add_array(moments);
+  return params;
 }
 
 /// False: some of them are to be tried again.
@@ -91,17 +107,25 @@ asio::awaitable<bool> Scheduler::enqueue_page(const std::vector<Tick>& page) {
 }
 
 asio::awaitable<void> Scheduler::enqueue(const std::vector<Tick>& ticks) {
-  std::vector<std::string> schedules;
-  std::vector<std::int64_t> moments;
-  for (const Tick& tick : ticks) {
-    schedules.push_back(tick.schedule);
-    moments.push_back(tick.due.time_since_epoch().count());
-  }
-  Params params;
-  params.add_array(schedules).add_array(moments);
+  Params params = params_of(ticks);
   const Rows made = co_await state_.db.query(sql::schedule_enqueue_ticks, std::move(params));
   for (std::size_t i = 0; i < made.size(); ++i) {
     state_.log.info(event::kTickEnqueued, {{"schedule", made.text(i, 1)}, {"job", made.text(i, 0)}});
+  }
+  co_await tell_skipped(ticks, made);
+}
+
+/// Nothing else would say why the nightly job did not run. Polls skip each second, and nobody minds.
+asio::awaitable<void> Scheduler::tell_skipped(const std::vector<Tick>& ticks, const Rows& made) {
+  std::set<std::string, std::less<>> enqueued;
+  for (std::size_t i = 0; i < made.size(); ++i) enqueued.emplace(made.text(i, 1));
+  std::vector<Tick> rest;
+  std::copy_if(ticks.begin(), ticks.end(), std::back_inserter(rest), [&](const Tick& tick) { return !tick.polls && !enqueued.contains(tick.schedule); });
+  if (rest.empty()) co_return;
+  Params params = params_of(rest);
+  const Rows held = co_await state_.db.query(sql::schedule_skipped_for, std::move(params));
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    state_.log.info(event::kTickSkipped, {{"schedule", held.text(i, 0)}, {"job", held.text(i, 1)}}, "nothing enqueued: its earlier job has not ended");
   }
 }
 

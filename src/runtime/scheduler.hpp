@@ -30,10 +30,13 @@ class Scheduler final : public Service {
   struct Tick {
     std::string schedule;
     Cron::Moment due;
+    bool polls;  ///< of an interval
   };
+  static Params params_of(const std::vector<Tick>& ticks);
   boost::asio::awaitable<std::chrono::milliseconds> pass();
   boost::asio::awaitable<bool> enqueue_page(const std::vector<Tick>& page);
   boost::asio::awaitable<void> enqueue(const std::vector<Tick>& ticks);
+  boost::asio::awaitable<void> tell_skipped(const std::vector<Tick>& ticks, const Rows& made);
   const Cron* parsed(const Line& line);
 
   NodeState& state_;

@@ -73,6 +73,13 @@ class Scheduled(FleetTest):
         wait_for("two jobs of the other schedule", lambda: self.db.counts().get("completed", 0) >= 2, 10)
         node.wait_event("work.failing", within=10, what="schedules", of="bad")
 
+    def test_a_moment_that_is_skipped_for_a_job_that_still_runs_is_told_in_the_log(self):
+        self.db.execute("INSERT INTO rowcrew.schedule (name, cron, job_type, overlap, created_at) "
+                        "VALUES ('nightly', '* * * * *', 'nobody', false, now() - interval '2 minutes')")
+        job = self.db.value("SELECT rowcrew.enqueue('nobody', p_unique_key => 'schedule:nightly')")
+        node = self.node("one").ready()
+        self.assertEqual(node.wait_event("tick.skipped", within=20, schedule="nightly")["job"], str(job))
+
     def ended(self, job, within):
         wait_for(f"job {job}", lambda: self.db.value("SELECT status FROM rowcrew.job_queue WHERE id = %s", (job,)) == "completed",
                  within, every=0.01)

@@ -248,7 +248,10 @@ TEST_CASE("schedule: a skipped moment is decided: it is not due again when the j
   b.run(sql::schedule_enqueue_ticks, tick("poll", kNoon + 1'000));
   CHECK(b.run(sql::schedule_enqueue_ticks, tick("poll", kNoon + 2'000)).empty());
   CHECK(b.run(sql::schedule_due).integer(0, 4) == kNoon + 2'000);
+  CHECK(b.run(sql::schedule_skipped_for, tick("poll", kNoon + 2'000)).text(0, 1) == b.value("SELECT id FROM {t}"));
+  CHECK(b.run(sql::schedule_skipped_for, tick("poll", kNoon + 1'000)).empty());
   b.exec("UPDATE {t} SET status = 'cancelled'");
+  CHECK(b.run(sql::schedule_skipped_for, tick("poll", kNoon + 2'000)).empty());
   CHECK(b.run(sql::schedule_enqueue_ticks, tick("poll", kNoon + 2'000)).empty());
   CHECK(b.run(sql::schedule_enqueue_ticks, tick("poll", kNoon + 3'000)).size() == 1);
   CHECK(b.count("rowcrew.tick") == 3);
