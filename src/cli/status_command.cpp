@@ -19,9 +19,13 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::string_view kText =
-    "Prints the live nodes and, per table and queue, what is ready, parked and why, claimed,\n"
-    "completed per minute (the mean of the last five whole ones) and failed in the last hour; then\n"
-    "what is paused. Needs the rights of rowcrew_viewer.";
+    "Prints the live nodes and, per table and queue, what is ready and for how long its oldest job
+"
+    "has been due, parked and why, claimed, completed per minute (the mean of the last five whole
+"
+    "ones) and failed in the last hour; queues where jobs wait that no node serves; then what is
+"
+    "paused. Needs the rights of rowcrew_viewer.";
 constexpr std::array<std::string_view, 2> kTables = {"job_queue", "processing_jobs"};
 /// Hints counted of each kind (ready, limited, parked) and table.
 constexpr std::int64_t kMostCounted = 500'000;
@@ -70,6 +74,7 @@ void read_backlog(Tx& tx, const Statement& statement, TableStatus& table) {
     const std::string reason(rows.text(row, 1));
     const std::int64_t count = rows.integer(row, 2);
     (reason == "ready" ? queue.ready : queue.parked[reason]) = count;
+    if (!rows.is_null(row, 3)) queue.oldest = milliseconds(std::max<std::int64_t>(rows.integer(row, 3), 0));
   }
   table.capped = is_capped(table, kMostCounted);
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/escape.hpp"
 #include "cli/text_table.hpp"
@@ -68,13 +69,26 @@ std::string upper(std::string word) {
   return word;
 }
 
+/// Of a misspelt queue nothing else would tell: what waits there looks as if it were next.
+std::string unserved_text(const FleetStatus& fleet) {
+  if (fleet.nodes.empty()) return "";
+  std::set<std::string> names;
+  for (const TableStatus& table : fleet.tables) {
+    for (const QueueStatus& queue : table.queues) names.insert(queue.name);
+  }
+  for (const NodeStatus& node : fleet.nodes) {
+    for (const std::string& served : node.queues) names.erase(served);
+  }
+  return names.empty() ? "" : fmt::format("no live node serves: {}\n", fmt::join(names, ", "));
+}
+
 std::string queues_text(const std::vector<TableStatus>& tables) {
   std::vector<std::string> reasons = kReasons;
   for (const TableStatus& table : tables) {
     for (const QueueStatus& queue : table.queues) add_reasons(reasons, queue);
   }
-  std::vector<std::vector<std::string>> rows = {{"TABLE", "QUEUE", "READY"}};
-  std::vector<std::size_t> numbers = {2};
+  std::vector<std::vector<std::string>> rows = {{"TABLE", "QUEUE", "READY", "OLDEST"}};
+  std::vector<std::size_t> numbers = {2, 3};
   for (const std::string& reason : reasons) {
     numbers.push_back(rows.front().size());
     rows.front().push_back(upper(reason));
@@ -82,7 +96,7 @@ std::string queues_text(const std::vector<TableStatus>& tables) {
   std::string notes;
   for (const TableStatus& table : tables) {
     for (const QueueStatus& queue : table.queues) {
-      std::vector<std::string> row = {table.name, queue.name, std::to_string(queue.ready)};
+      std::vector<std::string> row = {table.name, queue.name, std::to_string(queue.ready), queue.oldest ? short_span(*queue.oldest) : "-"};
       for (const std::string& reason : reasons) row.push_back(std::to_string(parked(queue, reason)));
       rows.push_back(std::move(row));
     }
@@ -131,7 +145,8 @@ ordered_json to_json(const QueueStatus& queue) {
   add_reasons(reasons, queue);
   ordered_json counts = ordered_json::object();
   for (const std::string& reason : reasons) counts[reason] = parked(queue, reason);
-  return {{"name", queue.name}, {"ready", queue.ready}, {"parked", counts}};
+  const ordered_json oldest = queue.oldest ? ordered_json(queue.oldest->count()) : ordered_json();
+  return {{"name", queue.name}, {"ready", queue.ready}, {"oldest_ready_ms", oldest}, {"parked", counts}};
 }
 
 ordered_json to_json(const PauseStatus& pause) { return {{"scope", pause.scope}, {"name", pause.name}}; }
@@ -186,6 +201,7 @@ bool is_capped(const TableStatus& table, std::int64_t most) {
 std::string status_text(const FleetStatus& fleet) {
   std::string text =
       nodes_text(fleet.nodes) + "\n" + tables_text(fleet.tables) + "\n" + queues_text(fleet.tables);
+  text += unserved_text(fleet);
   text += adopted_text(fleet.adopted);
   return text + paused_text(fleet.paused);
 }

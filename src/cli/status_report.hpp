@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct NodeStatus {
 struct QueueStatus {
   std::string name;
   std::int64_t ready = 0;
+  std::optional<std::chrono::milliseconds> oldest;  ///< how long the oldest of these has been due
   std::map<std::string, std::int64_t> parked;  ///< by reason
 };
 

@@ -4,8 +4,6 @@
 #include <iterator>
 #include <set>
 
-#include <algorithm>
-
 #include "base/event.hpp"
 #include "sql_queries.hpp"
 

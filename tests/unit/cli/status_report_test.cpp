@@ -31,6 +31,7 @@ FleetStatus sample() {
   table.queues.resize(1);
   table.queues[0].name = "mail";
   table.queues[0].ready = 120;
+  table.queues[0].oldest = 3min;
   table.queues[0].parked = {{"backoff", 3}};
   fleet.tables.push_back(table);
   fleet.paused = {{"queue", "reports"}, {"type", "email"}};
@@ -47,8 +48,8 @@ TEST_CASE("the text has a line per node, table and queue, in columns") {
         "TABLE      CLAIMED  COMPLETED/MIN  FAILED LAST HOUR\n"
         "job_queue        8          103.4                 4\n"
         "\n"
-        "TABLE      QUEUE  READY  SCHEDULED  BACKOFF  SUSPECT\n"
-        "job_queue  mail     120          0        3        0\n"
+        "TABLE      QUEUE  READY  OLDEST  SCHEDULED  BACKOFF  SUSPECT\n"
+        "job_queue  mail     120      3m          0        3        0\n"
         "\n"
         "paused: queue reports, type email\n");
 }
@@ -77,12 +78,26 @@ TEST_CASE("whatever else jobs wait for has a column where some do") {
   queue.parked = {{"limited", 40}, {"unclaimable", 2}};
   fleet.tables[0].queues.push_back(queue);
   const std::string text = status_text(fleet);
-  CHECK(text.find("TABLE      QUEUE  READY  SCHEDULED  BACKOFF  SUSPECT  LIMITED  UNCLAIMABLE\n"
-                  "job_queue  mail     120          0        3        0        0            0\n"
-                  "job_queue  web        0          0        0        0       40            2\n") != std::string::npos);
+  CHECK(text.find("TABLE      QUEUE  READY  OLDEST  SCHEDULED  BACKOFF  SUSPECT  LIMITED  UNCLAIMABLE\n"
+                  "job_queue  mail     120      3m          0        3        0        0            0\n"
+                  "job_queue  web        0       -          0        0        0       40            2\n") != std::string::npos);
   const json all = json::parse(status_json(fleet));
   CHECK(all["tables"][0]["queues"][1]["parked"] ==
         json{{"scheduled", 0}, {"backoff", 0}, {"suspect", 0}, {"limited", 40}, {"unclaimable", 2}});
+}
+
+TEST_CASE("a queue where jobs wait that no live node serves is named") {
+  FleetStatus fleet = sample();
+  CHECK(status_text(fleet).find("serves") == std::string::npos);
+  for (const char* name : {"mial", "mial", "reports"}) {
+    QueueStatus queue;
+    queue.name = name;
+    queue.ready = 1;
+    fleet.tables[0].queues.push_back(queue);
+  }
+  CHECK(status_text(fleet).find("no live node serves: mial, reports\n") != std::string::npos);
+  fleet.nodes.clear();
+  CHECK(status_text(fleet).find("serves") == std::string::npos);
 }
 
 TEST_CASE("an empty fleet says so") {
@@ -105,6 +120,7 @@ TEST_CASE("the JSON holds the same numbers") {
   CHECK(all["nodes"][0]["queues"] == json{"default", "mail"});
   CHECK(all["nodes"][0]["beat_age_ms"] == 400);
   CHECK(all["tables"][0]["completed_per_minute"] == 103.4);
+  CHECK(all["tables"][0]["queues"][0]["oldest_ready_ms"] == 180'000);
   CHECK(all["tables"][0]["queues"][0]["parked"] ==
         json{{"scheduled", 0}, {"backoff", 3}, {"suspect", 0}});
   CHECK(all["paused"] == json::parse(R"([{"scope": "queue", "name": "reports"}, {"scope": "type", "name": "email"}])"));
