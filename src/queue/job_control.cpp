@@ -103,6 +103,13 @@ JobControl::Awaitable<std::int64_t> JobControl::drop_ended(std::int64_t first_pa
   co_return rows.integer(0, 0);
 }
 
+JobControl::Awaitable<std::int64_t> JobControl::drop_unclaimed(std::int64_t first_page, std::int64_t pages) {
+  Params params;
+  params.add(first_page).add(pages);
+  const Rows rows = co_await db_.query(statements_.render(sql::drop_unclaimed), std::move(params));
+  co_return rows.integer(0, 0);
+}
+
 JobControl::Awaitable<std::vector<std::string>> JobControl::write_progress(std::vector<ProgressWord> words) {
   std::sort(words.begin(), words.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   std::vector<std::string> ids;

@@ -74,6 +74,8 @@ class JobControl {
   /// Removes what is left in these pages of the hints of jobs that ended while they waited for permits. Returns how many
   /// pages there are.
   Awaitable<std::int64_t> drop_ended(std::int64_t first_page, std::int64_t pages);
+  /// The same of those that waited as ready in queues that nobody claims from.
+  Awaitable<std::int64_t> drop_unclaimed(std::int64_t first_page, std::int64_t pages);
 
   /// Returns the ids that were still ours and not locked.
   Awaitable<std::vector<std::string>> write_progress(std::vector<ProgressWord> words);

@@ -21,7 +21,7 @@ constexpr auto kForgetKeysFor = 5s;
 }  // namespace
 
 Maintainer::Maintainer(NodeState& state, std::function<void()> healed)
-    : state_(state), healed_(std::move(healed)), wake_(state.executor, state.clock), next_page_(kMostTables, 0), next_hints_(kMostTables, 0),
+    : state_(state), healed_(std::move(healed)), wake_(state.executor, state.clock), next_page_(kMostTables, 0), next_ready_(kMostTables, 0), next_hints_(kMostTables, 0),
       suspicious_(kMostTables), changes_(kMostTables, -1), clean_pages_(kMostTables, 0) {}
 
 void Maintainer::audit_everything() {
@@ -67,7 +67,7 @@ asio::awaitable<void> Maintainer::audit_pieces() {
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     if (!state_.tables[table]->serving() || !state_.leads(*state_.tables[table])) continue;
     co_await audit_piece(table);
-    if (state_.limits && !state_.tables[table]->adopted) co_await drop_ended(table);
+    if (!state_.tables[table]->adopted) co_await drop_ended(table);
   }
   if (state_.leads() && began >= keys_forgotten_ + (state_.limits ? 1min : 60min)) {
     keys_forgotten_ = began;
@@ -126,7 +126,12 @@ asio::awaitable<void> Maintainer::audit_piece(std::size_t table) {
 }
 
 asio::awaitable<void> Maintainer::drop_ended(std::size_t table) {
-  const std::int64_t pages = co_await state_.tables[table]->control.drop_ended(next_hints_[table], kHintPagesPerPass);
+  JobControl& control = state_.tables[table]->control;
+  const std::int64_t ready = co_await control.drop_unclaimed(next_ready_[table], kHintPagesPerPass);
+  next_ready_[table] += kHintPagesPerPass;
+  if (next_ready_[table] >= ready) next_ready_[table] = 0;
+  if (!state_.limits) co_return;
+  const std::int64_t pages = co_await control.drop_ended(next_hints_[table], kHintPagesPerPass);
   next_hints_[table] += kHintPagesPerPass;
   if (next_hints_[table] >= pages) next_hints_[table] = 0;
 }

@@ -41,6 +41,7 @@ class Maintainer final : public Service {
   bool everything_ = false;
   Mono everything_from_{};
   std::vector<std::int64_t> next_page_;               ///< per table: where the audit goes on
+  std::vector<std::int64_t> next_ready_;              ///< per table: the same of those of queues that nobody claims from
   std::vector<std::int64_t> next_hints_;              ///< per table: where the look at hints that wait for permits goes on
   std::vector<std::vector<std::string>> suspicious_;  ///< per table: finds of the last pass
   std::vector<std::int64_t> changes_;      ///< of the table, when it was last looked at

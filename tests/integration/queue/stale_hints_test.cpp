@@ -95,6 +95,24 @@ TEST_CASE("hints of jobs that were cancelled or deleted behind a key without roo
   }
 }
 
+TEST_CASE("hints of jobs that were cancelled or deleted in a queue that nobody claims from go, and of no other queue") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    b.exec("INSERT INTO rowcrew.node (epoch, lease_ms, name, host, pid, version, queues) VALUES (1, 30000, 'a', 'a', 1, '1', '{served,paused}')");
+    b.exec("INSERT INTO rowcrew.node (epoch, lease_ms, name, host, pid, version, queues, dead) VALUES (1, 30000, 'b', 'b', 1, '1', '{misspelt}', true)");
+    b.exec("SELECT rowcrew.pause('queue', 'paused')");
+    b.exec("INSERT INTO {t} (id, {type}, queue) SELECT rowcrew.uuid7(), 't', q FROM unnest('{served,paused,misspelt}'::text[]) q, generate_series(1, 3)");
+    b.exec("UPDATE {t} SET status = 'cancelled' WHERE id IN (SELECT DISTINCT ON (queue) id FROM {t} ORDER BY queue, id)");
+    b.exec("DELETE FROM {t} WHERE id IN (SELECT DISTINCT ON (queue) id FROM {t} WHERE status = 'pending' ORDER BY queue, id)");
+    JobControl control(b.pool, table_map(table));
+    CHECK(b.await(control.drop_unclaimed(1, 1000)) == 1);
+    CHECK(b.count("{ready}") == 9);
+    CHECK(b.await(control.drop_unclaimed(0, 1)) == 1);
+    CHECK(b.value("SELECT string_agg(queue || n, ' ' ORDER BY queue) FROM (SELECT queue, count(*) AS n FROM {ready} GROUP BY 1) x") ==
+          "misspelt1 paused1 served3");
+  }
+}
+
 TEST_CASE("claim: a job's own hint counts while somebody promotes it, whatever becomes of that") {
   for (const bool commits : {true, false}) {
     CAPTURE(commits);
