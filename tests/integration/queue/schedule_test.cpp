@@ -180,7 +180,7 @@ TEST_CASE("schedule: a line or zone that no node can read is refused by name whe
   }
   CHECK(written("0 3 * * *", "Europe/Berlin").empty());
   CHECK(written("0 25 * * *", "UTC").starts_with("schedule 's': cron '0 25 * * *': hour '25', expected *, 0 to 23, a list, a range or a step"));
-  for (const char* zone : {"Europe/Berln", "europe/berlin", "+02:00", ""}) {
+  for (const char* zone : {"Europe/Berln", "europe/berlin", "+02:00", "posix/Europe/Berlin", "posixrules", "Factory", ""}) {
     CAPTURE(zone);
     CHECK(written("0 3 * * *", zone).starts_with("schedule 's': zone '" + std::string(zone) + "': unknown, expected a name such as Europe/Berlin"));
   }
