@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <regex>
 
 namespace rowcrew::cli {
@@ -62,7 +64,7 @@ std::string escaped(std::string_view text) {
 }
 
 bool asks_for(const std::string& text, const std::string& column, const std::string& word) {
-  const std::regex compares("(^|[^a-z0-9_])\"?" + escaped(column) + R"("?(::[a-z_ ]+)?\s*(=|in)\s*\(?[^()=<>]*')" + escaped(word) + "'");
+  const std::regex compares("(^|[^a-z0-9_])\"?" + escaped(column) + R"("?(::[a-z_ ]+)?\s*(=|in)\s*\(?\s*(cast\s*\()?[^()=<>]*')" + escaped(word) + "'");
   return std::regex_search(text, compares);
 }
 
@@ -71,6 +73,7 @@ bool asks_for(const std::string& text, const std::string& column, const std::str
 std::string fault_of_old_worker(std::string_view statement, std::string_view status_column,
                                 const std::vector<std::string>& waiting_words, std::string_view running_word) {
   static const std::regex kComment(R"(--[^\n]*|/\*([^*]|\*[^/])*\*/)");
+  static const std::regex kParameter(R"(\$[0-9]|%\(?[a-z]|[?]|[^:]:[a-z])");
   static const std::regex kUpdate(R"(\bupdate\s)");
   static const std::regex kLocks(R"(\bfor\s+(no\s+key\s+)?update\b)");
   const std::string text = std::regex_replace(lower(statement), kComment, " ");
@@ -83,7 +86,8 @@ std::string fault_of_old_worker(std::string_view statement, std::string_view sta
   const std::string changed = update.suffix();
   const std::size_t where = changed.find("where");
   if (changed.substr(0, where).find("'" + lower(running_word) + "'") == std::string::npos) {
-    return fmt::format("its claim does not set {} to '{}'", status_column, running_word);
+    const bool hidden = std::regex_search(changed.begin(), changed.begin() + static_cast<std::ptrdiff_t>(std::min(where, changed.size())), kParameter);
+    return fmt::format("its claim does not set {} to '{}'{}", status_column, running_word, hidden ? ": write it with its values, not with parameters" : "");
   }
   for (const std::string& each : waiting_words) {
     const std::string word = lower(each);

@@ -1,6 +1,8 @@
 // Which old workers may go on beside us.
 #include <doctest/doctest.h>
 
+#include <string>
+
 #include "cli/old_worker.hpp"
 
 using rowcrew::cli::fault_of_old_worker;
@@ -16,6 +18,21 @@ TEST_CASE("old worker: one whose UPDATE asks for the waiting word may go on") {
   CHECK(judge("update jobs set state='running' where id=$1 and \"state\" IN ('queued', 'again') returning *").empty());
   CHECK(judge("UPDATE jobs SET state = 'running' WHERE id = ? AND jobs.state = 'queued'::job_state").empty());
   CHECK(judge("UPDATE jobs SET state = 'running' WHERE id = (SELECT id FROM jobs WHERE state = 'queued' LIMIT 1) AND state = 'queued'").empty());
+}
+
+TEST_CASE("old worker: one whose words are cast to an enum, as Prisma writes them, may go on") {
+  CHECK(judge("UPDATE \"public\".\"jobs\" SET \"state\" = CAST('running'::text AS \"public\".\"State\"), \"updatedAt\" = $2 WHERE "
+              "(\"public\".\"jobs\".\"id\" = $3 AND \"public\".\"jobs\".\"state\" = CAST('queued'::text AS \"public\".\"State\"))").empty());
+  CHECK_FALSE(judge("UPDATE jobs SET state = 'running' WHERE state = CAST(other AS text) AND word = 'queued'").empty());
+}
+
+TEST_CASE("old worker: a statement that was copied with its parameters is asked for its values") {
+  for (const char* value : {"$1", "%s", "%(state)s", ":state", "?"}) {
+    CAPTURE(value);
+    const std::string statement = "UPDATE jobs SET state = " + std::string(value) + " WHERE id = 1 AND state = 'queued'";
+    CHECK(judge(statement.c_str()) == "its claim does not set state to 'running': write it with its values, not with parameters");
+  }
+  CHECK(judge("UPDATE jobs SET state = 'done'::job_state WHERE state = 'queued'") == "its claim does not set state to 'running'");
 }
 
 TEST_CASE("old worker: one that chooses its rows under FOR UPDATE may go on") {
