@@ -419,34 +419,4 @@ BEGIN
   RETURN v_count;
 END $$;
 
--- One job: 'cancelled' at once, 'requested' of the node that runs it, 'ended' before, or 'unknown'. Those of several tables
--- that have the same id are as many jobs; what became of the live one is the answer. Called by cancel() and cancel_my_job().
-CREATE FUNCTION rowcrew.cancel_in(p_tables text[], p_job uuid, p_reason text) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_table text;
-  v_before text;
-  v_taken boolean;
-  v_answer text; v_all text := 'unknown';
-BEGIN
-  IF length(p_reason) > 500 THEN
-    PERFORM rowcrew.refuse('reason', left(p_reason, 20) || '...', 'at most 500 characters');
-  END IF;
-  FOR v_table, v_before IN SELECT j.job_table, j.status FROM rowcrew.any_job j WHERE j.id = p_job AND j.job_table = ANY (p_tables) LOOP
-    v_answer := 'ended';
-    EXECUTE format('SELECT true FROM rowcrew.%I q WHERE q.id = $1 AND q.status IN (''pending'', ''retrying'') FOR NO KEY UPDATE SKIP LOCKED', v_table)
-      USING p_job INTO v_taken;
-    IF v_taken THEN
-      PERFORM rowcrew.cancel_waiting(v_table, ARRAY[p_job], rowcrew.cancel_text(session_user, p_reason));
-      v_answer := 'cancelled';
-    ELSIF rowcrew.request_cancel(v_table, ARRAY[p_job], p_reason) > 0
-          OR v_before NOT IN ('completed', 'failed', 'cancelled') AND rowcrew.cancel_note(v_table, p_job) IS NOT NULL THEN
-      v_answer := 'requested';
-    END IF;
-    PERFORM rowcrew.write_audit('job.cancel', v_table || ' ' || p_job, jsonb_build_object('before', v_before, 'after', v_answer, 'reason', p_reason));
-    v_all := CASE WHEN v_all IN ('unknown', 'ended') THEN v_answer ELSE v_all END;
-  END LOOP;
-  RETURN v_all;
-END $$;
-
 UPDATE rowcrew.meta SET schema_version = 12;

@@ -41,8 +41,7 @@ DECLARE
   v_sweep boolean;
   v_last_run timestamptz;
   v_count bigint;
-  v_given_queues text[];
-  v_given_groups text[];
+  v_given_queues text[]; v_given_groups text[];
   v_some boolean[];   -- of the queues those where something waits
   e record;
   -- of the queue at hand
@@ -168,8 +167,7 @@ BEGIN
     END IF;
     v_from := p_cursors[i];
     v_at := v_from;
-    v_round := v_from = '' OR NOT v_some[i];
-    v_last := NOT v_some[i];
+    v_round := v_from = '' OR NOT v_some[i]; v_last := NOT v_some[i];
     v_looked := 0;
     v_step := greatest(p_groups[i], 1);
     v_fed := 0;
