@@ -1,4 +1,5 @@
--- 0024: looking through jobs and keys: which jobs there are of a kind, newest first; how much of each key of a limit is out.
+-- 0024: looking through jobs, keys and schedules: which jobs there are of a kind, newest first; how much of each key of a limit
+-- is out; what became of each schedule's last moment.
 
 -- The filter of an act (0012, 0022) and "status": one of the six, or waiting. What is to stand behind the status, null
 -- where nothing is said of it, and the rest.
@@ -108,5 +109,17 @@ BEGIN
     ORDER BY 4 DESC, 2 DESC NULLS LAST, 1 LIMIT $2$q$, v_limited)
   USING p_name, p_limit, r.max_running, r.units, r.per, r.burst;
 END $$;
+
+-- Every schedule, without its payload: since when its moments count (due.sql), the last one that was decided, and what became of its
+-- job, null where there is none (any more): a moment that must not overlap makes none while the job before it is live.
+CREATE FUNCTION rowcrew.list_schedules()
+RETURNS TABLE (name text, cron text, every_ms integer, zone text, job_type text, queue text, enabled boolean, since timestamptz, last timestamptz, job_id uuid, status text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT s.name, s.cron, s.every_ms, s.zone, s.job_type, s.queue, s.enabled, greatest(s.created_at, s.changed_at, t.due_at), t.due_at, q.id, q.status
+  FROM rowcrew.schedule s
+  LEFT JOIN LATERAL (SELECT k.due_at, k.job_id FROM rowcrew.tick k WHERE k.schedule = s.name AND k.due_at <= rowcrew.clock() ORDER BY k.due_at DESC LIMIT 1) t ON true
+  LEFT JOIN rowcrew.job_queue q ON q.id = t.job_id
+  ORDER BY s.name
+$$;
 
 UPDATE rowcrew.meta SET schema_version = 24;

@@ -177,7 +177,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(t
       rowcrew.adopted_keys(text, text), rowcrew.keys_of(text, text, text, text, jsonb), rowcrew.limit_value(text, text, text, jsonb),
       rowcrew.job_uuid(text, uuid), rowcrew.job_uuid(text, text), rowcrew.job_uuid(text, bigint),
       rowcrew.adopted_job_rows(jsonb), rowcrew.list_jobs(jsonb, integer), rowcrew.list_own_jobs(jsonb, integer), rowcrew.list_adopted_jobs(jsonb, integer),
-      rowcrew.list_condition(jsonb), rowcrew.limit_keys(text, integer), rowcrew.refuse(text, text, text), rowcrew.adopted_condition(text, jsonb, timestamptz),
+      rowcrew.list_condition(jsonb), rowcrew.limit_keys(text, integer), rowcrew.list_schedules(), rowcrew.refuse(text, text, text), rowcrew.adopted_condition(text, jsonb, timestamptz),
       rowcrew.job_condition(text, jsonb), rowcrew.adopted_require(text, text[]), rowcrew.adopted_column(oid, text), rowcrew.adopted_time_in(text, text, text)
       TO rowcrew_operator, rowcrew_viewer;
 -- What these change they do by themselves, each act one row of audit_logs.

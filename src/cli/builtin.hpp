@@ -16,6 +16,7 @@ Command limit_command();
 Command pause_command();
 Command redrive_command();
 Command resume_command();
+Command schedules_command();
 Command status_command();
 Command tail_command();
 Command takeover_command();

@@ -2,7 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <future>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -93,6 +95,40 @@ TEST_CASE("pause, its list, and resume" * with_roles()) {
   CHECK(cli.run({"pause", "type", "mail", "--for", "0s"}) == 64);
   CHECK(cli.err().find("for: ") != std::string::npos);
   CHECK(db.value("SELECT string_agg(action, ',' ORDER BY id) FROM rowcrew.audit_logs") == "pause,resume,pause,limit.set,pause");
+}
+
+TEST_CASE("schedules: when each is due, what its last moment became, and which is off or overdue" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole viewer(db, "rowcrew_viewer");
+  CliBench cli(viewer.url());
+  CHECK(cli.run({"schedules"}) == 0);
+  CHECK(cli.out() == "there are no schedules\n");
+  db.exec("INSERT INTO rowcrew.schedule (name, cron, zone, job_type) VALUES ('yearly', '0 0 1 1 *', 'Europe/Berlin', 'mail');"
+          "INSERT INTO rowcrew.schedule (name, every_ms, job_type, enabled) VALUES ('off', 60000, 'mail', false);"
+          "INSERT INTO rowcrew.schedule (name, every_ms, job_type, created_at) VALUES ('late', 1000, 'mail', now() - interval '1 hour');"
+          "INSERT INTO rowcrew.schedule (name, cron, job_type) VALUES ('leap', '0 0 30 2 *', 'mail')");
+  const std::string job = insert(db, "status, completed_at", "'completed', now()");
+  db.exec("INSERT INTO rowcrew.tick (schedule, due_at, job_id) VALUES ('yearly', '2026-01-01T00:00+01', '" + job + "'), ('off', '2026-01-01Z', gen_random_uuid())");
+  CHECK(cli.run({"schedules"}) == 0);
+  CHECK(cli.out().find("-12-31 23:00:00 UTC") != std::string::npos);
+  CHECK(cli.out().find(job + "  completed\n") != std::string::npos);
+  CHECK(cli.out().find("no job\n") != std::string::npos);
+  CHECK(cli.out().find("every 1m") != std::string::npos);
+  CHECK(cli.out().find("never") != std::string::npos);
+  CHECK(cli.run({"schedules", "--json"}) == 0);
+  std::map<std::string, json> found;
+  std::istringstream lines(cli.out());
+  for (std::string line; std::getline(lines, line);) {
+    const json one = json::parse(line);
+    found[one.at("name").get<std::string>()] = one;
+  }
+  REQUIRE(found.size() == 4);
+  CHECK(found["yearly"].at("status") == "completed");
+  CHECK(found["yearly"].at("last") == "2025-12-31T23:00:00Z");
+  CHECK(found["yearly"].at("overdue") == false);
+  CHECK(found["off"].at("due") == nullptr);
+  CHECK(found["late"].at("overdue") == true);
+  CHECK(found["leap"].at("due") == nullptr);
 }
 
 TEST_CASE("limit: set says what the rule is about now, the list gives programs numbers and times with a zone" * with_roles()) {
