@@ -358,6 +358,7 @@ JobTable::Awaitable<Ids> JobTable::audit_find(std::int64_t first_page, std::int6
   const Statement find = statements_.render(sql::audit_find);
   auto work = [find, params = std::move(params)](Tx& tx) {
     tx.exec(sql::audit_settings);
+    tx.exec(sql::audit_find_settings);
     return first_column(tx.exec(find, params));
   };
   co_return co_await db_.run(TxMode::transaction, std::move(work));
