@@ -58,10 +58,9 @@ std::vector<PauseStatus> read_paused(Tx& tx) {
   return paused;
 }
 
+/// Rows come in the order of their queues, of which an application may have made any number.
 QueueStatus& queue_of(TableStatus& table, std::string_view name) {
-  const auto at = std::find_if(table.queues.begin(), table.queues.end(),
-                               [&](const QueueStatus& queue) { return queue.name == name; });
-  if (at != table.queues.end()) return *at;
+  if (!table.queues.empty() && table.queues.back().name == name) return table.queues.back();
   table.queues.emplace_back();
   table.queues.back().name = name;
   return table.queues.back();

@@ -108,7 +108,7 @@ TEST_CASE("status counts hints, claims and the last minutes, per table and queue
   const TempDatabase db;
   db.exec(R"(
     INSERT INTO rowcrew.job_queue (job_type, queue) SELECT 'a', 'mail' FROM generate_series(1, 3);
-    INSERT INTO rowcrew.job_queue (job_type, scheduled_at) VALUES ('a', now() + interval '1 hour');
+    INSERT INTO rowcrew.job_queue (job_type, queue, scheduled_at) SELECT 'a', q, now() + interval '1 hour' FROM unnest('{default, mail}'::text[]) q;
     INSERT INTO rowcrew.processing_jobs (type) VALUES ('image');
     INSERT INTO rowcrew.queue (name, paused) VALUES ('mail', true);
     SELECT rowcrew.pause('queue', 'mail'), rowcrew.pause('type', 'a');
@@ -142,7 +142,7 @@ TEST_CASE("status counts hints, claims and the last minutes, per table and queue
   for (json& queue : table["queues"]) queue.erase("oldest_ready_ms");
   CHECK(table["queues"] == json::parse(R"([
     {"name": "default", "ready": 0, "parked": {"scheduled": 1, "backoff": 0, "suspect": 0}},
-    {"name": "mail", "ready": 3, "parked": {"scheduled": 0, "backoff": 0, "suspect": 0}}])"));
+    {"name": "mail", "ready": 3, "parked": {"scheduled": 1, "backoff": 0, "suspect": 0}}])"));
   CHECK(all["tables"][1]["queues"][0]["name"] == "generation");
   CHECK(cli.run({"status"}) == 0);
   CHECK(cli.out().find("gen-1") != std::string::npos);
