@@ -73,7 +73,7 @@ CREATE TABLE rowcrew.processing_jobs (
   type               text        NOT NULL,
   provider           text,
   external_id        text,
-  prompt             text,
+  prompt             text        CHECK (octet_length(prompt) <= 67108864),
   inputs             jsonb       NOT NULL DEFAULT '{}',
   outputs            jsonb,
   credits            integer     NOT NULL DEFAULT 0 CHECK (credits >= 0),

@@ -105,6 +105,8 @@ TEST_CASE("triggers: a payload that a node would read for longer than its lease 
     CHECK(broken_by(b, insert + "1))") == table + "_" + payload + "_check");
     CHECK(broken_by(b, insert + "0))") == "");
   }
+  QueueBench generations("processing_jobs");
+  CHECK(broken_by(generations, "INSERT INTO {t} (type, prompt) SELECT 't', repeat('x', 67108865)") == "processing_jobs_prompt_check");
 }
 
 TEST_CASE("triggers: nobody but a claim sets 'processing'") {
