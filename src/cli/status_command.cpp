@@ -19,12 +19,9 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::string_view kText =
-    "Prints the live nodes and, per table and queue, what is ready and for how long its oldest job
-"
-    "has been due, parked and why, claimed, completed per minute (the mean of the last five whole
-"
-    "ones) and failed in the last hour; queues where jobs wait that no node serves; then what is
-"
+    "Prints the live nodes and, per table and queue, what is ready and for how long its oldest job\n"
+    "has been due, parked and why, claimed, completed per minute (the mean of the last five whole\n"
+    "ones) and failed in the last hour; queues where jobs wait that no node serves; then what is\n"
     "paused. Needs the rights of rowcrew_viewer.";
 constexpr std::array<std::string_view, 2> kTables = {"job_queue", "processing_jobs"};
 /// Hints counted of each kind (ready, limited, parked) and table.
