@@ -101,6 +101,7 @@ TEST_CASE("schedules: when each is due, what its last moment became, and which i
   const TempDatabase db;
   const LoginRole viewer(db, "rowcrew_viewer");
   CliBench cli(viewer.url());
+  db.exec("DELETE FROM rowcrew.schedule");
   CHECK(cli.run({"schedules"}) == 0);
   CHECK(cli.out() == "there are no schedules\n");
   db.exec("INSERT INTO rowcrew.schedule (name, cron, zone, job_type) VALUES ('yearly', '0 0 1 1 *', 'Europe/Berlin', 'mail');"
