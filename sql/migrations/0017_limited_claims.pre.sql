@@ -42,10 +42,9 @@ DECLARE
   v_last_run timestamptz;
   v_count bigint;
   v_given_queues text[]; v_given_groups text[];
-  v_some boolean[];   -- of the queues those where something waits
+  v_some boolean[];   -- of the queues those where something may wait
   e record;
-  -- of the queue at hand
-  v_queue text;
+  v_queue text;       -- the one at hand
   v_room integer;
   v_free integer;     -- of it, into slots that are free
   v_given text[];     -- groups to look at before the walk
@@ -154,8 +153,9 @@ BEGIN
     SELECT array_agg(y.queue), array_agg(y.grp) INTO v_given_queues, v_given_groups FROM (SELECT DISTINCT u.queue, u.grp FROM u) y WHERE y.grp IS NOT NULL;
   END IF;
 
-  -- All at once: a walk over nothing costs a hundred times as much, and most of many queues are empty.
-  v_some := ARRAY(SELECT EXISTS (SELECT FROM {limited} x WHERE x.queue = w.queue AND x.grp > w.at) OR EXISTS (SELECT FROM {limited} x WHERE x.queue = w.queue)
+  -- All at once: a walk over nothing costs a hundred times as much, and most of many queues are empty. Of few it would be read in vain.
+  v_some := ARRAY(SELECT cardinality(p_queues) <= 8 OR EXISTS (SELECT FROM {limited} x WHERE x.queue = w.queue AND x.grp > w.at)
+                         OR EXISTS (SELECT FROM {limited} x WHERE x.queue = w.queue)
                   FROM unnest(p_queues, p_cursors) WITH ORDINALITY AS w (queue, at, no) ORDER BY w.no);
   FOR i IN 1..cardinality(p_queues) LOOP
     v_queue := p_queues[i];

@@ -37,7 +37,7 @@ TEST_CASE("outbox: completions are not looked at one by one while all subscripti
   for (const char* table : kJobTables) {
     QueueBench b(table);
     subscribe(b, "one", "job.failed,job.cancelled");
-    b.exec("CREATE OR REPLACE FUNCTION rowcrew.note_ended(p_table text, p_key text, p_job uuid, p_type text, p_status text, p_attempts integer,"
+    b.ddl("CREATE OR REPLACE FUNCTION rowcrew.note_ended(p_table text, p_key text, p_job uuid, p_type text, p_status text, p_attempts integer,"
            " p_message text, p_node bigint) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'asked about %', p_status; END $$");
     b.insert(2);
     CHECK(b.complete(b.claim(b.node())).size() == 2);

@@ -45,7 +45,7 @@ std::unique_ptr<TempDatabase> obtain(QueueBench::Database which) {
       "DO $$ DECLARE t regclass; filled boolean; BEGIN "
       "FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'rowcrew'::regnamespace "
       "  AND relkind IN ('r', 'p') AND NOT relispartition "
-      "  AND relname NOT IN ('meta', 'schema_migration', 'port', 'preset', 'retention_policy') "
+      "  AND relname NOT IN ('meta', 'schema_migration', 'port', 'preset', 'retention_policy', 'limit_turn') "
       "  ORDER BY relname NOT IN ('job_queue', 'processing_jobs') LOOP "  // whose claims give permits back
       "  EXECUTE format('SELECT EXISTS (SELECT FROM %s)', t) INTO filled; "
       "  IF filled THEN EXECUTE format('TRUNCATE %s CASCADE', t); END IF; "
