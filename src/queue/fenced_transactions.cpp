@@ -54,14 +54,19 @@ std::vector<std::string> ids_of(const Rows& rows) {
 
 /// The statements of one job table. Texts live as long as this.
 struct FencedTransactions::Table {
-  explicit Table(TableMap of) : map(std::move(of)), common({}, "") { describe_statements(common, with("", "NULL", "NULL", "NULL")); }
+  explicit Table(TableMap of) : map(std::move(of)), common({}, "") { describe_statements(common, with("", {"NULL", "NULL", "NULL", "NULL"})); }
 
-  TableMap with(const std::string& suffix, const std::string& call, const std::string& call_one, const std::string& args) const {
+  struct Call {
+    std::string many, one, args;
+    std::string after;  ///< of one
+  };
+  TableMap with(const std::string& suffix, const Call& call) const {
     TableMap filled = map;
     filled.name += suffix;
-    filled.values["call"] = call;
-    filled.values["call_one"] = call_one;
-    filled.values["args"] = args;
+    filled.values["call"] = call.many;
+    filled.values["call_one"] = call.one;
+    filled.values["args"] = call.args;
+    filled.values["after_call"] = call.after;
     return filled;
   }
   StatementSet& calling(const SqlFunction& function) {
@@ -70,7 +75,9 @@ struct FencedTransactions::Table {
     if (!set) {
       const std::string args = "coalesce(" + map.values.at("payload") + " -> 'args', '{}')";
       set = std::make_unique<StatementSet>(std::map<std::string, std::string, std::less<>>{}, std::string());
-      describe_statements(*set, with(":" + call, call, map.adopted ? call : call_of(function, "q.id", args), args));
+      // Without a result nothing of ours is planned behind the call in its transaction, whose end undoes the settings.
+      const std::string after = function.returns_result ? "rowcrew.plan_by_index()" : "NULL";
+      describe_statements(*set, with(":" + call, {call, map.adopted ? call : call_of(function, "q.id", args), args, after}));
     }
     return *set;
   }

@@ -4,6 +4,6 @@ UPDATE {table} q
 SET status = 'completed', attempts = q.attempts + 1, completed_at = rowcrew.clock_now(),
     error_code = NULL, error_message = NULL{took}
 WHERE q.id = $1::uuid AND q.claim_token = $2::bigint AND q.status = 'processing'
-RETURNING q.id, rowcrew.plan_as_usual(), {call_one}, rowcrew.plan_by_index(),
+RETURNING q.id, rowcrew.plan_as_usual(), {call_one}, {after_call},
           CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.event_subscription s WHERE 'job.completed' = ANY (s.events)))
                THEN rowcrew.note_ended({table_name}, NULL, q.id, {job_type}, 'completed', NULL, NULL, NULL) END

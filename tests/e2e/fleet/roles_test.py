@@ -16,7 +16,7 @@ NAMES = {"table": "rowcrew.job_queue", "ready": "rowcrew.job_queue_ready", "park
          "claim": "rowcrew.job_queue_claim", "key_type": "uuid", "of_queue": "true", "table_name": "'job_queue'", "table_regclass": "'rowcrew.job_queue'",
          "job_type": "q.job_type", "payload": "q.payload", "carried": "q.payload", "result": "result", "app": "q.app", "took": "",
          "limited": "rowcrew.job_queue_limited", "take": "rowcrew.job_queue_take", "limit_columns": "q.job_type, q.tenant, NULL, q.payload",
-         "ended": "rowcrew.webhook_ended", "args": "NULL", "call": "NULL", "call_one": "NULL"}
+         "ended": "rowcrew.webhook_ended", "args": "NULL", "call": "NULL", "call_one": "NULL", "after_call": "NULL"}
 
 
 class Roles(FleetTest):

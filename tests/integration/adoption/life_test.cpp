@@ -39,7 +39,7 @@ TEST_CASE("adopted statements: each one prepares for every kind of table") {
     b.serve();
     const Rows row = b.query("SELECT template FROM rowcrew.adopted_table");
     auto values = adopted_table_map(fixture.name, 1, row.text(0, 0)).values;
-    values.merge(std::map<std::string, std::string, std::less<>>{{"call", "rowcrew.say_time(now())"}, {"call_one", "g.args"}, {"args", "'{}'::jsonb"}});
+    values.merge(std::map<std::string, std::string, std::less<>>{{"call", "rowcrew.say_time(now())"}, {"call_one", "g.args"}, {"after_call", "NULL"}, {"args", "'{}'::jsonb"}});
     StatementSet set(std::move(values), fixture.name);
     int seen = 0;
     for (const Statement& source : sql::kAll) {

@@ -38,6 +38,7 @@ TEST_CASE("statements: each one prepares against the schema, for both job tables
     values["ended"] = "rowcrew.probe_ended";
     values["call"] = "NULL";
     values["call_one"] = "NULL";
+    values["after_call"] = "NULL";
     values["args"] = "NULL::jsonb";
     StatementSet set(values, table);
     for (const Statement& source : sql::kAll) {

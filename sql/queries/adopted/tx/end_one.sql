@@ -9,7 +9,7 @@ WITH f AS (
   WHERE q.{key} = f.id AND {is_processing}
   RETURNING q.{key} AS id, {job_type} AS job_type, {args} AS args, rowcrew.job_uuid({table_name}, q.{key}) AS job
 )
-SELECT g.id::text, rowcrew.plan_as_usual(), {call_one}, rowcrew.plan_by_index(),
+SELECT g.id::text, rowcrew.plan_as_usual(), {call_one}, {after_call},
        CASE WHEN (SELECT EXISTS (SELECT FROM rowcrew.event_subscription s WHERE 'job.completed' = ANY (s.events)))
             THEN rowcrew.note_ended({table_name}, g.id::text, g.job, g.job_type, 'completed', NULL, NULL, NULL) END, g.job
 FROM g
