@@ -218,6 +218,7 @@ BEGIN
     PERFORM rowcrew.webhook_judge_endpoint(v_endpoint, v_status = 'delivered', v_code IS NOT DISTINCT FROM 'endpoint_gone');
   END IF;
 END $$;
+COMMENT ON FUNCTION rowcrew.webhook_ended(uuid, jsonb) IS 'The ended port of the kind webhook: writes what became of a delivery, and judges its endpoint.';
 
 -- A job that is cancelled while it waits never runs, so no port hears of it.
 -- Called by the one trigger that sees every change of a job (0010).

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What the README lets a newcomer type, on a node that is configured as the package configures it."""
+"""What README and manual let a newcomer type, on a node that is configured as the package configures it."""
 import contextlib
 import os
 import pathlib
@@ -11,6 +11,14 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from support.fleet import BIN, SOURCE, FleetTest, run, wait_for  # noqa: E402
+
+MANUAL = [SOURCE / "README.md", *SOURCE.glob("docs/*.md"), *SOURCE.glob("workers/*/README.md"), *SOURCE.glob("sql/apps/*/README.md")]
+
+
+def anchors(page):
+    """What GitHub makes of the headings of a page."""
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+            for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)}
 
 
 class Readme(FleetTest):
@@ -37,11 +45,20 @@ class Readme(FleetTest):
             wait_for("what is due", lambda: self.db.counts() == {"completed": 2, "pending": 1}, 20)
 
     def test_a_function_that_it_names_is_described_in_the_database(self):
-        named = set(re.findall(r"rowcrew\.([a-z_]+)\(", (SOURCE / "README.md").read_text())) | {"resume", "cancel", "limit_remove", "emit"}
-        self.assertIn("enqueue_many", named)
+        named = {"resume", "cancel", "limit_remove"} | {
+            name for page in MANUAL for name in re.findall(r"rowcrew\.([a-z_0-9]+)\(", page.read_text())}
+        self.assertTrue({"enqueue_many", "job_uuid", "emit"} <= named)
         described = self.db.execute("SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'rowcrew'::regnamespace"
                                   " GROUP BY 1 HAVING bool_and(obj_description(p.oid, 'pg_proc') IS NOT NULL)")
         self.assertEqual(named - {name for name, in described}, set())
+
+    def test_a_link_leads_to_what_is_there(self):
+        for page in MANUAL:
+            for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text()):
+                led = (page.parent / target).resolve() if target else page
+                with self.subTest(page=page.relative_to(SOURCE), link=target or anchor):
+                    self.assertTrue(led.exists())
+                    self.assertIn(anchor or "", anchors(led) | {""} if led.suffix == ".md" else {""})
 
     def test_a_command_enqueues_as_written(self):
         line = next(line for line in (SOURCE / "README.md").read_text().splitlines() if line.startswith("rowcrew enqueue "))
