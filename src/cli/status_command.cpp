@@ -8,6 +8,7 @@
 #include "base/exit_code.hpp"
 #include "cli/arguments.hpp"
 #include "cli/builtin.hpp"
+#include "cli/status_metrics.hpp"
 #include "cli/status_report.hpp"
 #include "pg/statement_template.hpp"
 #include "queue/table_map.hpp"
@@ -134,12 +135,15 @@ FleetStatus read_fleet(Tx& tx) {
 }
 
 int run_status(Invocation& call) {
-  Arguments args("status [--json]", kText);
-  args.flag("json", "one object");
+  Arguments args("status [--json|--prometheus]", kText);
+  args.flag("json", "one object").flag("prometheus", "in the text format of Prometheus, for its node exporter's textfile collector");
   if (!args.parse(call.args, call.out)) return kExitOk;
+  const bool json = args.has("json");
+  const bool metrics = args.has("prometheus");
+  if (json && metrics) throw UsageError("status: --json and --prometheus, expected one of them");
   FleetStatus fleet;
   run_once(args.connection(), TxMode::transaction, [&](Tx& tx) { fleet = read_fleet(tx); });
-  call.out << (args.has("json") ? status_json(fleet) : status_text(fleet));
+  call.out << (json ? status_json(fleet) : metrics ? status_metrics(fleet) : status_text(fleet));
   return kExitOk;
 }
 

@@ -27,10 +27,6 @@ std::string named(const std::vector<std::string>& words, const char* between, co
   return words.size() == most ? text : fmt::format("{} and {} more{}", text, words.size() - most, rest);
 }
 
-double per_minute(const TableStatus& table) {
-  return static_cast<double>(table.completed_5min) / kMinutes;
-}
-
 std::int64_t parked(const QueueStatus& queue, const std::string& reason) {
   const auto at = queue.parked.find(reason);
   return at == queue.parked.end() ? 0 : at->second;
@@ -186,6 +182,8 @@ std::string short_span(std::chrono::milliseconds span) {
   if (span < 48h) return fmt::format("{}h", whole(1h));
   return fmt::format("{}d", whole(24h));
 }
+
+double per_minute(const TableStatus& table) { return static_cast<double>(table.completed_5min) / kMinutes; }
 
 bool is_capped(const TableStatus& table, std::int64_t most) {
   std::int64_t ready = 0;

@@ -60,6 +60,8 @@ struct FleetStatus {
   std::vector<PauseStatus> paused;  ///< whether or not something waits for it
 };
 
+/// Completed, the mean of the last five whole minutes.
+double per_minute(const TableStatus& table);
 /// Whether hints of one of their kinds, each counted up to `most`, may be more than were counted.
 bool is_capped(const TableStatus& table, std::int64_t most);
 

@@ -147,6 +147,10 @@ TEST_CASE("status counts hints, claims and the last minutes, per table and queue
   CHECK(cli.run({"status"}) == 0);
   CHECK(cli.out().find("gen-1") != std::string::npos);
   CHECK(cli.out().find("dead-1") == std::string::npos);
+
+  REQUIRE(cli.run({"status", "--prometheus"}) == 0);
+  CHECK(cli.out().find("\nrowcrew_table_claimed_jobs{table=\"job_queue\"} 2\n") != std::string::npos);
+  CHECK(cli.run({"status", "--prometheus", "--json"}) == 64);
 }
 
 TEST_CASE(
