@@ -288,6 +288,17 @@ TEST_CASE("schedule: old ticks are forgotten by the page, but never the newest o
         "dormant1 nightly2");
 }
 
+TEST_CASE("schedule: ticks of every minute are kept for a day, those of once an hour for a month") {
+  QueueBench b;
+  b.exec("INSERT INTO rowcrew.schedule (name, cron, job_type) VALUES ('minutely', '* * * * *', 't'), ('often', '5,35 * * * *', 't'),"
+         " ('hourly', ' 7 * * * *', 't'), ('daily', '@daily', 't')");
+  b.exec("INSERT INTO rowcrew.tick (schedule, due_at, job_id) SELECT s.name, rowcrew.clock() - n * interval '20 hours', gen_random_uuid()"
+         " FROM rowcrew.schedule s, generate_series(1, 3) n");
+  CHECK(b.run(sql::schedule_forget_ticks, Params{}.add(100)).affected() == 4);
+  CHECK(b.value("SELECT string_agg(schedule || n, ' ' ORDER BY schedule) FROM (SELECT schedule, count(*) n FROM rowcrew.tick GROUP BY 1) x") ==
+        "daily3 hourly3 minutely1 often1");
+}
+
 TEST_CASE("schedule: ticks of a short interval do not pile up for a month, and a node that was frozen repeats none that is forgotten") {
   QueueBench b;
   b.exec("INSERT INTO rowcrew.schedule (name, every_ms, job_type) VALUES ('second', 1000, 't'), ('hour', 3600000, 't')");
