@@ -145,7 +145,7 @@ BEGIN
     INSERT INTO rowcrew.job_unique (scope, key, job_table, job_id) VALUES ('live:' || p_table, p_key, p_table, p_job)
     ON CONFLICT (scope, key) DO NOTHING;
     EXIT WHEN FOUND;
-    v_holder := (SELECT u.job_id FROM rowcrew.job_unique u WHERE u.scope = 'live:' || p_table AND u.key = p_key);
+    v_holder := (SELECT u.job_id FROM rowcrew.job_unique u WHERE u.scope = 'live:' || p_table AND u.key = p_key ORDER BY age(u.xmin) LIMIT 1);
     EXIT WHEN v_holder = p_job;
     IF v_holder IS NOT NULL THEN
       RAISE unique_violation USING

@@ -40,7 +40,8 @@ BEGIN
       RETURN;
     END IF;
 
-    id := (SELECT u.job_id FROM rowcrew.job_unique u WHERE u.scope = 'live:job_queue' AND u.key = p_unique_key);
+    -- The newest: a snapshot of the whole transaction shows the row of a job that has ended since, beside its own.
+    id := (SELECT u.job_id FROM rowcrew.job_unique u WHERE u.scope = 'live:job_queue' AND u.key = p_unique_key ORDER BY age(u.xmin) LIMIT 1);
     CONTINUE WHEN id IS NULL;
     IF NOT EXISTS (SELECT FROM rowcrew.job_queue q WHERE q.id = enqueue_keyed.id AND q.status IN ('pending', 'retrying', 'processing')) THEN
       -- It has ended meanwhile; or its key was left behind, where our triggers were off: then nobody else would free it.
@@ -93,7 +94,7 @@ BEGIN
 EXCEPTION WHEN unique_violation THEN
   RAISE unique_violation USING
     MESSAGE = format('%s: the unique key of job %s cannot change: %L is taken by job %s', p_table, p_job, p_new,
-                     (SELECT u.job_id FROM rowcrew.job_unique u WHERE u.scope = 'live:' || p_table AND u.key = p_new)),
+                     (SELECT u.job_id FROM rowcrew.job_unique u WHERE u.scope = 'live:' || p_table AND u.key = p_new ORDER BY age(u.xmin) LIMIT 1)),
     SCHEMA = 'rowcrew', TABLE = p_table;
 END $$;
 
