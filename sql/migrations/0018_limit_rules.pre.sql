@@ -112,6 +112,10 @@ BEGIN
      IS DISTINCT FROM (v_after.name, v_after.queue, v_after.job_type, v_after.keyed_by, v_after.weight)
      -- A job weighs at most what its rule allows at once, and what it weighs is written in its hint.
      OR (p_weight IS NOT NULL AND coalesce(p_burst, p_units) IS DISTINCT FROM coalesce(v_before.burst, v_before.units)) THEN
+    -- By an older snapshot what was filed since would stay where no rule holds it.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+      PERFORM rowcrew.refuse('transaction isolation', current_setting('transaction_isolation'), 'read committed, since waiting jobs are moved');
+    END IF;
     IF v_before.name IS NOT NULL AND (v_before.queue, v_before.job_type) IS DISTINCT FROM (p_queue, p_type) THEN
       v_moved := rowcrew.refile_limited('job_queue', v_before.queue, v_before.job_type) + rowcrew.refile_limited('processing_jobs', v_before.queue, v_before.job_type)
                  + rowcrew.refile_adopted(v_before.queue);

@@ -42,3 +42,14 @@ TEST_CASE("isolation: a job whose key another one has by now is not run again by
   };
   CHECK_THROWS_WITH_AS(in_one_snapshot(b, "UPDATE {t} SET status = 'cancelled' WHERE status = 'pending'", again), doctest::Contains("is taken by job"), DbError);
 }
+
+TEST_CASE("isolation: a new rule is refused in a transaction that cannot see all jobs that wait") {
+  LimitsBench b;
+  const auto set = [](Tx& tx) { exec_script(tx, "SELECT rowcrew.limit_set('one', p_queue => 'q', p_running => 1)"); };
+  CHECK_THROWS_WITH_AS(in_one_snapshot(b, "INSERT INTO {t} ({type}, queue) VALUES ('t', 'q'), ('t', 'q')", set),
+                       doctest::Contains("transaction isolation: 'repeatable read', expected read committed"), DbError);
+  CHECK(b.set("one", "p_queue => 'q', p_running => 1") == 2);
+  const auto raise = [](Tx& tx) { exec_script(tx, "SELECT rowcrew.limit_set('one', p_queue => 'q', p_running => 2)"); };
+  in_one_snapshot(b, "SELECT 1", raise);  // moves nothing
+  CHECK(b.number("SELECT max_running FROM rowcrew.job_limit") == 2);
+}
