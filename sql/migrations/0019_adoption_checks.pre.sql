@@ -166,10 +166,13 @@ BEGIN
     END IF;
   END IF;
   SELECT w INTO v_called FROM unnest(ARRAY['rowcrew_file_new', 'rowcrew_hold', 'rowcrew_refile', 'rowcrew_gone', 'rowcrew_empty']) w
-  WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.rel AND tgname = w AND tgenabled <> 'D') LIMIT 1;
+  WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.rel AND tgname = w AND tgenabled IN ('O', 'A')) LIMIT 1;
   IF FOUND THEN RETURN format('trigger %s is missing or disabled', v_called); END IF;
   SELECT inhrelid::regclass::text INTO v_called FROM pg_inherits WHERE inhparent = t.rel LIMIT 1;
   IF FOUND THEN RETURN format('table %s inherits from it, whose rows would be no jobs of ours', v_called); END IF;
+  -- A statement on the parent fires the parent's statement triggers alone.
+  SELECT i.inhparent::regclass::text INTO v_called FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.oid = t.rel AND c.relispartition;
+  IF FOUND THEN RETURN format('it is a partition of %s now, and what is written to that passes our triggers by', v_called); END IF;
   RETURN NULL;
 END $$;
 
