@@ -16,6 +16,9 @@ namespace rowcrew {
 /// passes by itself, and not what is wrong with the statement, the table or our rights.
 bool tells_of_one_job(const DbError& error);
 
+/// Whether somebody holds a row that the statement writes: it waited for as long as it may.
+inline bool tells_of_held_row(const DbError& error) { return error.sqlstate() == "55P03" || error.sqlstate() == "40P01"; }
+
 class RefusalSearch {
  public:
   /// In the order in which they are to be tried; a second mention of one is dropped.

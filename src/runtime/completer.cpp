@@ -7,6 +7,7 @@
 
 #include "base/event.hpp"
 #include "queue/ended_report.hpp"
+#include "queue/refusal_search.hpp"
 
 namespace rowcrew {
 namespace asio = boost::asio;
@@ -184,7 +185,7 @@ void Completer::refused(std::unique_ptr<Batch> batch, const DbError& error) {
   leave(*batch);
   if (batch->size() == 0) return;
   const bool broken = state_.tables[batch->table]->broken();
-  const bool alone = batch->size() == 1 && !error.connection_lost() && error.error_class() != ErrorClass::transient;
+  const bool alone = batch->size() == 1 && !error.connection_lost() && (error.error_class() != ErrorClass::transient || tells_of_held_row(error));
   if (!broken) state_.failed("ends", state_.tables[batch->table]->table.name(), event::kClaimFailed, error);
   if (tells_of_overdue(error)) {
     buffers_[batch->table].size.overdue(std::max(batch->completed.size(), batch->ended.size()), state_.clock.mono() - batch->sent);
@@ -213,7 +214,7 @@ asio::awaitable<void> Completer::run() {
       if (state_.tables[table]->gone) give_up(table);
       if (state_.tables[table]->broken()) continue;  // kept until it is mended
       if (has_tidying(table) && tidying_due(table) <= state_.clock.mono()) failed += co_await tidy_claims(table);
-      if (buffers_[table].reported.empty()) continue;
+      if (!can_report(table)) continue;
       const bool reported = co_await report_some(table);
       worked = worked || reported;
       if (!reported) ++failed;
@@ -257,6 +258,7 @@ void Completer::put_back(std::size_t table, WideDeque<Item>& queue, std::vector<
   for (auto item = batch.rbegin(); item != batch.rend(); ++item) {
     if (error.outcome_unknown()) item->maybe_written = true;
     if (refused && batch.size() == 1) {
+      if (&queue == &buffer.reported && tells_of_held_row(error)) held_up(table, *item);
       queue.push_back(std::move(*item));
     } else {
       queue.push_front(std::move(*item));
@@ -379,6 +381,7 @@ Mono Completer::next_tidying() const {
   Mono next = state_.clock.mono() + 1h;
   for (std::size_t table = 0; table < state_.tables.size(); ++table) {
     if (!state_.tables[table]->broken() && has_tidying(table)) next = std::min(next, tidying_due(table));
+    if (!state_.tables[table]->broken() && !buffers_[table].reported.empty()) next = std::min(next, buffers_[table].probe);
     for (const auto& [when, item] : buffers_[table].aside) next = std::min(next, when);
   }
   return next;

@@ -31,6 +31,7 @@ class Completer final : public Service {
     bool port_refused = false;   ///< the port is not asked again
     std::optional<Ending> meant;  ///< the row refused this end; tried now is one that says less, or why
     int refusals = 0;             ///< how often it was laid aside
+    int held = 0;                 ///< how often it waited in vain for a row that somebody holds
   };
   /// Ends that travel together. Lives with the exchanger until written() or refused().
   struct Batch {
@@ -99,6 +100,7 @@ class Completer final : public Service {
     WideDeque<Item> reported;  ///< of both kinds, each with a port
     std::vector<Item> reporting;
     ReportBatch report_batch;
+    Mono probe{};                         ///< when one of those that are held may be tried
     std::size_t on_the_way = 0;           ///< in batches that were taken
     Mono tidied{};                        ///< claim rows were, last
     StatementSize size;                   ///< of batches
@@ -111,6 +113,8 @@ class Completer final : public Service {
   void leave(const Batch& batch);
   void give_up(std::size_t table);
   std::optional<Statement> port_of(const Item& item) const;
+  bool can_report(std::size_t table) const;
+  void held_up(std::size_t table, Item& item);
   std::vector<Item> take_reported(std::size_t table);
   boost::asio::awaitable<bool> report_some(std::size_t table);
   boost::asio::awaitable<std::vector<std::string>> send_reported(std::size_t table, std::vector<std::int64_t> dropped,

@@ -4,10 +4,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "base/event.hpp"
 #include "queue/ended_report.hpp"
+#include "queue/refusal_search.hpp"
 #include "runtime/completer.hpp"
 #include <rowcrew/fault.hpp>
 
@@ -18,6 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto kAsideFirst = 5s;
 constexpr int kAsideDoublings = 6;  // up to five minutes
+constexpr auto kBetweenProbes = 2s;  // each waits for lock_timeout, and all others behind it
 
 /// What every database encoding can hold.
 std::string plain_text(std::string text) {
@@ -45,12 +48,32 @@ bool Completer::behind(std::string_view queue) const {
   return waiting >= kMostReported;
 }
 
-/// The next ones that can share a transaction: of one port, and all completed or none.
+bool Completer::can_report(std::size_t table) const {
+  const Buffer& buffer = buffers_[table];
+  const auto free = [](const Item& item) { return item.held == 0; };
+  return !buffer.reported.empty() &&
+         (draining_ || buffer.probe <= state_.clock.mono() || std::any_of(buffer.reported.begin(), buffer.reported.end(), free));
+}
+
+/// A row that its port writes is somebody's, perhaps for long: others go by, and of those that wait one is tried at a time.
+void Completer::held_up(std::size_t table, Item& item) {
+  buffers_[table].probe = state_.clock.mono() + kBetweenProbes;
+  if (++item.held != 2) return;
+  const Job& job = item.ended.job;
+  state_.log.warning(event::kJobUnwritable, {{"job", state_.tables[table]->table.label(job.id)}, {"job_type", job.job_type}},
+                     "another transaction holds a row that its port writes: tried again until that ends");
+}
+
+/// The next ones that can share a transaction: of one port, all completed or none, and all held up or none.
 std::vector<Completer::Item> Completer::take_reported(std::size_t table) {
   Buffer& buffer = buffers_[table];
+  while (!draining_ && buffer.reported.begin()->held > 0 && state_.clock.mono() < buffer.probe) {  // one is not: can_report()
+    std::vector<Item> first = take_front(buffer.reported, 1);
+    buffer.reported.push_back(std::move(first.front()));
+  }
   const auto sort_of = [this](const Item& item) {
     const std::optional<Statement> port = port_of(item);
-    return std::pair(item.ended.ending.kind == Ending::Kind::completed, port ? std::string(port->text) : std::string());
+    return std::tuple(item.held > 0, item.ended.ending.kind == Ending::Kind::completed, port ? std::string(port->text) : std::string());
   };
   const auto job_of = [](const Item& item) { return std::string_view(item.ended.job.id); };
   return take_front(buffer.reported, buffer.report_batch.together(buffer.reported, sort_of, job_of));
@@ -100,11 +123,12 @@ asio::awaitable<bool> Completer::report_some(std::size_t table) {
     put_back(table, buffer.reported, std::move(batch), *error, by_port);
     if (several && !error->connection_lost()) co_return true;  // one by one now, at once
     // This job's end is another one now: no reason to make those behind it wait.
-    co_return !error->connection_lost() && error->error_class() != ErrorClass::transient;
+    co_return !error->connection_lost() && (error->error_class() != ErrorClass::transient || tells_of_held_row(*error));
   }
   ROWCREW_FAULT_POINT("finish.committed");
   state_.worked("ends", state_.tables[table]->table.name());
   buffer.report_batch.written(batch.size(), state_.clock.mono() - began);
+  if (batch.front().held > 0) buffer.probe = Mono{};  // the others may wait for the same transaction
   settle(table, std::move(batch), written, cancelled, dropped);
   co_return true;
 }

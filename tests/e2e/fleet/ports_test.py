@@ -88,6 +88,22 @@ class Ports(FleetTest):
         person.close()
         self.wait_finished(60)
 
+    def test_rows_that_an_open_transaction_holds_keep_no_end_waiting_whose_port_writes_others(self):
+        self.shop("UPDATE shop.orders SET n = n + 1 WHERE id = (SELECT (payload ->> 'n')::int FROM rowcrew.job_queue q WHERE q.id = job_id);")
+        self.db.execute("CREATE TABLE shop.orders (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO shop.orders SELECT generate_series(1, 200)")
+        person = psycopg2.connect(self.db.url)
+        person.cursor().execute("UPDATE shop.orders SET n = n WHERE id <= 30")
+        self.insert(30)
+        node = self.node().ready()
+        wait_for("the held ones to run", lambda: self.db.counts().get("processing") == 30)
+        self.db.execute("INSERT INTO rowcrew.job_queue (job_type, payload) SELECT 'noop', jsonb_build_object('n', n) FROM generate_series(31, 200) n")
+        wait_for("all others to end", lambda: self.db.counts().get("completed") == 170, 40)
+        node.wait_lines("job.unwritable")
+        person.rollback()
+        self.wait_finished(20)
+        self.assertEqual(self.db.execute("SELECT n, count(*) FROM shop.orders GROUP BY 1"), [(1, 200)])
+        person.close()
+
     def test_a_suspect_waits_until_the_end_of_the_one_before_is_written(self):
         # By then its own claim has gone: what is counted would share the fate of this node.
         self.shop("PERFORM pg_sleep(0.3); INSERT INTO shop.told SELECT job_id, count(*)::text FROM rowcrew.job_queue_claim WHERE alone;")
