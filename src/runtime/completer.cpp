@@ -248,6 +248,10 @@ void Completer::put_back(std::size_t table, WideDeque<Item>& queue, std::vector<
     }
     return;
   }
+  if (refused && batch.size() == 1 && tells_of_held_row(error) && !draining_) {
+    held_up(table, std::move(batch.front()));
+    return;
+  }
   ++failures_;
   // A row that somebody holds locked, or one that is refused, must not hold up its neighbours.
   if (refused && &queue == &buffer.reported) {
@@ -258,7 +262,6 @@ void Completer::put_back(std::size_t table, WideDeque<Item>& queue, std::vector<
   for (auto item = batch.rbegin(); item != batch.rend(); ++item) {
     if (error.outcome_unknown()) item->maybe_written = true;
     if (refused && batch.size() == 1) {
-      if (&queue == &buffer.reported && tells_of_held_row(error)) held_up(table, *item);
       queue.push_back(std::move(*item));
     } else {
       queue.push_front(std::move(*item));
@@ -276,6 +279,7 @@ void Completer::settle(std::size_t table, std::vector<Item> batch, const std::ve
   for (Item& item : batch) {
     const std::int64_t token = item.ended.job.claim_token;
     ledger.ended(token, 1, std::binary_search(dropped.begin(), dropped.end(), token));
+    if (item.held > 0) release_held(table);
     if (all_ours || ours.contains(item.ended.job.id)) {
       if (overtaken.contains(item.ended.job.id)) item.ended = as_cancelled(item.ended);
       report(table, item.ended);

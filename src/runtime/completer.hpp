@@ -106,7 +106,7 @@ class Completer final : public Service {
     StatementSize size;                   ///< of batches
     std::size_t batch_limit = kMaxBatch;  ///< 1 while a batch is taken apart after a refusal
     bool ended_first = false;             ///< while it is: of both kinds in turn
-    std::vector<std::pair<Mono, Item>> aside;  ///< refused by their rows; tried again then
+    std::vector<std::pair<Mono, Item>> aside;  ///< refused by their rows, or these are held; tried again then
   };
 
   void file(std::size_t table, Item item);
@@ -114,7 +114,8 @@ class Completer final : public Service {
   void give_up(std::size_t table);
   std::optional<Statement> port_of(const Item& item) const;
   bool can_report(std::size_t table) const;
-  void held_up(std::size_t table, Item& item);
+  void held_up(std::size_t table, Item item);
+  void release_held(std::size_t table);
   std::vector<Item> take_reported(std::size_t table);
   boost::asio::awaitable<bool> report_some(std::size_t table);
   boost::asio::awaitable<std::vector<std::string>> send_reported(std::size_t table, std::vector<std::int64_t> dropped,

@@ -55,13 +55,30 @@ bool Completer::can_report(std::size_t table) const {
          (draining_ || buffer.probe <= state_.clock.mono() || std::any_of(buffer.reported.begin(), buffer.reported.end(), free));
 }
 
-/// A row that its port writes is somebody's, perhaps for long: others go by, and of those that wait one is tried at a time.
-void Completer::held_up(std::size_t table, Item& item) {
-  buffers_[table].probe = state_.clock.mono() + kBetweenProbes;
-  if (++item.held != 2) return;
+/// A row that it writes, or its port, is somebody's, perhaps for long: others go by, and of those that wait one is tried at a time.
+void Completer::held_up(std::size_t table, Item item) {
+  Buffer& buffer = buffers_[table];
   const Job& job = item.ended.job;
-  state_.log.warning(event::kJobUnwritable, {{"job", state_.tables[table]->table.label(job.id)}, {"job_type", job.job_type}},
-                     "another transaction holds a row that its port writes: tried again until that ends");
+  if (++item.held == 2) {
+    state_.log.warning(event::kJobUnwritable, {{"job", state_.tables[table]->table.label(job.id)}, {"job_type", job.job_type}},
+                       "another transaction holds a row that its end writes: tried again until that is over");
+  }
+  Mono when = state_.clock.mono();
+  if (port_of(item)) {  // stays in its queue, which says whether ports are behind
+    buffer.probe = when + kBetweenProbes;
+    buffer.reported.push_back(std::move(item));
+    return;
+  }
+  for (const auto& [at, other] : buffer.aside) when = other.held > 0 ? std::max(when, at) : when;
+  buffer.aside.emplace_back(when + kBetweenProbes, std::move(item));
+  wake_.ring();
+}
+
+/// One of them was written: the others may have waited for the same transaction.
+void Completer::release_held(std::size_t table) {
+  buffers_[table].probe = Mono{};
+  for (auto& [at, item] : buffers_[table].aside) at = item.held > 0 ? state_.clock.mono() : at;
+  wake_.ring();
 }
 
 /// The next ones that can share a transaction: of one port, all completed or none, and all held up or none.
@@ -76,7 +93,9 @@ std::vector<Completer::Item> Completer::take_reported(std::size_t table) {
     return std::tuple(item.held > 0, item.ended.ending.kind == Ending::Kind::completed, port ? std::string(port->text) : std::string());
   };
   const auto job_of = [](const Item& item) { return std::string_view(item.ended.job.id); };
-  return take_front(buffer.reported, buffer.report_batch.together(buffer.reported, sort_of, job_of));
+  std::size_t count = buffer.report_batch.together(buffer.reported, sort_of, job_of);
+  if (buffer.reported.begin()->held > 0 && buffer.probe != Mono{}) count = 1;  // until one of them was written
+  return take_front(buffer.reported, count);
 }
 
 /// Writes what buffers_[table].reporting holds.
@@ -128,7 +147,6 @@ asio::awaitable<bool> Completer::report_some(std::size_t table) {
   ROWCREW_FAULT_POINT("finish.committed");
   state_.worked("ends", state_.tables[table]->table.name());
   buffer.report_batch.written(batch.size(), state_.clock.mono() - began);
-  if (batch.front().held > 0) buffer.probe = Mono{};  // the others may wait for the same transaction
   settle(table, std::move(batch), written, cancelled, dropped);
   co_return true;
 }

@@ -4,6 +4,8 @@ import pathlib
 import sys
 import unittest
 
+import psycopg2
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from support.fleet import BIN, FleetTest, run, wait_for  # noqa: E402
 from support.slow import claiming_slowly, slow_claims  # noqa: E402
@@ -30,6 +32,20 @@ class ByHand(FleetTest):
         self.wait_finished()
         self.assertEqual(self.db.execute("SELECT status, attempts FROM rowcrew.job_queue"), [("completed", 1)])
         self.assertEqual(len(node.lines("job.started")), 2)
+
+    def test_rows_of_running_jobs_that_an_open_transaction_holds_keep_no_other_job_waiting(self):
+        self.node(queues={"default": 40}).ready()
+        self.enqueue("sleep", 30, payload='{"ms": 2000}')
+        wait_for("them to run", lambda: self.db.counts().get("processing") == 30)
+        person = psycopg2.connect(self.db.url)
+        person.cursor().execute("SELECT FROM rowcrew.job_queue FOR UPDATE")
+        wait_for("an end to wait for its row", lambda: self.db.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+        self.enqueue("noop", 100)
+        wait_for("all others to end", lambda: self.db.counts().get("completed") == 100, 30)
+        person.rollback()
+        self.wait_finished(20)
+        self.assertEqual(self.db.value("SELECT max(attempts) FROM rowcrew.job_queue"), 1)
+        person.close()
 
     def test_cancelled_jobs_in_front_do_not_hold_up_those_behind(self):
         self.enqueue("noop", 2000)
