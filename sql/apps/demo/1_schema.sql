@@ -71,6 +71,7 @@ CREATE TABLE IF NOT EXISTS demo.photo (
   UNIQUE (folder_id, device, inode, sha256)
 ) WITH (fillfactor = 70);
 CREATE INDEX IF NOT EXISTS photo_output ON demo.photo (output_path);
+CREATE INDEX IF NOT EXISTS photo_blocked ON demo.photo (account_id) WHERE status = 'blocked';
 COMMENT ON TABLE demo.photo IS
   'One row per content of a file in a watched folder. The same file under a new name is the same photo; a copy, or a file '
   'with new content, is another.';

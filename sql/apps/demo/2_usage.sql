@@ -47,17 +47,21 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Port. Opens the period of every active account whose last one is over, and lets the photos in
--- that waited for it.
+-- Port. Opens the period of every active account whose last one is over, and lets the photos in that wait wherever there is
+-- room: the first photo of a month, or a raised limit, may have made it before this runs.
 CREATE OR REPLACE FUNCTION demo.usage_reset() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_account bigint;
+  v_is_new boolean;
   v_opened integer := 0;
 BEGIN
-  FOR v_account IN
-    SELECT a.account_id FROM demo.account a
-    WHERE a.is_active AND EXISTS (SELECT FROM demo.usage_tracking u WHERE u.account_id = a.account_id)
-      AND NOT EXISTS (SELECT FROM demo.usage_tracking u WHERE u.account_id = a.account_id AND u.period_end > rowcrew.clock())
+  FOR v_account, v_is_new IN
+    SELECT a.account_id, u.account_id IS NULL
+    FROM demo.account a LEFT JOIN demo.usage_tracking u ON u.account_id = a.account_id AND u.period_end > rowcrew.clock()
+    WHERE a.is_active AND EXISTS (SELECT FROM demo.usage_tracking o WHERE o.account_id = a.account_id)
+      AND (u.account_id IS NULL
+           OR ((u.at_limit = 'overage' OR u.images_processed < u.monthly_limit)
+               AND EXISTS (SELECT FROM demo.photo p WHERE p.account_id = a.account_id AND p.status = 'blocked')))
     ORDER BY a.account_id
   LOOP
     PERFORM demo.lock_usage(v_account);
@@ -65,7 +69,7 @@ BEGIN
     FROM demo.photo p WHERE p.account_id = v_account AND p.status = 'blocked' AND q.id = p.job_id AND q.status = 'failed';
     UPDATE demo.photo SET status = 'queued', error_code = NULL, error_message = NULL
     WHERE account_id = v_account AND status = 'blocked';
-    v_opened := v_opened + 1;
+    v_opened := v_opened + v_is_new::int;
   END LOOP;
   RETURN v_opened;
 END $$;

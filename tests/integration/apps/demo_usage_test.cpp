@@ -115,6 +115,19 @@ TEST_CASE("usage: a new period lets the waiting photos in, with the tier of that
         "1/1 1/7");
 }
 
+TEST_CASE("usage: a photo that is processed before the reset of its month does not keep the waiting ones out") {
+  DemoBench b("free", 1);
+  b.found_new(2);
+  for (const Job& job : b.claim()) b.process(job);
+  REQUIRE(b.statuses() == "done blocked");
+  b.query("UPDATE demo.tier SET monthly_limit = 7 WHERE name = 'free'");
+  b.db.exec("SELECT rowcrew.set_clock_offset('32 days')");
+  b.found_new(1);
+  for (const Job& job : b.claim()) CHECK(b.process(job) == "go");  // opens the period
+  CHECK(b.number("SELECT demo.usage_reset()") == 0);
+  CHECK(b.statuses() == "done queued done");
+}
+
 TEST_CASE("usage: a month ends at midnight UTC, whatever the zone of the session is that opens it") {
   DemoBench b("free", 1);
   b.db.exec("SELECT rowcrew.set_clock_offset(timestamptz '2030-03-10Z' - now())");
