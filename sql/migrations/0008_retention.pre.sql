@@ -87,16 +87,20 @@ $$;
 -- that the policy means. No index tells which rows have ended (it would cost every finish), so the
 -- walk goes along the key. The page is a range of keys, and rows are deleted by their place: with a
 -- join instead, larger pages made the planner read the whole table for each. Rows that somebody
--- holds are left to the next walk.
+-- holds are left to the next walk; those that another table refers to are kept, each for itself: one of
+-- them would else keep everything behind it, for ever.
 CREATE FUNCTION rowcrew.retention_keyed(
   p_policy rowcrew.retention_policy, p_dry_run boolean, p_after text,
-  OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text
+  OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text, OUT kept bigint
 ) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
 DECLARE
   v record;
   v_type text := CASE p_policy.target WHEN 'job_queue' THEN 'r.job_type' WHEN 'processing_jobs' THEN 'r.type' END;
   v_page text := 'true';
   v_means text;
+  v_remove text;
+  v_rows tid[];
+  v_row tid;
 BEGIN
   SELECT * INTO v FROM rowcrew.retention_rules(p_policy.target);
   IF p_after IS NOT NULL THEN
@@ -116,19 +120,35 @@ BEGIN
   END IF;
   EXECUTE format('SELECT count(*) FROM %s r WHERE %s', v.relation, v_page) INTO looked_at;
   archived := 0;
+  kept := 0;
   IF p_dry_run THEN
     EXECUTE format('SELECT count(*) FROM %s r WHERE %s', v.relation, v_means) INTO removed;
-  ELSIF p_policy.action = 'delete' THEN
-    EXECUTE format('DELETE FROM %1$s WHERE ctid = ANY (ARRAY(SELECT r.ctid FROM %1$s r WHERE %2$s FOR UPDATE SKIP LOCKED))',
-                   v.relation, v_means);
+    RETURN;
+  END IF;
+  v_remove := format('DELETE FROM %s o WHERE o.ctid = ANY ($1)', v.relation);
+  IF p_policy.action = 'archive' THEN
+    v_remove := format('WITH gone AS (%s RETURNING o.%I::text AS key, to_jsonb(o) AS old)'
+                       ' INSERT INTO rowcrew.archive (policy, source, id, row) SELECT %L, %L, key, old FROM gone',
+                       v_remove, v.key, p_policy.name, p_policy.target);
+  END IF;
+  EXECUTE format('SELECT ARRAY(SELECT r.ctid FROM %s r WHERE %s FOR UPDATE SKIP LOCKED)', v.relation, v_means) INTO v_rows;
+  SET CONSTRAINTS ALL IMMEDIATE;
+  BEGIN
+    EXECUTE v_remove USING v_rows;
     GET DIAGNOSTICS removed = ROW_COUNT;
-  ELSE
-    EXECUTE format('WITH gone AS (DELETE FROM %1$s o WHERE o.ctid = ANY (ARRAY('
-                   '  SELECT r.ctid FROM %1$s r WHERE %2$s FOR UPDATE SKIP LOCKED)) RETURNING o.%3$I::text AS key, to_jsonb(o) AS old)'
-                   ' INSERT INTO rowcrew.archive (policy, source, id, row) SELECT %4$L, %5$L, key, old FROM gone',
-                   v.relation, v_means, v.key, p_policy.name, p_policy.target);
-    GET DIAGNOSTICS archived = ROW_COUNT;
-    removed := archived;
+  EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
+    removed := 0;
+    FOREACH v_row IN ARRAY v_rows LOOP
+      BEGIN
+        EXECUTE v_remove USING ARRAY[v_row];
+        removed := removed + 1;
+      EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
+        kept := kept + 1;
+      END;
+    END LOOP;
+  END;
+  IF p_policy.action = 'archive' THEN
+    archived := removed;
   END IF;
 END $fn$;
 
@@ -227,7 +247,7 @@ END $$;
 -- nothing. Without such a policy, or with one that is switched off and p_dry_run false: no row.
 -- Nodes may delete through this only: what a policy does not mean stays out of their reach.
 CREATE FUNCTION rowcrew.retention_page(p_name text, p_dry_run boolean, p_after text, p_job uuid)
-RETURNS TABLE (looked_at bigint, removed bigint, archived bigint, next text)
+RETURNS TABLE (looked_at bigint, removed bigint, archived bigint, next text, kept bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_policy rowcrew.retention_policy;
@@ -238,6 +258,7 @@ BEGIN
     RETURN;
   END IF;
   v_dry := p_dry_run OR v_policy.dry_run;
+  kept := 0;
   IF to_regclass(format('rowcrew.%I', v_policy.target)) IS NULL THEN
     SELECT 0, 0, 0, NULL INTO looked_at, removed, archived, next;
   ELSIF v_policy.target = 'node_stat' THEN
@@ -245,7 +266,7 @@ BEGIN
   ELSIF v_policy.target IN ('job_attempt', 'job_event') THEN
     SELECT * INTO looked_at, removed, archived, next FROM rowcrew.retention_weeks(v_policy, v_dry, p_after);
   ELSE
-    SELECT * INTO looked_at, removed, archived, next FROM rowcrew.retention_keyed(v_policy, v_dry, p_after);
+    SELECT * INTO looked_at, removed, archived, next, kept FROM rowcrew.retention_keyed(v_policy, v_dry, p_after);
   END IF;
   IF NOT v_dry THEN
     UPDATE rowcrew.retention_policy p

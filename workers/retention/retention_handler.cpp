@@ -45,6 +45,7 @@ std::string result_of(const std::vector<Walk>& walks) {
                         {"looked_at", walk.looked_at},
                         {"removed", walk.removed},
                         {"archived", walk.archived},
+                        {"kept", walk.kept},
                         {"dry_run", walk.dry_run}});
   }
   return json{{"policies", std::move(policies)}}.dump();
@@ -55,6 +56,7 @@ void write_walk(Log& log, std::string_view event, const Walk& walk) {
                    {"looked_at", walk.looked_at},
                    {"removed", walk.removed},
                    {"archived", walk.archived},
+                   {"kept", walk.kept},
                    {"dry_run", walk.dry_run ? "true" : "false"}});
 }
 
@@ -63,8 +65,8 @@ Outcome outcome_of(const std::vector<Walk>& walks) {
       std::find_if(walks.begin(), walks.end(), [](const Walk& walk) { return walk.refused; });
   if (refused == walks.end()) return Completed(result_of(walks));
   return Failed("policy_refused",
-                fmt::format("policy {}: the database refused to remove its rows, probably because "
-                            "another table refers to them; the other policies were carried out",
+                fmt::format("policy {}: the database refused to remove its rows, probably by a "
+                            "trigger; the other policies were carried out",
                             refused->name));
 }
 
@@ -142,6 +144,7 @@ boost::asio::awaitable<RetentionHandler::End> RetentionHandler::walk(Walk& walk,
     walk.looked_at += page.integer(0, 0);
     walk.removed += page.integer(0, 1);
     walk.archived += page.integer(0, 2);
+    walk.kept += page.integer(0, 4);
     walk.after = text_or_null(page, 0, 3);
     if (!walk.after) co_return End::finished;
     if (context.deadline() - clock_.mono() <= kLongestPage) co_return End::out_of_time;

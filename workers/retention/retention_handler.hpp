@@ -38,6 +38,7 @@ struct Walk {
   std::int64_t looked_at = 0;
   std::int64_t removed = 0;   ///< rows that left their table
   std::int64_t archived = 0;  ///< of these, into the archive
+  std::int64_t kept = 0;      ///< rows that another table refers to
   bool refused = false;       ///< the database let go none of a page
 };
 
@@ -45,7 +46,7 @@ class RetentionHandler final : public Handler {
  public:
   explicit RetentionHandler(const Deps& deps);
 
-  /// Completes with {"policies": [{"name", "looked_at", "removed", "archived", "dry_run"}]};
+  /// Completes with {"policies": [{"name", "looked_at", "removed", "archived", "kept", "dry_run"}]};
   /// snoozes when the deadline is near, to go on where it was. Codes: unknown_policy,
   /// policy_disabled, policy_refused, dry_run_too_long, bad_payload, and those of Db::query.
   boost::asio::awaitable<Outcome> run(JobContext& context) override;

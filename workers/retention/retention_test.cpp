@@ -27,7 +27,7 @@ struct Bench : KindBench {
       if (pages.empty()) throw std::logic_error("a page without an answer");
       const Cells page = pages.front();
       pages.pop_front();
-      return page.empty() ? Rows(4) : testing::one_row(page);
+      return page.empty() ? Rows(5) : testing::one_row(page);
     };
   }
 
@@ -47,7 +47,7 @@ struct Bench : KindBench {
   }
 
   std::vector<Cells> policies;  ///< name, enabled, dry_run, resume_after
-  std::deque<Cells> pages;      ///< looked_at, removed, archived, next
+  std::deque<Cells> pages;      ///< looked_at, removed, archived, next, kept
   std::function<void(const FakeDb::Asked&)> before_page;
   FakeDb database;
   Deps with{database, ports, http, mail, children, clock, random, log, kinds};
@@ -61,12 +61,12 @@ std::string failure(const Outcome& outcome) {
 TEST_CASE("retention: pages are followed to the end of every policy and added up") {
   Bench bench;
   bench.policies = {{"a", "t", "f", std::nullopt}, {"b", "t", "t", "from-a-walk"}};
-  bench.pages = {{"10", "3", "3", "k1"}, {"10", "0", "0", "k2"}, {"4", "1", "1", std::nullopt},
-                 {"7", "2", "0", std::nullopt}};
+  bench.pages = {{"10", "3", "3", "k1", "0"}, {"10", "0", "0", "k2", "0"}, {"4", "1", "1", std::nullopt, "2"},
+                 {"7", "2", "0", std::nullopt, "0"}};
   const json result = json::parse(std::get<Completed>(bench.run("{}")).result);
   CHECK(result == json::parse(R"({"policies": [
-    {"name": "a", "looked_at": 24, "removed": 4, "archived": 4, "dry_run": false},
-    {"name": "b", "looked_at": 7, "removed": 2, "archived": 0, "dry_run": true}]})"));
+    {"name": "a", "looked_at": 24, "removed": 4, "archived": 4, "kept": 2, "dry_run": false},
+    {"name": "b", "looked_at": 7, "removed": 2, "archived": 0, "kept": 0, "dry_run": true}]})"));
   REQUIRE(bench.database.asked.size() == 5);
   CHECK(bench.database.asked[0].params == Cells{std::nullopt, bench.job.id, bench.job.table});
   CHECK(bench.database.asked[1].params == Cells{"a", "f", std::nullopt, bench.job.id, bench.job.table});
@@ -79,7 +79,7 @@ TEST_CASE("retention: pages are followed to the end of every policy and added up
 TEST_CASE("retention: a walk that was broken off goes on where it was") {
   Bench bench;
   bench.policies = {{"a", "t", "f", "k7"}};
-  bench.pages = {{"1", "1", "0", std::nullopt}};
+  bench.pages = {{"1", "1", "0", std::nullopt, "0"}};
   bench.run("{}");
   CHECK(bench.database.asked[1].params[2] == "k7");
 }
@@ -87,7 +87,7 @@ TEST_CASE("retention: a walk that was broken off goes on where it was") {
 TEST_CASE("retention: near the deadline it says what was done and comes back") {
   Bench bench;
   bench.policies = {{"a", "t", "f", std::nullopt}, {"b", "t", "f", std::nullopt}};
-  bench.pages = {{"10", "3", "0", "k1"}, {"10", "3", "0", "k2"}};
+  bench.pages = {{"10", "3", "0", "k1", "0"}, {"10", "3", "0", "k2", "0"}};
   bench.before_page = [&](const FakeDb::Asked&) { bench.clock.advance(20s); };
   const Outcome outcome = bench.run("{}", 60s);
   REQUIRE(std::holds_alternative<Snooze>(outcome));
@@ -96,17 +96,17 @@ TEST_CASE("retention: near the deadline it says what was done and comes back") {
   CHECK(bench.log.lines("retention.paused").size() == 1);
 
   // Also between two policies, and never without a page.
-  bench.pages = {{"10", "3", "0", std::nullopt}};
+  bench.pages = {{"10", "3", "0", std::nullopt, "0"}};
   CHECK(std::holds_alternative<Snooze>(bench.run("{}", 10s)));
   bench.policies.pop_back();
-  bench.pages = {{"10", "3", "0", std::nullopt}};
+  bench.pages = {{"10", "3", "0", std::nullopt, "0"}};
   CHECK(std::holds_alternative<Completed>(bench.run("{}", 10s)));
 }
 
 TEST_CASE("retention: a dry run that does not fit into its time fails instead of starting over") {
   Bench bench;
   bench.policies = {{"a", "t", "f", std::nullopt}};
-  bench.pages = {{"10", "3", "0", "k1"}};
+  bench.pages = {{"10", "3", "0", "k1", "0"}};
   CHECK(failure(bench.run(R"({"dry_run": true})", 10s)) == "dry_run_too_long");
 }
 
@@ -116,21 +116,21 @@ TEST_CASE("retention: a policy that is not there, or switched off, is named") {
   CHECK(std::holds_alternative<Completed>(bench.run("{}")));
   bench.policies = {{"off", "f", "f", std::nullopt}};
   CHECK(failure(bench.run(R"({"policy": "off"})")) == "policy_disabled");
-  bench.pages = {{"5", "5", "0", std::nullopt}};
+  bench.pages = {{"5", "5", "0", std::nullopt, "0"}};
   CHECK(std::holds_alternative<Completed>(bench.run(R"({"policy": "off", "dry_run": true})")));
 }
 
 TEST_CASE("retention: a policy that vanishes during its walk ends it") {
   Bench bench;
   bench.policies = {{"a", "t", "f", std::nullopt}};
-  bench.pages = {{"10", "3", "0", "k1"}, {}};
+  bench.pages = {{"10", "3", "0", "k1", "0"}, {}};
   CHECK(std::holds_alternative<Completed>(bench.run("{}")));
 }
 
 TEST_CASE("retention: rows that the database keeps fail the job, after all other policies ran") {
   Bench bench;
   bench.policies = {{"a", "t", "f", std::nullopt}, {"b", "t", "f", std::nullopt}};
-  bench.pages = {{"5", "5", "0", std::nullopt}};
+  bench.pages = {{"5", "5", "0", std::nullopt, "0"}};
   bench.before_page = [](const FakeDb::Asked& asked) {
     if (asked.params[0] == "a") throw DbError(ErrorClass::permanent, "23503", "no", false, false);
   };

@@ -174,14 +174,37 @@ TEST_CASE("retention: deliveries, mails and audits that have ended go, the other
   CHECK(b.value("SELECT count(*) FROM rowcrew.archive") == "5");
 }
 
-TEST_CASE("retention: rows that another table refers to fail the job; other policies are done") {
+TEST_CASE("retention: rows that another table refers to are kept, those around and behind them go") {
+  RetentionBench b;
+  b.policy("jobs", "job_queue", "1 day", "delete", ", batch", ", 3");
+  b.policy("more", "processing_jobs", "1 day", "archive");
+  jobs(b, "job_queue", "2 days");
+  jobs(b, "job_queue", "2 days");
+  jobs(b, "processing_jobs", "2 days");
+  b.db.exec("CREATE TABLE public.photo (job uuid REFERENCES rowcrew.job_queue)");
+  b.db.exec("INSERT INTO public.photo SELECT min(id::text)::uuid FROM rowcrew.job_queue WHERE status = 'failed'");
+  // As Django makes them: looked at when the transaction ends.
+  b.db.exec("CREATE TABLE public.bill (job uuid REFERENCES rowcrew.processing_jobs DEFERRABLE INITIALLY DEFERRED)");
+  b.db.exec("INSERT INTO public.bill SELECT id FROM rowcrew.processing_jobs WHERE status = 'completed'");
+  const nlohmann::json done = b.result();
+  CHECK(done.at(0).at("removed") == 5);
+  CHECK(done.at(0).at("kept") == 1);
+  CHECK(done.at(1).at("archived") == 2);
+  CHECK(done.at(1).at("kept") == 1);
+  CHECK(left(b, "job_queue") == "failed1 pending2 processing2 retrying2");
+  CHECK(left(b, "processing_jobs") == "completed1 pending1 processing1 retrying1");
+  CHECK(b.value("SELECT string_agg(row ->> 'status', ' ' ORDER BY 1) FROM rowcrew.archive") == "cancelled failed");
+}
+
+TEST_CASE("retention: a policy that a trigger refuses fails the job; other policies are done") {
   RetentionBench b;
   b.policy("jobs", "job_queue", "1 day");
   b.policy("more", "processing_jobs", "1 day");
   jobs(b, "job_queue", "2 days");
   jobs(b, "processing_jobs", "2 days");
-  b.db.exec("CREATE TABLE public.photo (job uuid REFERENCES rowcrew.job_queue)");
-  b.db.exec("INSERT INTO public.photo SELECT id FROM rowcrew.job_queue WHERE status = 'failed'");
+  b.db.exec("CREATE FUNCTION public.held() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE check_violation USING MESSAGE = 'held'; END $$");
+  b.db.exec("CREATE TRIGGER held BEFORE DELETE ON rowcrew.job_queue FOR EACH ROW EXECUTE FUNCTION public.held()");
   const Outcome outcome = b.go();
   REQUIRE(std::holds_alternative<Failed>(outcome));
   CHECK(std::get<Failed>(outcome).code == "policy_refused");
