@@ -7,7 +7,8 @@ constexpr std::string_view kDjango = R"(# A Django model: integer ids, words as 
 schema: public
 table: api_imagejob
 key: id
-job_type: generation            # of every job; or columns.job_type, if a column tells it
+job_type: my_images             # what runs every job, a kind or yours; they wait while no node knows it.
+                                # Or columns.job_type, if a column tells it
 queue: default
 max_attempts: 3                 # executions in total
 states:                         # the table's own words; retrying and cancelled may be left out:
@@ -28,7 +29,7 @@ constexpr std::string_view kPrisma = R"(# A Prisma model: an enum, camelCase, te
 schema: public
 table: ProcessingJob
 key: id
-job_type: generation
+job_type: my_images             # what runs every job, a kind or yours; they wait while no node knows it
 zone: UTC
 max_attempts: 3
 states:
@@ -76,7 +77,7 @@ constexpr std::string_view kSqlalchemy = R"(# A SQLAlchemy model with uuid ids a
 schema: public
 table: jobs
 key: id
-job_type: generation
+job_type: my_images             # what runs every job, a kind or yours; they wait while no node knows it
 zone: UTC
 states:
   pending: queued
@@ -95,7 +96,7 @@ columns:
   max_attempts: max_retries
   worker: worker_id
 touch: [updated_at]
-counts: executions
+counts: failures                # the counter grows when an execution fails, not when it completes
 payload: jsonb_build_object('file', drive_file_id, 'preset', preset_name)
 requeue: [failed, cancelled]
 old_worker: none

@@ -256,6 +256,12 @@ TEST_CASE("adopt: the help names every key that a map may hold") {
   }
 }
 
+TEST_CASE("adopt: a template taken as it is hands no job to a kind that would refuse its payload") {
+  for (const char* framework : {"django", "prisma", "sqlalchemy"}) {
+    CHECK(cli::adoption_template(framework).find("\njob_type: my_images ") != std::string_view::npos);
+  }
+}
+
 TEST_CASE("adopt: each template is a map that can be read") {
   AdoptionBench b;
   for (const char* framework : {"django", "prisma", "rails", "sqlalchemy"}) {
