@@ -96,7 +96,7 @@ CREATE TABLE IF NOT EXISTS demo.usage_tracking (
   limit_told            boolean     NOT NULL DEFAULT false,
   PRIMARY KEY (account_id, period_start)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE demo.usage_tracking IS 'One row per account and period; the tier as it was when the period was opened.';
+COMMENT ON TABLE demo.usage_tracking IS 'One row per account and period; the largest tier that the account had in it.';
 COMMENT ON COLUMN demo.usage_tracking.limit_told IS 'The mail about the limit goes out once a period.';
 
 CREATE TABLE IF NOT EXISTS demo.usage_permit (
@@ -131,9 +131,14 @@ CREATE OR REPLACE TRIGGER schedule AFTER INSERT OR UPDATE OR DELETE ON demo.watc
 CREATE OR REPLACE FUNCTION demo.account_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM demo.schedule_folder(f.folder_id) FROM demo.watched_folder f WHERE f.account_id = NEW.account_id;
+  -- Who pays for more has it at once, whoever takes less with the next period.
+  UPDATE demo.usage_tracking u
+  SET tier = t.name, monthly_limit = t.monthly_limit, at_limit = t.at_limit, overage_cents = t.overage_cents, limit_told = false
+  FROM demo.tier t
+  WHERE t.name = NEW.tier AND u.account_id = NEW.account_id AND u.period_end > rowcrew.clock() AND u.monthly_limit < t.monthly_limit;
   RETURN NULL;
 END $$;
-CREATE OR REPLACE TRIGGER schedule AFTER UPDATE OF is_active ON demo.account
+CREATE OR REPLACE TRIGGER schedule AFTER UPDATE OF is_active, tier ON demo.account
   FOR EACH ROW EXECUTE FUNCTION demo.account_changed();
 
 INSERT INTO rowcrew.schedule (name, cron, job_type, payload, overlap, app)

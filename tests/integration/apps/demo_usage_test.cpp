@@ -128,6 +128,23 @@ TEST_CASE("usage: a photo that is processed before the reset of its month does n
   CHECK(b.statuses() == "done queued done");
 }
 
+TEST_CASE("usage: a larger tier counts at once and lets waiting photos in, a smaller one from the next period on") {
+  DemoBench b("free", 1);
+  b.found_new(2);
+  for (const Job& job : b.claim()) b.process(job);
+  REQUIRE(b.statuses() == "done blocked");
+  b.query("UPDATE demo.tier SET monthly_limit = 100 WHERE name = 'creator'");
+  b.query("UPDATE demo.account SET tier = 'creator'");
+  CHECK(b.number("SELECT demo.usage_reset()") == 0);
+  CHECK(b.statuses() == "done queued");
+  for (const Job& job : b.claim()) CHECK(b.process(job) == "go");
+  b.query("UPDATE demo.account SET tier = 'free'");
+  CHECK(b.value("SELECT tier || monthly_limit || at_limit || overage_cents FROM demo.usage_tracking") == "creator100overage50");
+  b.db.exec("SELECT rowcrew.set_clock_offset('32 days')");
+  CHECK(b.number("SELECT demo.usage_reset()") == 1);
+  CHECK(b.value("SELECT tier || monthly_limit || at_limit FROM demo.usage_tracking ORDER BY period_start DESC LIMIT 1") == "free1block");
+}
+
 TEST_CASE("usage: a month ends at midnight UTC, whatever the zone of the session is that opens it") {
   DemoBench b("free", 1);
   b.db.exec("SELECT rowcrew.set_clock_offset(timestamptz '2030-03-10Z' - now())");
