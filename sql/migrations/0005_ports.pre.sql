@@ -15,7 +15,8 @@ CREATE TABLE rowcrew.port (
 COMMENT ON TABLE rowcrew.port IS
   'The functions that kinds call. Each has a default in the schema rowcrew; an app overrides it by a function of the '
   'same name, arguments and result in its own schema. Beside these, <job type>_ended(uuid, jsonb) returning void runs '
-  'in the transaction that ends an execution of that type, for every job type there is.';
+  'in the transaction that ends an execution of that type, for every job type there is. It is told status, attempt, max_attempts, '
+  'result, error_code, error_message, duration_ms, of "retrying" retry_after_ms, and table and key of a job of an adopted table.';
 
 INSERT INTO rowcrew.port VALUES
   ('generation_input', 'uuid', 'jsonb',

@@ -8,7 +8,8 @@
 namespace rowcrew {
 
 /// JSON: status, attempt, max_attempts, result (null when there is none), error_code, error_message,
-/// duration_ms, and for "retrying" retry_after_ms. Documented with rowcrew.port.
+/// duration_ms, for "retrying" retry_after_ms, and of a job of an adopted table its table and key.
+/// Documented with rowcrew.port.
 std::string ended_report(const EndedJob& ended);
 
 /// The end of a job that a request to cancel has overtaken.
