@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS demo.account (
   is_active           boolean     NOT NULL DEFAULT true,
   created_at          timestamptz NOT NULL DEFAULT rowcrew.clock()
 );
+-- Here, so that a studio of before gets it as well.
+ALTER TABLE demo.account ADD COLUMN IF NOT EXISTS renewal_day smallint NOT NULL DEFAULT 1 CHECK (renewal_day BETWEEN 1 AND 31);
+COMMENT ON COLUMN demo.account.renewal_day IS 'Of the month, when usage begins anew, at midnight UTC; of a shorter month its last day.';
 
 CREATE TABLE IF NOT EXISTS demo.watched_folder (
   folder_id   text        PRIMARY KEY CHECK (folder_id ~ '^[a-z0-9_-]{1,60}$'),

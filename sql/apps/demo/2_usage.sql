@@ -1,13 +1,21 @@
 -- Usage: what counts, what is blocked, when a period begins.
 
+-- The period that a moment lies in. Times without zone, so that no session's zone has a say in how long a month is; counted
+-- from each month anew, or the 31st would be the 28th for ever after a February.
+CREATE OR REPLACE FUNCTION demo.period_at(p_day integer, p_at timestamptz, OUT starts timestamptz, OUT ends timestamptz)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT max(e.edge) FILTER (WHERE e.edge <= p_at), min(e.edge) FILTER (WHERE e.edge > p_at)
+  FROM generate_series(-1, 1) AS n (n),
+       LATERAL (SELECT date_trunc('month', p_at AT TIME ZONE 'UTC') + n.n * interval '1 month' AS first) m,
+       LATERAL (SELECT least(m.first + (p_day - 1) * interval '1 day', m.first + interval '1 month - 1 day') AT TIME ZONE 'UTC' AS edge) e
+$$;
+
 -- The account's current period, opened if need be and locked until the transaction ends: whoever
--- decides about the limit or counts holds it.
--- A month added to a time is one of the session's zone, hence the setting.
+-- decides about the limit or counts holds it. One whose day has changed begins where the last one ended.
 CREATE OR REPLACE FUNCTION demo.lock_usage(p_account bigint) RETURNS demo.usage_tracking
-LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_usage demo.usage_tracking;
-  v_start timestamptz := date_trunc('month', rowcrew.clock(), 'UTC');
 BEGIN
   FOR i IN 1..2 LOOP
     SELECT * INTO v_usage FROM demo.usage_tracking u
@@ -15,8 +23,10 @@ BEGIN
     ORDER BY u.period_start DESC LIMIT 1 FOR NO KEY UPDATE;
     EXIT WHEN FOUND;
     INSERT INTO demo.usage_tracking (account_id, period_start, period_end, tier, monthly_limit, at_limit, overage_cents)
-    SELECT a.account_id, v_start, v_start + interval '1 month', t.name, t.monthly_limit, t.at_limit, t.overage_cents
-    FROM demo.account a JOIN demo.tier t ON t.name = a.tier WHERE a.account_id = p_account
+    SELECT a.account_id, greatest(p.starts, (SELECT max(o.period_end) FROM demo.usage_tracking o WHERE o.account_id = p_account)),
+           p.ends, t.name, t.monthly_limit, t.at_limit, t.overage_cents
+    FROM demo.account a JOIN demo.tier t ON t.name = a.tier, LATERAL demo.period_at(a.renewal_day, rowcrew.clock()) p
+    WHERE a.account_id = p_account
     ON CONFLICT DO NOTHING;
   END LOOP;
   RETURN v_usage;

@@ -152,6 +152,30 @@ TEST_CASE("usage: a month ends at midnight UTC, whatever the zone of the session
                 "  (demo.lock_usage(account_id)).period_end = '2030-04-01Z' END FROM demo.account") == "t");
 }
 
+TEST_CASE("usage: periods follow each other without gaps from renewal day to renewal day, through ten years") {
+  DemoBench b;
+  // Each edge leads to the next; the 31st comes back after a February.
+  CHECK(b.value("WITH RECURSIVE p AS ("
+                "  SELECT d, (demo.period_at(d, '2026-12-15Z')).*, 1 AS n FROM unnest(ARRAY[1, 15, 29, 30, 31]) d"
+                "  UNION ALL SELECT p.d, x.*, n + 1 FROM p, LATERAL demo.period_at(p.d, p.ends) x WHERE n < 120)"
+                "SELECT count(*) || ' ' || count(*) FILTER (WHERE ends - starts NOT BETWEEN '28 days' AND '31 days')"
+                "       || ' ' || max(ends AT TIME ZONE 'UTC') FILTER (WHERE d = 31)"
+                "       || ' ' || max(ends AT TIME ZONE 'UTC') FILTER (WHERE d = 29 AND extract(month FROM ends AT TIME ZONE 'UTC') = 2) FROM p") ==
+        "600 0 2036-11-30 00:00:00 2036-02-29 00:00:00");
+}
+
+TEST_CASE("usage: an account whose renewal day changes begins where its last period ended") {
+  DemoBench b("free", 1);
+  b.db.exec("SELECT rowcrew.set_clock_offset(timestamptz '2030-03-10Z' - now())");
+  b.query("SELECT demo.lock_usage(account_id) FROM demo.account");
+  b.query("UPDATE demo.account SET renewal_day = 15");
+  b.db.exec("SELECT rowcrew.set_clock_offset(timestamptz '2030-04-02Z' - now())");
+  CHECK(b.number("SELECT demo.usage_reset()") == 1);
+  CHECK(b.value("SELECT string_agg((period_start AT TIME ZONE 'UTC')::date || '/' || (period_end AT TIME ZONE 'UTC')::date, ' '"
+                "                  ORDER BY period_start) FROM demo.usage_tracking") ==
+        "2030-03-01/2030-04-01 2030-04-01/2030-04-15");
+}
+
 TEST_CASE("usage: two accounts count apart") {
   DemoBench b("free", 1);
   b.query("SELECT demo.join_studio('Bob', 'bob@example.com', 'free', 'g', '/in2', '/out2')");
