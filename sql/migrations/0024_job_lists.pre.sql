@@ -113,7 +113,7 @@ END $$;
 -- Every schedule, without its payload: since when its moments count (due.sql), the last one that was decided, and what became of its
 -- job, null where there is none (any more): a moment that must not overlap makes none while the job before it is live.
 CREATE FUNCTION rowcrew.list_schedules()
-RETURNS TABLE (name text, cron text, every_ms integer, zone text, job_type text, queue text, enabled boolean, since timestamptz, last timestamptz, job_id uuid, status text)
+RETURNS TABLE (name text, cron text, every_ms bigint, zone text, job_type text, queue text, enabled boolean, since timestamptz, last timestamptz, job_id uuid, status text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT s.name, s.cron, s.every_ms, s.zone, s.job_type, s.queue, s.enabled, greatest(s.created_at, s.changed_at, t.due_at), t.due_at, q.id, q.status
   FROM rowcrew.schedule s

@@ -132,6 +132,17 @@ TEST_CASE("schedules: when each is due, what its last moment became, and which i
   CHECK(found["leap"].at("due") == nullptr);
 }
 
+TEST_CASE("schedules: one that is due every thirty days is listed like any other" * with_roles()) {
+  const TempDatabase db;
+  const LoginRole viewer(db, "rowcrew_viewer");
+  CliBench cli(viewer.url());
+  db.exec("DELETE FROM rowcrew.schedule");
+  db.exec("INSERT INTO rowcrew.schedule (name, every_ms, job_type) VALUES ('monthly', 2592000000, 'mail'), ('minutely', 60000, 'mail')");
+  CHECK(cli.run({"schedules"}) == 0);
+  CHECK(cli.out().find("every 30d") != std::string::npos);
+  CHECK(cli.out().find("every 1m") != std::string::npos);
+}
+
 TEST_CASE("limit: set says what the rule is about now, the list gives programs numbers and times with a zone" * with_roles()) {
   const TempDatabase db;
   const LoginRole operators(db, "rowcrew_operator");
