@@ -5,6 +5,7 @@
 
 #include <rowcrew/error.hpp>
 
+#include "base/escape.hpp"
 #include "base/read_file.hpp"
 #include "base/units.hpp"
 
@@ -72,9 +73,11 @@ class Flattener {
     tree_.nodes.insert_or_assign(full, std::move(node));
   }
 
-  /// YAML can write a NUL ("\0"), and half of what texts are handed to would end there.
+  /// YAML can write a NUL ("\0"), and half of what texts are handed to would end there. Of a file in Latin-1 the
+  /// database would refuse every statement that carries a name out of it, for as long as the node runs.
   std::string text_of(const YAML::Node& scalar) const {
     if (scalar.Scalar().find('\0') != std::string::npos) refuse(scalar, "a NUL character, expected text");
+    if (!is_utf8(scalar.Scalar())) refuse(scalar, "text that is no UTF-8, expected a file in UTF-8");
     return scalar.Scalar();
   }
 

@@ -82,6 +82,15 @@ void append_prose(std::string& out, std::string_view text) {
   append_escaped(out, text);
 }
 
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const auto [code, length] = decode(text);
+    if (code == kInvalid) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 bool is_plain_word(std::string_view text) {
   if (text.empty()) return false;
   while (!text.empty()) {

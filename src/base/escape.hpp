@@ -15,6 +15,8 @@ void append_escaped(std::string& out, std::string_view text);
 /// As append_escaped, but for quotes, which need no escape where no quote ends the text.
 void append_prose(std::string& out, std::string_view text);
 
+bool is_utf8(std::string_view text);
+
 /// Not empty and readable without quotes: valid UTF-8 without blanks, quotes, '=', backslashes or
 /// anything that append_escaped would change.
 bool is_plain_word(std::string_view text);

@@ -72,6 +72,13 @@ TEST_CASE("a NUL character is refused wherever text stands") {
   CHECK(load_error("\"no\\0de\": 1\n") == ": line 1, column 1: a NUL character, expected text");
 }
 
+TEST_CASE("a file that is not in UTF-8 is refused, wherever it shows") {
+  CHECK(load_error("node:\n  name: B\xFCro\n") == ": line 2, column 9: text that is no UTF-8, expected a file in UTF-8");
+  CHECK(load_error("node: {tables: [a, \"\xE9t\xE9\"]}\n") == ": line 1, column 20: text that is no UTF-8, expected a file in UTF-8");
+  CHECK(load_error("n\xF6" "de: 1\n") == ": line 1, column 1: text that is no UTF-8, expected a file in UTF-8");
+  CHECK(load_error("node: # B\xFCro\n  name: B\xC3\xBCro\n") == "nothing was thrown");
+}
+
 TEST_CASE("a key that is given twice is refused") {
   CHECK(load_error("worker:\n  lease: 1s\n  lease: 2s\n") ==
         ": line 3, column 3: worker.lease is given twice, expected once");
