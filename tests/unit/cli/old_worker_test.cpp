@@ -56,3 +56,13 @@ TEST_CASE("old worker: one that only looked before is refused, and told what is 
   CHECK(judge("SELECT * FROM jobs WHERE state = 'queued' FOR UPDATE").find("is no UPDATE") != std::string::npos);
   CHECK(judge("UPDATE jobs SET locked_by = $1 WHERE state = 'queued'").find("does not set state to 'running'") != std::string::npos);
 }
+
+TEST_CASE("old worker: what stands in comments does not count, however long they are, and a literal is none") {
+  const std::string claim = "UPDATE jobs SET state = 'running' WHERE id = $1 AND state = 'queued'";
+  for (const std::string& comment : {"/* don't **" + std::string(200'000, '*') + "/ ", "-- don't " + std::string(200'000, '-') + "\n"}) {
+    CHECK(judge((comment + claim).c_str()).empty());
+    CHECK(judge((claim.substr(0, claim.find(" AND")) + comment).c_str()).find("does not ask for state = 'queued' again") != std::string::npos);
+  }
+  CHECK(judge("UPDATE jobs SET state = 'running', note = '-- /* it''s' WHERE id = $1 AND state = 'queued'").empty());
+  CHECK_FALSE(judge("UPDATE jobs SET state = 'running' WHERE id = $1 /* AND state = 'queued'").empty());
+}
