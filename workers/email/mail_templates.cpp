@@ -26,6 +26,15 @@ using Names = std::set<std::string, std::less<>>;
 constexpr std::uintmax_t kMaxFile = 256 << 10;
 constexpr int kMaxDepth = 8;
 
+bool is_utf8(const std::string& text) {
+  try {
+    static_cast<void>(json(text).dump());
+    return true;
+  } catch (const json::type_error&) {
+    return false;
+  }
+}
+
 std::string read_text(const fs::path& path) {
   std::error_code error;
   const auto size = fs::file_size(path, error);
@@ -35,6 +44,8 @@ std::string read_text(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   if (!file) throw ConfigError(path.string() + ": cannot be read");
+  // Mails say that they are UTF-8: what was written in Latin-1 would reach people broken, and nobody else would notice.
+  if (!is_utf8(text)) throw ConfigError(path.string() + ": text that is no UTF-8, expected a file in UTF-8");
   return text;
 }
 

@@ -149,6 +149,14 @@ TEST_CASE("templates: a broken directory stops the start and names the file") {
   CHECK(config_error(large.path()).find("larger than") != std::string::npos);
 }
 
+TEST_CASE("templates: one that is not in UTF-8 stops the start, instead of reaching people broken") {
+  const Folder folder;
+  folder.add_mail("m", "Best\xC3\xA4tigung", "Gr\xC3\xBC\xC3\x9F" "e");
+  CHECK(config_error(folder.path()) == "");
+  folder.add("m.txt", "Gr\xFC\xDF" "e");
+  CHECK(config_error(folder.path()) == folder.path() + "/m.txt: text that is no UTF-8, expected a file in UTF-8");
+}
+
 TEST_CASE("templates: every mistake of a template has its line") {
   struct Case {
     const char* text;
