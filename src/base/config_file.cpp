@@ -1,7 +1,10 @@
 #include "base/config_file.hpp"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
+
+#include <sstream>
 
 #include <rowcrew/error.hpp>
 
@@ -93,6 +96,35 @@ class Flattener {
   Settings::Tree& tree_;
 };
 
+/// Where each document begins, and nothing else of it.
+class DocumentStarts final : public YAML::EventHandler {
+ public:
+  std::vector<YAML::Mark> starts;
+  void OnDocumentStart(const YAML::Mark& mark) override { starts.push_back(mark); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+/// LoadAll() does not end where a comma stands before or behind a document: it makes empty ones of it until the memory
+/// is used up.
+void check_one_document(const std::string& path, const std::string& content) {
+  std::istringstream stream(content);
+  YAML::Parser parser(stream);
+  DocumentStarts documents;
+  while (documents.starts.size() < 2 && parser.HandleNextDocument(documents)) {
+  }
+  if (documents.starts.size() < 2) return;
+  const YAML::Mark& second = documents.starts.back();
+  throw ConfigError(fmt::format("{}: line {}, column {}: another YAML document, or a comma outside of all, expected one document", path,
+                                second.line + 1, second.column + 1));
+}
+
 }  // namespace
 
 void read_config_file(const std::string& path, Settings::Tree& tree) {
@@ -101,11 +133,8 @@ void read_config_file(const std::string& path, Settings::Tree& tree) {
     throw ConfigError(fmt::format("{}: {}, expected a readable file", path, read.reason));
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(read.content);
-    if (documents.size() > 1) {
-      throw ConfigError(fmt::format("{}: {} YAML documents, expected one", path, documents.size()));
-    }
-    if (!documents.empty()) Flattener(path, tree).flatten(documents.front());
+    check_one_document(path, read.content);
+    Flattener(path, tree).flatten(YAML::Load(read.content));
   } catch (const YAML::Exception& error) {
     throw ConfigError(fmt::format("{}: line {}, column {}: {}, expected YAML", path,
                                   error.mark.line + 1, error.mark.column + 1, error.msg));

@@ -59,11 +59,19 @@ TEST_CASE("malformed YAML is refused with line and column") {
         ": line 1, column 1: a list or a single value, expected a map of sections");
   CHECK(load_error("just words\n") ==
         ": line 1, column 1: a list or a single value, expected a map of sections");
-  CHECK(load_error("a: 1\n---\nb: 2\n") == ": 2 YAML documents, expected one");
+  CHECK(load_error("a: 1\n---\nb: 2\n") == ": line 2, column 1: another YAML document, or a comma outside of all, expected one document");
   CHECK(load_error("? [a]\n: 1\n").ends_with("a key that is no word, expected a name"));
   CHECK(load_error("") == "nothing was thrown");
   CHECK(load_error("# only a comment\n") == "nothing was thrown");
   CHECK(load_error("~") == "nothing was thrown");
+}
+
+TEST_CASE("a comma before or behind the whole is refused, and not read for ever") {
+  constexpr std::string_view kOne = ": another YAML document, or a comma outside of all, expected one document";
+  CHECK(load_error(", a: 1\n") == ": line 1, column 1" + std::string(kOne));
+  CHECK(load_error("{\"a\": 1},\n") == ": line 1, column 9" + std::string(kOne));
+  CHECK(load_error("---\na: 1\n...\n") == "nothing was thrown");
+  CHECK(load_error("# nothing\n") == "nothing was thrown");
 }
 
 TEST_CASE("a NUL character is refused wherever text stands") {
