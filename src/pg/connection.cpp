@@ -41,7 +41,7 @@ using Result = std::unique_ptr<PGresult, ResultClearer>;
 
 /// `nameless`: what became of hosts that were not asked.
 [[noreturn]] void throw_refused(const PGconn* connection, const std::string& nameless) {
-  const Refusal refusal = read_refusal(PQerrorMessage(connection));
+  const ServerRefusal refusal = read_refusal(PQerrorMessage(connection));
   if (!refusal.turned_away) throw_unreachable(refusal.text + nameless);
   const std::string state(refusal.crowded ? kTooManyConnections : "08001");
   throw LoginRefused(ErrorClass::transient, state, "database: " + refusal.text + nameless, true, false);

@@ -45,10 +45,10 @@ std::string one_line(std::string_view text) {
   return out;
 }
 
-Refusal read_refusal(std::string_view message) {
+ServerRefusal read_refusal(std::string_view message) {
   constexpr std::string_view kPlace = "LOCATION:";
   constexpr std::size_t kCode = 5;
-  Refusal refusal;
+  ServerRefusal refusal;
   std::string kept;
   while (!message.empty()) {
     std::string_view line = message.substr(0, message.find('\n'));
