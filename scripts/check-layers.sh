@@ -157,5 +157,7 @@ status=0
 awk "$rules" "${sources[@]}" || status=1
 awk 'FNR == 451 { printf "%s:451: longer than 450 lines, split it\n", FILENAME; bad = 1 } END { exit bad }' \
   "${sources[@]}" ${others[@]+"${others[@]}"} || status=1
+# What a database of another encoding cannot hold it refuses, in the middle of a migration or of a night.
+! LC_ALL=C grep -rn --include='*.sql' '[^ -~	]' sql/migrations sql/queries sql/pg sql/roles | sed 's/:[^:]*$/: not ASCII, expected ASCII/' | grep . || status=1
 [[ $status -ne 0 ]] || echo "layers: ${#sources[@]} source files, no violation"
 exit "$status"

@@ -68,7 +68,7 @@ BEGIN
   END IF;
 END $$;
 COMMENT ON FUNCTION rowcrew.list_jobs(jsonb, integer) IS
-  'The newest jobs of a filter: status, type, queue, tenant, error_code, created_after, …, or table (an adopted one). What none or few match it reads whole.';
+  'The newest jobs of a filter: status, type, queue, tenant, error_code, created_after and other times, or table (an adopted one). What none or few match it reads whole.';
 
 -- The keys of one limit, those first that most jobs wait for: how many run of each, and how many more may. running is null
 -- where a rule is no number of running jobs, room (units of a rate) where it bounds nothing.
