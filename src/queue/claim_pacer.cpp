@@ -43,20 +43,18 @@ void ClaimPacer::claimed(Moment sent, Mono now, std::span<const Answer> answers,
   bool again = false;
   std::set<std::string_view> short_of;
   for (const Answer& answer : answers) {
-    if (answer.asked > 0) {
-      // A claim of this queue that was sent after the announcement has seen to it: this may be a slow one from before.
-      Moment& seen = seen_[answer.queue];
-      seen = std::max(seen, sent);
-      again = again || announced_ > seen;
-    }
-    if (answer.asked > 0 && answer.got >= answer.asked) {
+    // A claim of this queue that was sent after the announcement has seen to it: this may be a slow one from before.
+    Moment& seen = seen_[answer.queue];
+    seen = std::max(seen, sent);
+    again = again || announced_ > seen;
+    if (answer.got >= answer.asked) {
       backlog_.insert(answer.queue);
       Moment& full = full_[answer.queue];
       full = std::max(full, sent);
       flowing_ = true;
     } else if (full_[answer.queue] > sent) {
       again = true;  // a later claim found more
-    } else if (answer.asked > 0) {
+    } else {
       // It held no more: a slot that a job of this very claim has freed already changes nothing.
       if (announced_ <= sent) backlog_.erase(answer.queue);
       short_of.insert(answer.queue);

@@ -22,7 +22,7 @@ class ClaimPacer {
     std::chrono::milliseconds error_first{100};   ///< doubling
     std::chrono::milliseconds error_cap{5'000};
   };
-  /// What a claim asked of one queue and got.
+  /// What a claim asked of one queue, at least one, and got.
   struct Answer {
     std::string queue;
     std::size_t asked;

@@ -24,9 +24,11 @@ struct Paced {
 };
 
 TEST_CASE("claim pacer: looks at once when it starts, because anything may wait") {
-  const Paced p;
+  Paced p;
   CHECK(p.pacer.due() <= kStart);
   CHECK_FALSE(p.pacer.idle());
+  p.pacer.started();
+  CHECK(p.pacer.due() == Mono::max());
 }
 
 TEST_CASE(
@@ -128,6 +130,30 @@ TEST_CASE("claim pacer: a slot freed while a claim of others is under way is not
   CHECK(p.pacer.due() == kStart + 2ms);
 }
 
+TEST_CASE("claim pacer: a slot that was free when a later claim was sent asks for no more") {
+  Paced p;
+  p.claim(kStart, 10, 0);
+  p.pacer.slot_freed("mail", kStart + 1ms);
+  p.claim(kStart + 1ms, 10, 0);
+  const std::vector<ClaimPacer::Answer> photo_only{{"photo", 4, 1}};
+  p.pacer.claimed(p.pacer.started(), kStart + 2ms, photo_only, 0.5);
+  CHECK(p.pacer.due() == kStart + 2ms + 1'500ms);
+
+  SUBCASE("and hides no announcement") {
+    const auto sent = p.pacer.started();
+    p.pacer.woken(kStart + 3ms);
+    p.answer(sent, kStart + 4ms, 0, 0);
+    CHECK(p.pacer.due() == kStart + 4ms);
+  }
+}
+
+TEST_CASE("claim pacer: a queue that was empty and then filled a claim may hold more") {
+  Paced p;
+  p.claim(kStart, 0, 0);
+  p.claim(kStart + 2s, 10, 0);
+  CHECK_FALSE(p.pacer.idle());
+}
+
 TEST_CASE("claim pacer: a job that ends before its claim is answered for asks for no second one") {
   Paced p;
   const auto sent = p.pacer.started();
@@ -139,9 +165,8 @@ TEST_CASE("claim pacer: a job that ends before its claim is answered for asks fo
 
 TEST_CASE("claim pacer: a queue that was not asked for keeps its backlog") {
   Paced p;
-  const std::vector<ClaimPacer::Answer> no_slots{{"mail", 0, 0}, {"photo", 0, 0}};
   const auto sent = p.pacer.started();
-  p.pacer.claimed(sent, kStart, no_slots, 0.5);
+  p.pacer.claimed(sent, kStart, {}, 0.5);
   CHECK(p.pacer.due() == kStart + 1'500ms);
   CHECK_FALSE(p.pacer.idle());
 }
