@@ -80,8 +80,7 @@ struct Decider {
     return e;
   }
   Ending operator()(const Failed& f) const {
-    const RetryRule* rule = policy.rule(f.code);
-    if (rule != nullptr && !rule->permanent) return (*this)(Retry(f.code, f.message));
+    if (policy.rule(f.code) != nullptr) return (*this)(Retry(f.code, f.message));  // which the rule decides
     return failed(f.code, f.message);
   }
   Ending operator()(const Cancelled& c) const {

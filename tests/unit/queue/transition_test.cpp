@@ -202,7 +202,8 @@ TEST_CASE("transition: an exception is judged by its class") {
   CHECK(std::get<Retry>(bug).code == "db_42703");
   CHECK(is_bug);
 
-  for (const Outcome& unknown : {judged(std::runtime_error("boom"), is_bug), judged(42, is_bug)}) {
+  for (const auto& error : {std::make_exception_ptr(std::runtime_error("boom")), std::make_exception_ptr(42)}) {
+    const Outcome unknown = outcome_of(error, is_bug);
     REQUIRE(std::holds_alternative<Retry>(unknown));
     CHECK(std::get<Retry>(unknown).code == "exception");
     CHECK_FALSE(std::get<Retry>(unknown).after);
