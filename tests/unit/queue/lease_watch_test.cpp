@@ -65,6 +65,7 @@ TEST_CASE("lease watch: any change of the beat starts anew, a step back too") {
   for (const std::int64_t next : {6, 4, 500}) {
     LeaseWatch watch;
     look(watch, kStart, {node(1, 5)});
+    look_on(watch, kStart, kStart + 40s, {node(1, 5)});
     CHECK(look(watch, kStart + 40s, {node(1, next)}).empty());
     look_on(watch, kStart + 40s, kStart + 70s, {node(1, next)});
     CHECK(look(watch, kStart + 70s, {node(1, next)}).empty());
@@ -75,6 +76,7 @@ TEST_CASE("lease watch: any change of the beat starts anew, a step back too") {
 TEST_CASE("lease watch: another epoch is another life") {
   LeaseWatch watch;
   look(watch, kStart, {node(1, 5, 7)});
+  look_on(watch, kStart, kStart + 40s, {node(1, 5, 7)});
   CHECK(look(watch, kStart + 40s, {node(1, 5, 8)}).empty());
   look_on(watch, kStart + 40s, kStart + 70s, {node(1, 5, 8)});
   CHECK(look(watch, kStart + 71s, {node(1, 5, 8)}) == Ids{1});
@@ -141,6 +143,8 @@ TEST_CASE("lease watch: the more there are to watch, the more watch with it and 
   CHECK(watch.next_look() == kStart + 1s + 9s);
   look(watch, kStart + 5s, {node(1, 6), node(2, 6, 7, 10s)});
   CHECK(watch.next_look() == kStart + 6s + 2s);  // a shorter lease asks for more
+  look(watch, kStart + 7s, {node(1, 7, 7, 10s), node(2, 7)});
+  CHECK(watch.next_look() == kStart + 8s + 2s);
 }
 
 TEST_CASE("lease watch: a death is noticed a tenth of a lease after the lease, at whatever moment it comes") {
