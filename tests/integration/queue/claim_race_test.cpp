@@ -177,6 +177,10 @@ TEST_CASE("claim unlocked: takes by priority and limit, and leaves hints that ar
     b.query("UPDATE {t} SET status = 'cancelled' WHERE id = $1::uuid", Params{}.add(cancelled));
     const std::string later = b.insert_one("priority", "0");
     b.query("UPDATE {t} SET scheduled_at = '2999-01-01Z' WHERE id = $1::uuid", Params{}.add(later));
+    const std::string rescued = b.insert_one("priority", "0");
+    b.query("UPDATE {t} SET crashes = 1 WHERE id = $1::uuid", Params{}.add(rescued));
+    const std::string elsewhere = b.insert_one("priority", "0");
+    b.query("UPDATE {t} SET queue = 'other' WHERE id = $1::uuid", Params{}.add(elsewhere));
     TakenHints taken;
     auto claimed = b.await(b.jobs.claim_unlocked(7, node, {QueueBench::want("q", 1)}, &taken));
     CHECK(ids_of(claimed) == Ids{high});
@@ -186,6 +190,8 @@ TEST_CASE("claim unlocked: takes by priority and limit, and leaves hints that ar
     CHECK(b.await(b.jobs.claim_unlocked(9, node, {QueueBench::want("q", 9)})).empty());
     CHECK(b.hints(cancelled) == "ready");
     CHECK(b.hints(later) == "parked:scheduled+ready");
+    CHECK(b.hints(rescued) == "parked:rescued+ready");  // to be claimed by itself
+    CHECK(b.status(elsewhere) == "pending");
     CHECK(b.count("{claim}") == 2);
   }
 }

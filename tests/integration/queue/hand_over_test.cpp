@@ -140,6 +140,23 @@ TEST_CASE("park unserved: jobs that no handler here serves wait, uncounted, for 
   }
 }
 
+TEST_CASE("park unserved: a job that another node runs by now stays with it") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const NodeIdentity node = b.node(1);
+    const NodeIdentity other = b.node(2);
+    const std::string id = b.insert_one();
+    const auto claimed = b.claim(node);
+    b.exec("UPDATE {t} SET status = 'pending'");
+    const auto again = b.claim(other);
+    REQUIRE(ids_of(again) == Ids{id});
+    b.await(b.jobs.park_unserved(jobs_of(claimed), {claimed.front().job.claim_token}, 30s));
+    CHECK(b.status(id) == "processing");
+    CHECK(b.hints(id) == "none");
+    CHECK(b.complete(again) == Ids{id});
+  }
+}
+
 TEST_CASE("park unserved: a claim of which other jobs run keeps its row") {
   QueueBench b;
   const NodeIdentity node = b.node();
