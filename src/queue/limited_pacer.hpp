@@ -53,7 +53,7 @@ class LimitedPacer {
   /// Nothing waits in this queue, and nobody looks or is about to.
   bool idle(std::string_view name) const {
     const Queue& queue = of(name);
-    return !rules_ || (!queue.waits && !queue.walking() && queue.due == Mono::max());
+    return !rules_ || (!queue.walking() && queue.due == Mono::max());
   }
   /// Whether such jobs wait in this queue, as far as is known.
   bool waits(std::string_view queue) const { return rules_ && of(queue).waits; }
@@ -69,7 +69,7 @@ class LimitedPacer {
   /// asked for more, a while ago or not, was given some.
   bool ahead(std::string_view name, Mono now) const {
     const Queue& queue = of(name);
-    return rules_ && queue.waits && queue.plenty && now >= queue.ahead_from;
+    return rules_ && queue.plenty && now >= queue.ahead_from;
   }
   /// When the groups of this queue are worth a walk, with so many slots free; Mono::max() while one is
   /// under way, or nothing waits. A second one is worth it only where the last filled every slot, and

@@ -28,7 +28,7 @@ class Prefetch {
   /// a job is not expected to wait here for longer than those take. Or half of the slots' worth, where
   /// even so none waits for longer than kWait: claims of many at once are cheaper than of each by itself.
   std::size_t depth(std::size_t slots) const {
-    if (options_.most == 0 || !ran_ || !answered_) return 0;
+    if (!ran_ || !answered_) return 0;
     const double all = static_cast<double>(slots);
     const double run = std::max(run_.count(), 1e-6);
     const double ends = all * 2 * round_trip_.count() / run;
@@ -54,7 +54,7 @@ class Prefetch {
 
   static void follow(Span& mean, Span sample, bool& known) {
     // Long runs count at once, short ones slowly: what is held here must not be stuck behind them.
-    const double weight = !known || sample > mean ? 0.5 : 0.05;
+    const double weight = sample > mean ? 0.5 : 0.05;
     mean = known ? mean + (sample - mean) * weight : sample;
     known = true;
   }

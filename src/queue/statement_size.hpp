@@ -28,7 +28,7 @@ class StatementSize {
   /// One was answered. Twice as many are tried as soon as twice as many are expected to take half of the time
   /// that was too long.
   void answered(MonoClock::duration took) {
-    if (most_ < kUnbounded && took * 4 <= too_long_) most_ = most_ > kUnbounded / 2 ? kUnbounded : most_ * 2;
+    if (took * 4 <= too_long_) most_ = std::min(kUnbounded, most_ * 2);
   }
 
  private:

@@ -30,8 +30,8 @@ void Watermarks::reset() {
 
 void Watermarks::note(std::string_view queue, int priority, std::int64_t run_at_us) {
   if (priority < 0 || priority >= kPriorities) return;
-  const auto [at, added] = batch_.try_emplace({std::string(queue), priority}, run_at_us);
-  if (!added) at->second = std::min(at->second, run_at_us);
+  std::int64_t& smallest = batch_.try_emplace({std::string(queue), priority}, run_at_us).first->second;
+  smallest = std::min(smallest, run_at_us);
   const auto known = marks_.find(queue);
   const std::int64_t mark = known == marks_.end() ? kNone : known->second[static_cast<std::size_t>(priority)];
   straggler_ = straggler_ || (mark != kNone && run_at_us < mark - std::chrono::microseconds(options_.margin).count());
