@@ -116,7 +116,9 @@ TEST_CASE("claim ledger: what is given up is known no more") {
   ledger.sending(1);
   ledger.claimed(2, 2);
   ledger.claimed(3, 0);
+  ledger.claimed_with_permits(4, 2);
   ledger.abandon();
+  CHECK(ledger.to_lower({}).empty());
   CHECK_FALSE(ledger.knows(1));
   CHECK_FALSE(ledger.knows(2));
   CHECK(ledger.held() == 0);

@@ -36,6 +36,21 @@ TEST_CASE("limited pacer: asks for nothing while there are no rules") {
   CHECK(pacer.due("mail", 10) == kStart);
 }
 
+TEST_CASE("limited pacer: when the last rule goes nothing is asked for, whatever waited") {
+  Paced p;
+  LimitedAnswer found = answer(0ms);
+  found.groups = found.jobs = 100;
+  p.pacer.answered(*p.pacer.want("mail", 100, 100, 0, kStart), found, kStart);
+  REQUIRE(p.pacer.ahead("mail", kStart));
+  p.pacer.rules(false, kStart);
+  CHECK(p.pacer.idle("mail"));
+  CHECK_FALSE(p.pacer.waits("mail"));
+  CHECK_FALSE(p.pacer.ahead("mail", kStart));
+  CHECK(p.pacer.batch("mail", 400, 400, 0) == 400);
+  CHECK(p.pacer.due("mail", 100) == Mono::max());
+  CHECK_FALSE(p.pacer.want("mail", 10, 10, 4, kStart));
+}
+
 TEST_CASE("limited pacer: an answer says when the next walk may find something") {
   Paced p;
   const LimitedWant want = p.walk(kStart);
@@ -51,6 +66,9 @@ TEST_CASE("limited pacer: rests when nothing waits, until work is announced") {
   p.pacer.answered(p.walk(kStart), answer(std::nullopt), kStart);
   CHECK_FALSE(p.pacer.waits("mail"));
   CHECK(p.pacer.due("mail", 10) == Mono::max());
+  p.pacer.rules(true, kStart + 1s);  // those of before
+  CHECK(p.pacer.due("mail", 10) == Mono::max());
+  CHECK_FALSE(p.pacer.want("mail", 10, 10, 1, kStart + 1s));  // no job of the group waits for the permit
   p.pacer.woken(kStart + 5s);
   CHECK(p.pacer.due("mail", 10) == kStart + 5s);
 }
@@ -62,11 +80,32 @@ TEST_CASE("limited pacer: permits stay with their groups only while slots are to
   REQUIRE(spare);
   CHECK(spare->first);
   CHECK_FALSE(spare->walk());
-  const auto scarce = p.pacer.want("mail", 4, 4, 4, kStart);
+  CHECK_FALSE(p.pacer.want("mail", 0, 0, 4, kStart));
+  const auto scarce = p.pacer.want("mail", 1, 1, 1, kStart);
   REQUIRE(scarce);
   CHECK_FALSE(scarce->first);
   CHECK(scarce->walk());
   CHECK_FALSE(p.pacer.want("mail", 4, 4, 4, kStart));  // one walk at a time
+}
+
+TEST_CASE("limited pacer: where walks leave jobs for want of slots no permit stays with its group") {
+  Paced p;
+  LimitedAnswer found = answer(0ms);
+  found.groups = found.jobs = 100;
+  p.pacer.answered(*p.pacer.want("mail", 100, 100, 0, kStart), found, kStart);
+  const auto want = p.pacer.want("mail", 10, 10, 4, kStart);
+  REQUIRE(want);
+  CHECK_FALSE(want->first);
+}
+
+TEST_CASE("limited pacer: a refused hand-over leaves the walk that is under way alone") {
+  Paced p;
+  p.pacer.answered(p.walk(kStart), answer(200ms), kStart);
+  const auto handed = p.pacer.want("mail", 10, 10, 1, kStart + 1ms);
+  REQUIRE(handed);
+  p.walk(kStart + 200ms);
+  p.pacer.refused(*handed, kStart + 201ms);
+  CHECK(p.pacer.due("mail", 10) == Mono::max());
 }
 
 TEST_CASE("limited pacer: a late answer of who did not look leaves a queue idle that a walk found empty") {
@@ -108,14 +147,36 @@ TEST_CASE("limited pacer: a second walk goes along while every slot is filled, f
   found.look = 200ms;
   p.pacer.answered(*one, found, kStart);
   now += 200ms;
-  CHECK(walk(100)->cursor == "{b}");
+  const auto three = walk(100);
+  CHECK(three->cursor == "{b}");
   CHECK_FALSE(walk(100));  // it left none for want of slots
+  found.cursor = "{c}";
+  found.look = 0ms;
+  p.pacer.answered(*three, found, now);
+  const auto four = walk(100);
+  CHECK(four->cursor == "{c}");
+  CHECK(walk(100)->cursor == "{m}");  // where the last second one ended
+  p.pacer.answered(*four, answer(std::nullopt), now);
+  CHECK_FALSE(p.pacer.idle("mail"));  // that one is under way
+  p.pacer.woken(now);
+  CHECK_FALSE(walk(10));
+}
+
+TEST_CASE("limited pacer: no second walk goes along from the place where the first one begins") {
+  Paced p;
+  LimitedAnswer found = answer(0ms, "");
+  found.groups = found.jobs = 100;
+  p.pacer.answered(*p.pacer.want("mail", 100, 100, 0, kStart), found, kStart);
+  REQUIRE(p.pacer.want("mail", 100, 100, 0, kStart));
+  CHECK_FALSE(p.pacer.want("mail", 100, 100, 0, kStart));
 }
 
 TEST_CASE("limited pacer: asks in batches only while slots are scarce and end fast") {
   Paced p;
   CHECK(p.pacer.batch("mail", 1, 400, 400) == 1);
   LimitedAnswer found = answer(0ms);
+  p.pacer.answered(p.walk(kStart), found, kStart);  // stale hints only
+  CHECK(p.pacer.batch("mail", 400, 400, 0) == 400);
   found.groups = found.jobs = 100;
   p.pacer.answered(*p.pacer.want("mail", 100, 100, 0, kStart), found, kStart);
   CHECK(p.pacer.batch("mail", 99, 400, 200) == 0);
@@ -163,6 +224,13 @@ TEST_CASE("limited pacer: where no group has room it looks at all of them at onc
   SUBCASE("what was announced meanwhile makes it look at all of them once more") {
     CHECK(in_vain(kStart + 1s, "{m}", 200ms) == 0ms);
     p.pacer.woken(kStart + 1s);
+    CHECK(in_vain(kStart + 1005ms, "{b}", 200ms) == 0ms);
+    CHECK(in_vain(kStart + 1010ms, "{h}", 200ms) == 0ms);
+    CHECK(in_vain(kStart + 1015ms, "{n}", 200ms) == 200ms);
+  }
+  SUBCASE("so do permits that went to nobody") {
+    CHECK(in_vain(kStart + 1s, "{m}", 200ms) == 0ms);
+    p.pacer.walk_now("mail", kStart + 1s);
     CHECK(in_vain(kStart + 1005ms, "{b}", 200ms) == 0ms);
     CHECK(in_vain(kStart + 1010ms, "{h}", 200ms) == 0ms);
     CHECK(in_vain(kStart + 1015ms, "{n}", 200ms) == 200ms);

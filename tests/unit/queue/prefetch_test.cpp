@@ -24,8 +24,10 @@ TEST_CASE("prefetch: nothing is claimed ahead before a job has run and a claim w
   prefetch.answered(1ms);
   CHECK(prefetch.depth(100) == 200);
   Prefetch other(Prefetch::Options{});
-  other.answered(1ms);
+  other.answered(1us);
   CHECK(other.depth(100) == 0);
+  other.ran(100ms);
+  CHECK(other.depth(100) == 25);  // the first of each counts whole
 }
 
 TEST_CASE("prefetch: as many as end during two round trips, however long those take") {
@@ -63,6 +65,7 @@ TEST_CASE("prefetch: one claim leaves half of the room to another that is under 
   const Prefetch none = settled(1ms, 1ms, 0);
   CHECK(none.ask(10, 10, 0) == 10);
   CHECK(none.ask(10, 10, 10) == 0);
+  CHECK(none.ask(10, 10, 12) == 0);  // asked for while more were worth it
   const Prefetch ahead = settled(1us, 100ms);  // 500 beside the slots
   CHECK(ahead.ask(500, 500, 0) == 500);
   CHECK(ahead.ask(500, 500, 500) == 500);  // the other half
@@ -76,6 +79,7 @@ TEST_CASE("prefetch: what is claimed ahead is not topped up one by one, free slo
   CHECK(ahead.ask(0, 10, 300) == 0);
   CHECK(ahead.ask(0, 10, 250) == 250);
   CHECK(ahead.ask(3, 10, 2) == 252);
+  CHECK(settled(1ms, 1ms, 5).ask(10, 10, 9) == 6);
   CHECK(settled(1min, 1ms).ask(1, 10, 0) == 1);
 }
 
@@ -84,7 +88,7 @@ TEST_CASE("prefetch: one long run counts at once, many short ones are needed to 
   REQUIRE(prefetch.depth(100) >= 199);
   prefetch.ran(2s);
   CHECK(prefetch.depth(100) == 0);
-  prefetch.ran(1ms);
+  for (int i = 0; i < 20; ++i) prefetch.ran(1ms);
   CHECK(prefetch.depth(100) == 0);
   for (int i = 0; i < 300; ++i) prefetch.ran(1ms);
   CHECK(prefetch.depth(100) >= 150);

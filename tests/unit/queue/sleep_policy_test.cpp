@@ -64,8 +64,10 @@ TEST_CASE("sleep: a hundred notifications within half a second wake it for good"
 
 TEST_CASE("sleep: notifications that come slower do not, however many") {
   SleepPolicy policy;
+  for (int i = 0; i < 3; ++i) policy.looked(false);
   policy.fell_asleep();
   CHECK(wakes_after(policy, 6ms, 10'000) == 0);
+  CHECK(policy.tired());
 }
 
 TEST_CASE("sleep: only those since it fell asleep count") {

@@ -105,11 +105,14 @@ TEST_CASE("watermarks: sweeps that are slow and find nothing become rare, until 
   marks.settle();
   CHECK(marks.sweeps_are_slow("mail"));
   marks.note("mail", 5, kNoon - 5'000'000);
+  marks.note("mail", 5, kNoon);
   marks.swept("mail", marks.resets(), kStart, 40ms, 0.5);
   marks.settle();
   CHECK_FALSE(marks.sweeps_are_slow("mail"));
   CHECK(marks.sweep_due("mail", kStart + 2s));
+  marks.note("mail", 6, kNoon);  // the first of its priority
   marks.swept("mail", marks.resets(), kStart, 40ms, 0.5);
+  CHECK(marks.sweeps_are_slow("mail"));  // the straggler was that of the sweep before
   marks.swept("mail", marks.resets(), kStart, 9ms, 0.5);
   CHECK_FALSE(marks.sweeps_are_slow("mail"));
 }
