@@ -59,6 +59,43 @@ TEST_CASE("limits: jobs of one claim give their permits back one by one") {
   CHECK(b.count("{claim}") == 0);
 }
 
+TEST_CASE("limits: permits come back once, also where two ends of a claim are told of in the wrong order") {
+  for (const char* table : kJobTables) {
+    LimitsBench b(table);
+    b.set("some", "p_queue => 'q', p_running => 4");
+    const NodeIdentity node = b.node(1);
+    b.insert(4);
+    const Took took = b.take(node, 4);
+    REQUIRE(took.jobs.size() == 4);
+    const std::int64_t token = took.jobs.front().job.claim_token;
+    b.await(b.jobs.lower_held({{token, 1}}, node.node_id));
+    b.await(b.jobs.lower_held({{token, 3}}, node.node_id));
+    CHECK(b.number("SELECT held FROM {claim}") == 1);
+    CHECK(b.out("some") == 1);
+    b.await(b.jobs.drop_claims({token}, node.node_id));
+    CHECK(b.out("some") == 0);
+  }
+}
+
+TEST_CASE("limits: a suspect that left its hint behind is taken neither by a walk nor by an end") {
+  for (const char* table : kJobTables) {
+    LimitsBench b(table);
+    b.set("one", "p_queue => 'q', p_running => 1");
+    const NodeIdentity node = b.node();
+    const Ids ids = b.insert(4);
+    const auto met_two_deaths = [&](const std::string& id) { b.query("UPDATE {t} SET crashes = 2 WHERE id = $1::uuid", Params{}.add(id)); };
+    met_two_deaths(ids[0]);
+    CHECK(b.take(node, 1).jobs.empty());  // its hint
+    const Took walked = b.take(node, 1);
+    CHECK(ids_of(walked.jobs) == Ids{ids[1]});
+    met_two_deaths(ids[2]);
+    Took handed = b.take(node, 1, walked.jobs);
+    if (handed.jobs.empty()) handed = b.take(node, 1);
+    CHECK(ids_of(handed.jobs) == Ids{ids[3]});
+    CHECK(b.number("SELECT count(*) FROM {t} WHERE crashes = 2 AND status = 'pending'") == 2);
+  }
+}
+
 TEST_CASE("limits: jobs without a free slot are claimed only of keys of which half and eight permits are left") {
   for (const char* table : kJobTables) {
     CAPTURE(table);

@@ -43,6 +43,15 @@ TEST_CASE("node: registers, beats, is watched, and leaves") {
   CHECK_FALSE(written(beat(b, node)));
 }
 
+TEST_CASE("node: beats for itself, and for no other life of it") {
+  QueueBench b;
+  const NodeIdentity node = registered(b, 5);
+  registered(b, 5);
+  CHECK(written(beat(b, node)));
+  CHECK_FALSE(written(beat(b, {node.node_id, 6})));
+  CHECK(b.value("SELECT string_agg(beat::text, ',' ORDER BY node_id) FROM rowcrew.node") == "1,0");
+}
+
 TEST_CASE("node: is declared dead only with the very beat that was watched") {
   QueueBench b;
   const NodeIdentity node = registered(b, 5);

@@ -84,8 +84,10 @@ TEST_CASE("resume: a pause whose time is over is not said to be resumed") {
 
 TEST_CASE("resume: a queue paused by its flag is resumed, too") {
   PauseBench b;
-  b.exec("INSERT INTO rowcrew.queue (name, paused) VALUES ('q', true)");
+  b.exec("INSERT INTO rowcrew.queue (name, paused) VALUES ('q', true), ('other', true)");
   CHECK(b.resume("queue", "q"));
+  CHECK(b.value("SELECT string_agg(name, ',') FROM rowcrew.queue WHERE paused") == "other");
+  CHECK(b.resume("queue", "other"));
   CHECK(b.run(sql::pause_active).empty());
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "held_transaction.hpp"
 #include "limits_bench.hpp"
 #include "queue/job_control.hpp"
 #include "sql_queries.hpp"
@@ -69,6 +70,18 @@ TEST_CASE("rates: a bucket gives its burst and then what flows in, and no less w
     }
   }
   CHECK(static_cast<double>(starts.size()) >= 0.95 * (seconds() - 0.25) * 8 + 20 - 8);
+}
+
+TEST_CASE("rates: a claim steps around a key that another claim takes from") {
+  LimitsBench b;
+  b.set("bucket", "p_queue => 'q', p_units => 5, p_per => '1 h', p_burst => 5");
+  const NodeIdentity node = b.node();
+  b.insert(8);
+  CHECK(b.take(node, 1).jobs.size() == 1);
+  HeldTransaction other(b.db, "SELECT FROM rowcrew.limit_key FOR UPDATE");
+  CHECK(b.take(node, 8).jobs.empty());
+  other.commit();
+  CHECK(b.take(node, 8).jobs.size() == 4);
 }
 
 TEST_CASE("rates: a job that weighs more takes more units, and is not passed by lighter ones of its group") {

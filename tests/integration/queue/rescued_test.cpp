@@ -1,4 +1,5 @@
 // Jobs that one node's death has met: claimed beside others, each by itself.
+#include "held_transaction.hpp"
 #include "queue_bench.hpp"
 
 using namespace rowcrew;
@@ -60,6 +61,16 @@ TEST_CASE("rescued: no more than there are tokens, no more of a queue than were 
     CHECK(both.size() == 3);
     CHECK(b.value("SELECT string_agg(queue || n, ' ' ORDER BY queue) FROM (SELECT queue, count(*) n FROM {parked} GROUP BY 1) x") == "a1 b2");
   }
+}
+
+TEST_CASE("rescued: claims of these and of suspects step over hints that another claim is taking") {
+  QueueBench b;
+  const NodeIdentity node = b.node();
+  b.insert(3, "crashes", "1");
+  b.insert(2, "crashes", "2");
+  const HeldTransaction other(b.db, "SELECT FROM rowcrew.job_queue_parked WHERE ctid IN (SELECT DISTINCT ON (reason) ctid FROM rowcrew.job_queue_parked) FOR UPDATE");
+  CHECK(claim_rescued(b, node, 10).size() == 2);
+  CHECK(b.claim_suspect(node).size() == 1);
 }
 
 TEST_CASE("rescued: one whose time has not come waits where it is") {
