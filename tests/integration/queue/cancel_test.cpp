@@ -224,6 +224,16 @@ TEST_CASE("cancel: does not wait for a row that somebody holds, the fleet ends i
   CHECK(b.status(ids[1]) == "cancelled");
 }
 
+TEST_CASE("cancel: of one job, too, does not wait for its row") {
+  QueueBench b;
+  const std::string id = b.insert_one();
+  HeldTransaction held(b.db, "UPDATE rowcrew.job_queue SET priority = 6");
+  CHECK(cancel(b, id) == "requested");
+  held.commit();
+  CHECK(settle(b).size() == 1);
+  CHECK(b.status(id) == "cancelled");
+}
+
 TEST_CASE("cancel: a filter that means everything, or nothing that we know, is refused by name") {
   QueueBench b;
   const std::pair<const char*, const char*> refused[] = {

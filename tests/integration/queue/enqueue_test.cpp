@@ -116,13 +116,18 @@ TEST_CASE("ingest: an idempotency key gives the first job again, also after that
 TEST_CASE("ingest: the same idempotency key of another API key is another's") {
   QueueBench b;
   add_key(b);
-  b.run(sql::ingest_enqueue, request("mail", "order-1"));
+  const Rows first = b.run(sql::ingest_enqueue, request("mail", "order-1"));
   b.exec(
       "INSERT INTO rowcrew.api_key (name, key_hash, job_types) VALUES ('other', repeat('c', 64), "
       "'{*}')");
   b.exec("UPDATE rowcrew.api_key SET key_hash = repeat('d', 64) WHERE name = 'shop'");
   b.exec("UPDATE rowcrew.api_key SET key_hash = repeat('a', 64) WHERE name = 'other'");
-  CHECK(b.run(sql::ingest_enqueue, request("mail", "order-1")).boolean(0, 1));
+  const Rows others = b.run(sql::ingest_enqueue, request("mail", "order-1"));
+  CHECK(others.boolean(0, 1));
+  CHECK(b.run(sql::ingest_enqueue, request("mail", "order-1")).text(0, 0) == others.text(0, 0));
+  b.exec("UPDATE rowcrew.api_key SET key_hash = repeat('c', 64) WHERE name = 'other'");
+  b.exec("UPDATE rowcrew.api_key SET key_hash = repeat('a', 64) WHERE name = 'shop'");
+  CHECK(b.run(sql::ingest_enqueue, request("mail", "order-1")).text(0, 0) == first.text(0, 0));
   CHECK(b.count("{t}") == 2);
 }
 

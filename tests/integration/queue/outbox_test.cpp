@@ -100,6 +100,21 @@ TEST_CASE("outbox: a subscription sees only its events and its job types") {
   }
 }
 
+TEST_CASE("outbox: a job that the deaths of its nodes fail is no event to who wants others") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    subscribe(b, "one", "job.completed");
+    subscribe(b, "two", "job.failed", "ARRAY['other']");
+    const NodeIdentity node = b.node();
+    const std::string id = b.insert_one("crashes, lonely_crashes", "2, 2");
+    REQUIRE(b.claim_suspect(node).size() == 1);
+    b.kill(node);
+    b.await(b.jobs.reap(3, 0));
+    CHECK(b.status(id) == "failed");
+    CHECK(events(b) == "none");
+  }
+}
+
 TEST_CASE("outbox: an event is written in the transaction that ends the job, or not at all") {
   QueueBench b;
   subscribe(b, "one", "job.completed");

@@ -87,6 +87,8 @@ TEST_CASE("rescued: one whose time has not come waits where it is") {
   b.exec("UPDATE {t} SET scheduled_at = now()");
   CHECK(due().rescued);
   CHECK_FALSE(due().suspect);
+  const auto of_others = b.await(b.jobs.has_suspect({"other"}));
+  CHECK_FALSE(of_others.rescued);
   CHECK(ids_of(claim_rescued(b, node, 5)) == Ids{id});
   CHECK_FALSE(due().rescued);
 }
