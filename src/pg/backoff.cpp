@@ -24,7 +24,7 @@ milliseconds Backoff::next(double unit) {
 
 bool Outage::may_try(SteadyTime now) {
   if (!away()) return true;
-  if (trying_ || now < next_try_) return false;
+  if (now < next_try_) return false;
   trying_ = true;
   next_try_ = now + kUntilAnswered;  // the one who tries moves it; nobody else has to wake up
   return true;
@@ -36,10 +36,7 @@ bool Outage::failed(SteadyTime now, double unit, std::string reason) {
   // Threads that started before the first failure was known do not lengthen the wait.
   if (!away() || trying_) next_try_ = now + backoff_.next(unit);
   trying_ = false;
-  if (!away()) {
-    since_ = now;
-    next_line_ = now;
-  }
+  if (!away()) since_ = now;
   if (now < next_line_) return false;
   next_line_ = now + kLineEvery;
   return true;

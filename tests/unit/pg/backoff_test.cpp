@@ -43,6 +43,9 @@ TEST_CASE("outage: one thread tries at a time, at the backoff's times") {
     outage.failed(t0 + 100ms, 1.0, "still refused");
     CHECK(outage.next_try() == t0 + 300ms);
     CHECK(outage.attempts() == 2);
+    outage.failed(t0 + 101ms, 1.0, "refused");  // one that has tried since before
+    CHECK(outage.next_try() == t0 + 300ms);
+    CHECK(outage.may_try(t0 + 300ms));
   }
   SUBCASE("its success opens the door for all and tells how long it took") {
     CHECK(outage.succeeded(t0 + 700ms) == 700ms);
