@@ -55,6 +55,18 @@ TEST_CASE("local jobs: those that have waited for too long are taken out, of eve
   CHECK(jobs.take_all().empty());
 }
 
+TEST_CASE("local jobs: what is taken is gone, all of a queue or one of whatever claim") {
+  LocalJobs jobs;
+  jobs.push(job("a", "mail"));
+  jobs.push(job("b", "mail"));
+  jobs.push(job("c", "photo"));
+  CHECK(ids(jobs.take_all("mail")) == Ids{"a", "b"});
+  CHECK(jobs.size("mail") == 0);
+  CHECK(jobs.take_all("mail").empty());
+  CHECK(jobs.take(0, "c").has_value());
+  CHECK_FALSE(jobs.take(0, "c").has_value());
+}
+
 TEST_CASE("local jobs: those of a table are told without being taken") {
   LocalJobs jobs;
   jobs.push(job("a", "mail", 0s, 0));

@@ -44,9 +44,9 @@ TEST_CASE("statistics: buckets are kept apart by minute, table and type, and add
   statistics.ended(kMinute, "job_queue", "mail", Kind::completed, 30);
   statistics.ended(kMinute, "job_queue", "mail", Kind::completed, 50);
   statistics.ended(kMinute, "job_queue", "mail", Kind::completed, 40);
-  statistics.add(kMinute, "job_queue", "photo", Count::started);
-  statistics.add(kMinute, "processing_jobs", "mail", Count::started);
   statistics.add(kMinute + 60, "job_queue", "mail", Count::claim_lost);
+  statistics.add(kMinute + 60, "job_queue", "photo", Count::started);
+  statistics.add(kMinute + 60, "processing_jobs", "photo", Count::started);
   CHECK_FALSE(statistics.empty());
 
   const auto buckets = statistics.take();
@@ -66,6 +66,8 @@ TEST_CASE("statistics: taking empties the buckets and keeps the totals of the pr
   CHECK(statistics.empty());
   CHECK(statistics.take().empty());
   CHECK(statistics.total(Count::started) == 1);
+  statistics.add(kMinute, "job_queue", "mail", Count::started);
+  CHECK(statistics.take().size() == 1);
 }
 
 TEST_CASE("statistics: what could not be written is added to what has come meanwhile, once") {
