@@ -21,5 +21,5 @@ WITH w AS MATERIALIZED (
 UPDATE {table} q
 SET status = 'processing', started_at = rowcrew.clock(), claim_token = $1::bigint, worker_id = $2::bigint
 FROM c
-WHERE q.id = ANY (ARRAY[c.id]) AND q.status IN ('pending', 'retrying')
+WHERE q.id = ANY (ARRAY[c.id])
 RETURNING q.id, {job_type}, q.queue, {carried}, q.attempts, q.max_attempts, q.crashes, (extract(epoch FROM c.run_at) * 1000000)::bigint AS run_at_us, c.priority, {app}
