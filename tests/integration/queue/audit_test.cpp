@@ -116,6 +116,19 @@ TEST_CASE("audit: what was found and is in order again by the time of healing is
   }
 }
 
+TEST_CASE("audit: a job that was found without its claim and has ended since is not run again") {
+  for (const char* table : kJobTables) {
+    QueueBench b(table);
+    const std::string id = b.insert_one();
+    const auto claimed = b.claim(b.node());
+    b.exec("DELETE FROM {claim}");
+    REQUIRE(find_all(b) == Ids{id});
+    CHECK(b.complete(claimed) == Ids{id});
+    CHECK(heal(b, {id}).empty());
+    CHECK(b.status(id) == "completed");
+  }
+}
+
 TEST_CASE("audit: a job that somebody holds waits for the next pass") {
   QueueBench b;
   const Ids ids = sorted(b.insert(2));
