@@ -104,6 +104,19 @@ TEST_CASE("each field is held to its form, and the sentence names it") {
   CHECK(refusal(with("\"tenant\":\"" + std::string(101, 't') + "\"")).starts_with("tenant: "));
 }
 
+TEST_CASE("limits belong to what is allowed: the longest, the first and the last of each field pass") {
+  for (const std::string& queue : {std::string("a"), std::string("0-a_b.z9"), std::string(63, 'q')}) {
+    CHECK(parse_job_request(with("\"queue\":\"" + queue + "\"")).queue == queue);
+  }
+  for (const char* queue : {"", "aB", "a b", "a:", "_a"}) {
+    CHECK(refusal(with("\"queue\":\"" + std::string(queue) + "\"")).starts_with("queue: "));
+  }
+  CHECK(parse_job_request(with(R"("priority":9)")).priority == 9);
+  CHECK(parse_job_request("{\"job_type\":\"!" + std::string(98, 'a') + "~\",\"payload\":{}}").job_type.size() == 100);
+  CHECK(refusal("{\"job_type\":\"a\x7f\",\"payload\":{}}").starts_with("job_type: "));
+  CHECK(refusal(with("\"tenant\":\"a\x7f\"")).starts_with("tenant: "));
+}
+
 TEST_CASE("a unique key is measured in characters") {
   std::string umlauts;
   for (int i = 0; i < 199; ++i) umlauts += "ä";
