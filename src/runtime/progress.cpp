@@ -1,5 +1,8 @@
 #include "runtime/progress.hpp"
 
+#include <set>
+#include <string_view>
+
 #include "base/event.hpp"
 
 namespace rowcrew {
@@ -55,6 +58,7 @@ asio::awaitable<void> Progress::flush_one(const RunningJob& running) {
     co_await write(table, std::move(one));
     const Mono again = state_.clock.mono() + pause;
     if (!waits(running) || again > until || state_.stopping || !state_.holds_lease()) co_return;
+    if (running.reason == StopReason::claim_lost) co_return;
     co_await state_.clock.sleep_until(again);
     if (!waits(running)) co_return;
     pause = std::min<std::chrono::milliseconds>(pause * 2, kEvery);
@@ -90,20 +94,27 @@ asio::awaitable<void> Progress::flush_table(std::size_t table) {
   }
 }
 
+/// What was not written goes with the next, unless the job has said something since, or has ended.
+void Progress::keep(std::size_t table, const std::vector<ProgressWord>& words) {
+  for (const ProgressWord& word : words) {
+    const RunningJobs::Ref running = state_.running.find(table, word.id);
+    if (!running || running->job.claim_token != word.token) continue;
+    words_.emplace(Key{state_.tables[table]->table.name(), word.id}, word);
+    wake_.ring();  // or whoever reports next would think that it had been
+  }
+}
+
 asio::awaitable<void> Progress::write(std::size_t table, std::vector<ProgressWord> batch) {
-  TableState& state = *state_.tables[table];
   bool apart = false;
   try {
-    co_await state.control.write_progress(batch);
+    const std::vector<std::string> written = co_await state_.tables[table]->control.write_progress(batch);
+    const std::set<std::string_view> there(written.begin(), written.end());
+    std::erase_if(batch, [&](const ProgressWord& word) { return there.contains(word.id); });
+    keep(table, batch);  // their rows are locked, or the claim is lost, which the reconciler finds out
   } catch (const Error& e) {
     state_.log.debug(event::kJobProgress, {{"code", e.code()}}, e.what());
     apart = e.error_class() == ErrorClass::permanent && batch.size() > 1;
-    for (ProgressWord& word : batch) {  // with the next, unless the job has said something since, or has ended
-      const RunningJobs::Ref running = state_.running.find(table, word.id);
-      if (e.error_class() != ErrorClass::transient || !running || running->job.claim_token != word.token) continue;
-      words_.emplace(Key{state.table.name(), word.id}, word);
-      wake_.ring();  // or whoever reports next would think that it had been
-    }
+    if (e.error_class() == ErrorClass::transient) keep(table, batch);
   }
   if (!apart) co_return;
   // One that the database refuses must not silence its neighbours.

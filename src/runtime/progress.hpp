@@ -35,6 +35,7 @@ class Progress final : public Service, public JobProgress {
   using Words = std::map<Key, ProgressWord>;
   boost::asio::awaitable<void> flush_table(std::size_t table);
   boost::asio::awaitable<void> write(std::size_t table, std::vector<ProgressWord> batch);
+  void keep(std::size_t table, const std::vector<ProgressWord>& words);
   const ProgressWord* find(const Job& job) const;
 
   NodeState& state_;

@@ -47,3 +47,27 @@ TEST_CASE("progress: many jobs that never stop talking do not silence those behi
   CHECK(b.written("job-0599"));
   CHECK(b.db.asked.size() == 2);  // of the others' next words it is for the next second
 }
+
+TEST_CASE("progress: a checkpoint whose row is locked at that moment is written afterwards") {
+  Bench b;
+  b.state.identity.node_id = 1;
+  b.state.lease.emplace(LeaseTimes::of(std::chrono::seconds(30)), b.clock.mono());
+  bool locked = true;
+  b.db.answer = [&](const FakeDb::Asked&) { return locked ? Rows(1) : one_row({"a"}); };
+  LoopWatch watch(b.clock, b.log, StuckLimits{}, [] {});
+  Job job;
+  job.table = "job_queue";
+  job.id = "a";
+  job.claim_token = 7;
+  const auto running = std::make_shared<RunningJob>(job, 0, watch);
+  b.state.running.add(running);
+  b.progress.report(job, std::nullopt, std::nullopt, "3");
+  boost::asio::co_spawn(b.io, b.progress.flush_one(*running), [](std::exception_ptr) {});
+  b.io.poll();
+  CHECK(b.progress.waits(*running));
+  locked = false;
+  b.clock.advance(std::chrono::seconds(1));
+  b.io.poll();
+  CHECK_FALSE(b.progress.waits(*running));
+  CHECK(b.db.asked.size() == 2);
+}
