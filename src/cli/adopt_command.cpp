@@ -35,7 +35,8 @@ std::string shadow_only(const AdoptionMap& map) {
 
 void check_known(const std::optional<AdoptedTable>& known, bool repair, const AdoptionMap& map) {
   if (repair && !known) throw PermanentError("adopt_unknown", fmt::format("adopt: {} is not adopted, there is nothing to repair", shown_table(map)));
-  if (!repair && known && known->mode != "shadow") {
+  const bool begun = known && (known->mode == "shadow" || known->hold_reason == "being adopted");  // and cut off, or locked out
+  if (!repair && known && !begun) {
     throw PermanentError("adopt_known", fmt::format("adopt: {} is adopted as {} already; --repair brings it in line with the map", shown_table(map), known->name));
   }
 }
