@@ -18,6 +18,8 @@ std::string one_line(std::string_view text) {
 }
 
 Failure judge_database(const DbError& error, const std::function<bool()>& schema_is_old) {
+  // Who repeats a command because it reached no database must not do twice what it asked for.
+  if (error.outcome_unknown()) return {kExitFailure, one_line(error.what()) + " (the answer is lost, it may have been done)"};
   if (error.connection_lost()) return {kExitUnavailable, one_line(error.what())};
   if (is_unknown_name(error.sqlstate()) && schema_is_old()) {
     return {kExitConfig,

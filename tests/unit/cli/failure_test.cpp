@@ -27,3 +27,10 @@ TEST_CASE("failure: nobody asks for the schema where it explains nothing") {
   CHECK(judge_failure(DbError(ErrorClass::transient, "", "away", true, false), never).exit_code == 69);
   CHECK(judge_failure(UsageError("u"), never).exit_code == 64);
 }
+
+TEST_CASE("failure: a command whose answer was lost does not pass for one that reached no database") {
+  const auto never = []() -> bool { throw std::logic_error("asked"); };
+  const auto lost = judge_failure(DbError(ErrorClass::transient, "40003", "gone", true, true), never);
+  CHECK(lost.exit_code == 1);
+  CHECK(lost.message == "gone (the answer is lost, it may have been done)");
+}
