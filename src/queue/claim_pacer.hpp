@@ -3,6 +3,7 @@
 // only of what was there when its claim was sent.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -52,8 +53,10 @@ class ClaimPacer {
 
   /// When to claim next; at or before now: at once.
   Mono due() const { return due_; }
-  /// No queue is known to hold more than was taken.
-  bool idle() const { return backlog_.empty(); }
+  /// No queue is known to hold more than was taken, but for those that are paused: of these nothing is asked.
+  bool idle(const std::set<std::string, std::less<>>& paused = {}) const {
+    return std::includes(paused.begin(), paused.end(), backlog_.begin(), backlog_.end());
+  }
 
  private:
   using Moments = std::map<std::string, Moment, std::less<>>;

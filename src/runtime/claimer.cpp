@@ -75,7 +75,7 @@ void Claimer::follow_leader() {
 }
 
 bool Claimer::quiet() const {
-  return every_served([](const Table& t) { return t.pacer.idle(); }) &&
+  return every_served([this](const Table& t) { return t.pacer.idle(state_.paused); }) &&
          std::all_of(queues_.begin(), queues_.end(), [](const auto& q) { return q.second.asked == 0; });
 }
 
@@ -176,7 +176,7 @@ std::vector<ClaimWant> Claimer::wants(std::size_t table, bool wide) const {
     want.queue = queue;
     want.count = room;
     want.beside = permits_ahead(table, queue, state);
-    want.sweep = of.marks.sweep_due(queue, now) || (of.pacer.idle() && !of.marks.sweeps_are_slow(queue));
+    want.sweep = of.marks.sweep_due(queue, now) || (of.pacer.idle(state_.paused) && !of.marks.sweeps_are_slow(queue));
     want.marks = want.sweep ? std::vector<std::string>(Watermarks::kPriorities, "-infinity") : of.marks.marks(queue, wide);
     wants.push_back(std::move(want));
   }
@@ -274,7 +274,7 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
   accept(plan->table, plan->node.epoch, std::move(done.limited));
   put_in_order(done.claimed);
   accept(plan->table, plan->node.epoch, std::move(done.claimed));
-  if (short_ && table.pacer.idle()) short_();
+  if (short_ && table.pacer.idle(state_.paused)) short_();
   if (filled_ && filled) filled_();
   if (suspects_.waiting()) wake_.ring();  // for this claim to end
 }

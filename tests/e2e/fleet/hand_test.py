@@ -140,6 +140,13 @@ class ByHand(FleetTest):
         self.assertIn("job.completed", done.stdout)
         self.assertEqual(self.db.counts(), {"completed": 1, "pending": 1})
 
+    def test_work_until_empty_ends_although_a_queue_is_paused(self):
+        config = self.node("config_only", queues={"default": 4, "mail": 2})
+        config.kill()
+        self.db.execute("SELECT rowcrew.pause('queue', 'mail')")
+        self.db.execute("UPDATE rowcrew.node SET dead = true")
+        run([BIN / "rowcrew", "work", "--until-empty", "--config", config.config_path], within=30)
+
     def work_until_empty_under_a_limit(self, slots, jobs):
         """Every other job of a tenant of whose jobs one may run."""
         config = self.node("config_only", kinds={"command": {"allow": {"yes": {"argv": ["/bin/true"]}}}}, queues={"default": slots})
@@ -181,6 +188,11 @@ class Aside(FleetTest):
             self.enqueue("noop")
             wait_for(f"job {n}", lambda: self.db.counts().get("completed") == n)
         wait_for("it to sleep", self.sleeps, 5)
+
+    def test_a_fleet_sleeps_although_a_queue_is_paused(self):
+        self.db.execute("SELECT rowcrew.pause('queue', 'generation')")
+        self.node().ready()
+        wait_for("it to sleep", self.sleeps, 10)
 
     def test_ends_do_not_wait_for_a_slow_claim_of_another_table(self):
         slow_claims(self.db, "processing_jobs", "3 s")

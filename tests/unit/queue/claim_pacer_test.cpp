@@ -53,6 +53,18 @@ TEST_CASE("claim pacer: a full answer means that more may wait: again at once") 
   CHECK(p.pacer.idle());
 }
 
+TEST_CASE("claim pacer: a queue that is paused, and not asked for, does not keep it from resting") {
+  Paced p;
+  const std::vector<ClaimPacer::Answer> nothing{{"mail", 10, 0}};
+  const auto sent = p.pacer.started();
+  p.pacer.claimed(sent, kStart, nothing, 0.5);
+  CHECK_FALSE(p.pacer.idle());
+  CHECK_FALSE(p.pacer.idle({"mail"}));
+  CHECK(p.pacer.idle({"photo"}));
+  p.pacer.woken(kStart);
+  CHECK_FALSE(p.pacer.idle({"photo"}));
+}
+
 TEST_CASE("claim pacer: the answer of a slow claim starts no other where a later one has seen to what was announced") {
   Paced p;
   const auto slow = p.pacer.started();
