@@ -193,7 +193,9 @@ asio::awaitable<void> Gatekeeper::stay_awake() {
     if (state_.others == 0) co_await wake_.wait_until(state_.clock.mono() + kPulseAwake);
     co_return;
   }
-  policy_.looked(!claimer_.quiet() || claimer_.found_something());
+  // A look whose answers are still under way has found nothing yet: were it to count, the next one would come before
+  // they do, and so on, where a look takes longer than the first nap.
+  policy_.looked(claimer_.found_something());
   claimer_.look_around();
 }
 

@@ -2,15 +2,25 @@
 """What people do to rows by hand, and what the fleet mends by itself."""
 import pathlib
 import sys
+import time
 import unittest
 
 import psycopg2
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from support.fleet import BIN, FleetTest, run, wait_for  # noqa: E402
+from support.proxy import Proxy  # noqa: E402
 from support.slow import claiming_slowly, slow_claims  # noqa: E402
 
 QUICK = {"reconcile_every": "200ms", "audit_every": "500ms", "poll_every": "200ms"}
+
+
+class FarAway(Proxy):
+    """Every message takes a while."""
+
+    def _pass_on(self, source, target):
+        time.sleep(0.003)
+        super()._pass_on(source, target)
 
 
 class ByHand(FleetTest):
@@ -193,6 +203,12 @@ class Aside(FleetTest):
         self.db.execute("SELECT rowcrew.pause('queue', 'generation')")
         self.node().ready()
         wait_for("it to sleep", self.sleeps, 10)
+
+    def test_a_fleet_under_a_limit_sleeps_although_its_database_is_far_away(self):
+        self.db.execute("SELECT rowcrew.limit_set('two', p_type => 'noop', p_running => 2)")
+        with FarAway(self.db.url) as proxy:
+            self.node(url=proxy.url).ready()
+            wait_for("it to sleep", self.sleeps, 20)
 
     def test_ends_do_not_wait_for_a_slow_claim_of_another_table(self):
         slow_claims(self.db, "processing_jobs", "3 s")
