@@ -8,7 +8,7 @@
 #     schema (the embedded SQL) lies between pg and queue
 #   * include/rowcrew includes nothing of src; a kind includes the contract, its own folder and
 #     the std, nlohmann, fmt, boost/asio headers, never another kind
-#   * pqxx and libpq only in src/pg, curl and Beast only in src/net,
+#   * libpq only in src/pg, curl and Beast only in src/net,
 #     yaml-cpp only in src/base/config*, vips only in workers/generation/image
 #   * SQL text only under sql/
 #   * no asio::detached, sleep_for, usleep in the product
@@ -50,7 +50,7 @@ function strip(text,    out, at, c, quoted) {
 
 # Only these places may include that library.
 function check_library(target) {
-  if (target ~ /^(pqxx($|\/)|libpq|postgresql\/)/ && FILENAME !~ /^src\/pg\//)
+  if (target ~ /^(libpq|postgresql\/)/ && FILENAME !~ /^src\/pg\//)
     report("includes <" target ">, allowed only in src/pg")
   if (target ~ /^(curl\/|boost\/beast)/ && FILENAME !~ /^src\/net\//)
     report("includes <" target ">, allowed only in src/net")

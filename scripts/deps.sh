@@ -12,7 +12,6 @@ ninja-build                           build
 pkg-config                            build
 libboost1.81-dev                      asio,beast
 libboost-program-options1.81-dev      flags
-libpqxx-dev                           database
 libpq-dev                             database
 libcurl4-openssl-dev                  http
 nlohmann-json3-dev                    json

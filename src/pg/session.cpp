@@ -2,10 +2,8 @@
 
 #include <poll.h>
 
-#include <pqxx/except>
 #include <string>
 
-#include "pg/driver_error.hpp"
 #include "pg/statement_template.hpp"
 #include "pg/statement_tx.hpp"
 #include "sql_pg.hpp"
@@ -47,18 +45,13 @@ Session::Session(Connection connection, const PoolOptions& options, Plans plans,
   const std::string settings = settings_batch(options);
   if (!options.pooled) run_batch(raw(), settings, options.connect_timeout, interrupt_);
   look_again();
-  try {
-    state_ = std::make_unique<SessionState>(raw());
-  } catch (const pqxx::pqxx_exception& error) {
-    throw driver_error(error.base(), "database", raw(), false);
-  }
+  state_ = std::make_unique<SessionState>(raw());
   if (options.pooled) state_->local_settings = settings;
   state_->prepare = !options.pooled && plans == Plans::kept;
   state_->watch = watchers.answers;
   if (options.statement_timeout > options.statement_timeout.zero()) {
     state_->answer_within = options.statement_timeout + kAnswerGrace;
   }
-  state_->driver.set_verbosity(pqxx::connection_base::terse);
 }
 
 Session::~Session() = default;

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <pqxx/result>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include <rowcrew/db_error.hpp>
 
+#include "pg/connection.hpp"
 #include "pg/driver_error.hpp"
 #include "pg/driver_text.hpp"
 #include "pg/sqlstate.hpp"
@@ -15,9 +17,13 @@
 namespace rowcrew {
 namespace {
 
+using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
+
 constexpr std::string_view kScript = "script";
 /// "cannot run inside a transaction block"
 constexpr std::string_view kActiveTransaction = "25001";
+/// "statement completion unknown"
+constexpr std::string_view kUnknown = "40003";
 
 /// Views of the parameters as C strings; null pointers are NULL.
 std::vector<const char*> pointers(const Statement& statement, const Params& params) {
@@ -34,28 +40,7 @@ std::vector<const char*> pointers(const Statement& statement, const Params& para
   return out;
 }
 
-Rows rows_of(const pqxx::result& result) {
-  Rows rows(result.columns());
-  for (const auto& row : result) {
-    for (const auto& field : row) {
-      if (field.is_null()) {
-        rows.append(std::nullopt);
-      } else {
-        rows.append(std::string_view(field.c_str(), field.size()));
-      }
-    }
-  }
-  rows.set_affected(result.affected_rows());
-  return rows;
-}
-
 }  // namespace
-
-StatementTx::StatementTx(SessionState& session, TxMode mode) try
-    : session_(session), mode_(mode), door_(session.driver) {
-} catch (const pqxx::pqxx_exception& error) {
-  throw driver_error(error.base(), "begin", session.raw, false);
-}
 
 Rows StatementTx::exec(const Statement& statement, const Params& params) {
   if (mode_ == TxMode::transaction) return exec_now(statement, params, false);
@@ -93,62 +78,89 @@ Rows StatementTx::exec_alone(const Statement& statement, const Params& params) {
   return rows;
 }
 
+/// One round trip, whatever goes along.
 Rows StatementTx::exec_now(const Statement& statement, const Params& params, bool decisive) {
   const std::vector<const char*> values = pointers(statement, params);
-  const auto driver_values = pqxx::prepare::make_dynamic_params(values);
-  bool sent = false;
+  PGconn* pg = session_.raw;
+  PipelineAnswer answer;
   const AnswerWatch::Guard guard(session_.watch, session_.answer_within);
-  try {
-    if (!session_.prepare) {
-      sent = true;
-      return rows_of(door_.exec_params(std::string(statement.text), driver_values));
-    }
-    const std::string& name = prepare(statement);
-    sent = true;
-    return rows_of(door_.exec_prepared(name, driver_values));
-  } catch (const pqxx::pqxx_exception& error) {
-    rethrow(error.base(), statement.name, decisive && sent);
+  const bool sent = send(statement, values, answer);
+  while (sent && !answer.complete() && PQstatus(pg) == CONNECTION_OK) {
+    const Result result(PQgetResult(pg), &PQclear);
+    if (result) answer.take(result.get());
   }
+  for (const std::string& name : answer.prepared()) session_.prepared.emplace(name, statement.text);
+  if (!answer.complete() || PQexitPipelineMode(pg) == 0) lost(answer, statement.name, sent && decisive);
+  check(answer, statement.name, decisive);
+  return answer.rows().back();
 }
 
-const std::string& StatementTx::prepare(const Statement& statement) {
-  std::string name = prepared_name(statement.name);
+/// False: the connection is lost, or of no use any more.
+bool StatementTx::send(const Statement& statement, const std::vector<const char*>& values, PipelineAnswer& answer) {
+  PGconn* pg = session_.raw;
+  const std::string text(statement.text);
+  const int count = static_cast<int>(values.size());
+  const std::string name = session_.prepare ? prepared_name(statement.name) : "";
   const auto known = session_.prepared.find(name);
-  if (known != session_.prepared.end()) {
-    if (known->second == statement.text) return known->first;
-    throw BugError("db_statement",
-                   fmt::format("{}: two statements of this name, expected one", statement.name));
+  if (known != session_.prepared.end() && known->second != text) {
+    throw BugError("db_statement", fmt::format("{}: two statements of this name, expected one", statement.name));
   }
-  session_.driver.prepare(name, std::string(statement.text));
-  session_.driver.prepare_now(name);
-  return session_.prepared.emplace(std::move(name), statement.text).first->first;
+  if (PQenterPipelineMode(pg) == 0) return false;
+  if (std::exchange(begin_due_, false)) {
+    answer.expect_rows(sql_pg::begin.name);
+    if (PQsendQueryParams(pg, std::string(sql_pg::begin.text).c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 0) return false;
+  }
+  if (session_.prepare && known == session_.prepared.end()) {
+    answer.expect_prepare(statement.name, name);
+    if (PQsendPrepare(pg, name.c_str(), text.c_str(), 0, nullptr) == 0) return false;
+  }
+  answer.expect_rows(statement.name);
+  const int sent = session_.prepare ? PQsendQueryPrepared(pg, name.c_str(), count, values.data(), nullptr, nullptr, 0)
+                                    : PQsendQueryParams(pg, text.c_str(), count, nullptr, values.data(), nullptr, nullptr, 0);
+  return sent != 0 && PQpipelineSync(pg) != 0;
 }
 
 void StatementTx::exec_plain(const std::string& sql, std::string_view name, bool decisive) {
+  std::string batch = sql;
+  if (std::exchange(begin_due_, false)) batch.insert(0, std::string(sql_pg::begin.text) + ";\n");
+  PipelineAnswer answer;
+  answer.expect_rows(name);
   const AnswerWatch::Guard guard(session_.watch, session_.answer_within);
-  try {
-    door_.exec(sql);
-  } catch (const pqxx::pqxx_exception& error) {
-    rethrow(error.base(), name, decisive);
-  }
+  const Result result(PQexec(session_.raw, batch.c_str()), &PQclear);
+  if (result) answer.take(result.get());
+  check(answer, name, decisive);
 }
 
-void StatementTx::rethrow(const std::exception& error, std::string_view statement, bool decisive) {
-  DbError translated = driver_error(error, statement, session_.raw, decisive);
-  if (spoils_session(translated.sqlstate())) session_.spoiled = true;
+void StatementTx::lost(const PipelineAnswer& answer, std::string_view statement, bool outcome_unknown) {
+  session_.spoiled = true;
+  std::string reason = last_error(session_.raw);
+  if (reason.empty()) reason = "the connection is gone";
+  // The server's own farewell, if there was one.
+  const std::string told = answer.error() ? answer.error()->what() : fmt::format("{}: {}", statement, reason);
+  throw DbError(ErrorClass::transient, "", told, true, outcome_unknown);
+}
+
+/// `decisive`: the statement carries its own commit, so that without an answer it may have happened.
+void StatementTx::check(const PipelineAnswer& answer, std::string_view statement, bool decisive) {
+  if (PQstatus(session_.raw) != CONNECTION_OK) lost(answer, statement, decisive);
+  if (!answer.error()) return;
+  const std::string state = answer.error()->sqlstate();
+  const DbError error(answer.error()->error_class(), state, answer.error()->what(), false, decisive && state == kUnknown);
+  if (spoils_session(state)) session_.spoiled = true;
   // A pooler passes the server's reports on once, at the beginning: there the error alone counts.
   const bool pooled = !session_.local_settings.empty();
-  if (pooled && is_read_only(translated.sqlstate())) throw lost_to_read_only(translated);
-  throw lost_if_read_only(translated, session_.raw);
+  if (pooled && is_read_only(state)) throw lost_to_read_only(error);
+  throw lost_if_read_only(error, session_.raw);
 }
 
 void StatementTx::begin() {
-  std::string batch(sql_pg::begin.text);
-  if (!session_.local_settings.empty()) batch += ";\n" + session_.local_settings;
-  exec_plain(batch, sql_pg::begin.name, false);
+  begin_due_ = session_.local_settings.empty();
+  if (begin_due_) return;
+  exec_plain(std::string(sql_pg::begin.text) + ";\n" + session_.local_settings, sql_pg::begin.name, false);
 }
 
 void StatementTx::commit() {
+  if (begin_due_) return;  // nothing was asked
   // A closure may have swallowed the error of a statement; COMMIT would then quietly roll back.
   switch (PQtransactionStatus(session_.raw)) {
     case PQTRANS_INERROR:
@@ -162,13 +174,11 @@ void StatementTx::commit() {
 }
 
 void StatementTx::rollback() noexcept {
+  begin_due_ = false;
   if (PQtransactionStatus(session_.raw) == PQTRANS_IDLE) return;
   const AnswerWatch::Guard guard(session_.watch, session_.answer_within);
-  try {
-    door_.exec(std::string(sql_pg::rollback.text));
-  } catch (const std::exception&) {
-    session_.spoiled = true;  // the server rolls back when the connection closes
-  }
+  const Result result(PQexec(session_.raw, std::string(sql_pg::rollback.text).c_str()), &PQclear);
+  if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) session_.spoiled = true;  // the server rolls back when the connection closes
 }
 
 }  // namespace rowcrew

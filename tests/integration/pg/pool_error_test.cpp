@@ -25,7 +25,7 @@ TEST_CASE("pool: errors of the server carry state, class and the statement's nam
       {"CREATE ROLE nobody_new SUPERUSER", "42501", ErrorClass::bug},
       {"DO $$ BEGIN RAISE SQLSTATE '40001' USING MESSAGE = 'again'; END $$", "40001",
        ErrorClass::transient},
-      {"DO $$ BEGIN RAISE SQLSTATE '08006' USING MESSAGE = 'remote'; END $$", "08000",
+      {"DO $$ BEGIN RAISE SQLSTATE '08006' USING MESSAGE = 'remote'; END $$", "08006",
        ErrorClass::transient},
       {"DO $$ BEGIN RAISE SQLSTATE '53300' USING MESSAGE = 'remote'; END $$", "53300",
        ErrorClass::transient},

@@ -110,16 +110,6 @@ TEST_CASE("pool outage: a COMMIT without an answer has an unknown outcome") {
   CHECK(f.value("SELECT 1") == "1");
 }
 
-TEST_CASE("pool outage: a statement whose preparation was cut off did not happen") {
-  PgProxy proxy(scratch().url());
-  PoolFixture f(through(proxy));
-  f.query("SELECT 1");
-  proxy.cut_at_request();
-  const DbError error = db_error_of([&] { f.query("SELECT 'never seen before'"); });
-  CHECK(error.connection_lost());
-  CHECK_FALSE(error.outcome_unknown());
-}
-
 TEST_CASE("pool outage: a server that never was there is reported, once") {
   PoolOptions options = sessions();
   const auto nowhere = std::filesystem::temp_directory_path() / "rowcrew-no-such-socket";

@@ -163,6 +163,18 @@ TEST_CASE("pool: closures that come one after the other use few connections, wha
   CHECK(used.size() <= 5);
 }
 
+TEST_CASE("pool: a statement that is new to its connection takes one round trip, with the BEGIN before it") {
+  PgProxy proxy(scratch().url());
+  PoolOptions options = sessions();
+  options.url = proxy.url();
+  PoolFixture f(options);
+  f.query("CREATE SEQUENCE public.asked");
+  const auto ask = [](Tx& tx) { tx.exec(sql("SELECT nextval('public.asked')")); };
+  proxy.cut_at_answer();  // by then it has happened
+  CHECK(db_error_of([&] { f.run(TxMode::transaction, ask); }).connection_lost());
+  CHECK(f.value("SELECT is_called FROM public.asked") == "t");
+}
+
 TEST_CASE("pool: a cancelled caller resumes when its closure has ended") {
   PoolFixture f;
   std::promise<void> started, go_on;

@@ -34,7 +34,7 @@ std::vector<std::int64_t> tokens_of(const std::vector<ClaimedJob>& jobs) {
 /// The database of the last test, if another may have it.
 std::unique_ptr<TempDatabase>& left_over() {
   static std::unique_ptr<TempDatabase> database;
-  // Dropping it needs libpqxx's own statics, which may be gone before ours.
+  // Dropping it needs statics of others, which may be gone before ours.
   [[maybe_unused]] static const bool registered = (at_end([] { database.reset(); }), true);
   return database;
 }
