@@ -48,8 +48,7 @@ asio::awaitable<std::shared_ptr<ConnectAttempt>> ConnectAttempt::make(Connector&
 void ConnectAttempt::run(Connector& connector, const std::string& batch) {
   try {
     connection = connector.connect(&interrupt_);
-    run_batch(connection.get(), batch, connector.options().connect_timeout, &interrupt_);
-    check_database(connection.get(), connector.options(), &interrupt_);
+    begin_session(connection.get(), batch, connector.options(), &interrupt_);
   } catch (...) {
     connection.reset();
     error = std::current_exception();

@@ -195,18 +195,36 @@ void run_batch(PGconn* connection, const std::string& sql, milliseconds within,
   if (failed(result)) throw error_of(result);
 }
 
-void check_database(PGconn* connection, const PoolOptions& options, const Interrupt* interrupt) {
-  if (!options.same_database) return;
-  const Result result = ask(connection, std::string(sql_pg::which_database.text),
-                            std::max(options.connect_timeout, options.statement_timeout), interrupt);
+namespace {
+
+void check_answer(const Result& result, SameDatabase& same) {
   std::optional<std::string> told;
   if (failed(result)) {  // it has no such function, or none for us
     if (const DbError error = error_of(result); error.error_class() == ErrorClass::transient) throw DbError(error);
   } else if (PQntuples(result.get()) == 1) {
     told = PQgetvalue(result.get(), 0, 0);
   }
-  if (options.same_database->is(std::move(told))) return;
+  if (same.is(std::move(told))) return;
   throw_unreachable("another one than this program began with, as if it had been restored from a copy: restart the program to work on it");
+}
+
+}  // namespace
+
+void check_database(PGconn* connection, const PoolOptions& options, const Interrupt* interrupt) {
+  if (!options.same_database) return;
+  const Result result = ask(connection, std::string(sql_pg::which_database.text),
+                            std::max(options.connect_timeout, options.statement_timeout), interrupt);
+  check_answer(result, *options.same_database);
+}
+
+void begin_session(PGconn* connection, const std::string& batch, const PoolOptions& options, const Interrupt* interrupt) {
+  if (options.same_database && options.same_database->known()) {
+    const std::string both = batch + "\n;\n" + std::string(sql_pg::which_database.text);
+    const Result result = ask(connection, both, options.connect_timeout, interrupt);
+    if (!failed(result)) return check_answer(result, *options.same_database);
+  }
+  run_batch(connection, batch, options.connect_timeout, interrupt);
+  check_database(connection, options, interrupt);
 }
 
 }  // namespace rowcrew

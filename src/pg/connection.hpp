@@ -59,6 +59,10 @@ void run_batch(PGconn* connection, const std::string& sql, std::chrono::millisec
 /// connection_lost) when it is another one.
 void check_database(PGconn* connection, const PoolOptions& options, const Interrupt* interrupt);
 
+/// Runs `batch`, which sets up a session, and asks which database it is: in one round trip where the answer is known
+/// and no more is to come of it than a refusal. Throws as both of the above do.
+void begin_session(PGconn* connection, const std::string& batch, const PoolOptions& options, const Interrupt* interrupt);
+
 /// Neither a standby nor read-only by default, as the server itself last reported. Not asked: costs
 /// nothing, and is current after every answer.
 bool server_writes(const PGconn* connection);

@@ -19,9 +19,14 @@ class SameDatabase {
     first_ = std::move(told);
     return true;
   }
+  /// Whether one has been told.
+  bool known() const {
+    const std::lock_guard lock(mutex_);
+    return first_.has_value();
+  }
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::optional<std::string> first_;
 };
 

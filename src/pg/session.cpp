@@ -43,8 +43,11 @@ std::string settings_batch(const PoolOptions& options) {
 Session::Session(Connection connection, const PoolOptions& options, Plans plans, Watchers watchers)
     : connection_(std::move(connection)), options_(options), interrupt_(watchers.interrupt) {
   const std::string settings = settings_batch(options);
-  if (!options.pooled) run_batch(raw(), settings, options.connect_timeout, interrupt_);
-  look_again();
+  if (options.pooled) {
+    look_again();
+  } else {
+    begin_session(raw(), settings, options, interrupt_);
+  }
   state_ = std::make_unique<SessionState>(raw());
   if (options.pooled) state_->local_settings = settings;
   state_->prepare = !options.pooled && plans == Plans::kept;
