@@ -94,6 +94,7 @@ void Pool::State::work(Worker& worker) {
       if (!queue_.empty()) call_one();
       rest(lock, worker);
     }
+    withdraw(worker);
     if (stopping_) break;
     auto request = std::move(queue_.front());
     queue_.pop_front();
@@ -104,6 +105,9 @@ void Pool::State::work(Worker& worker) {
     try {
       std::exception_ptr error = run(worker, *request);
       request->work = nullptr;  // what it captured ends here, not on the caller's thread
+      lock.lock();
+      offer(worker);  // or what the answer leads to would meet nobody here yet, and pay for another connection
+      lock.unlock();
       request->done(std::move(error));
       request.reset();
     } catch (const CrowdedOut&) {
@@ -125,12 +129,23 @@ void Pool::State::work(Worker& worker) {
 }
 
 void Pool::State::rest(std::unique_lock<std::mutex>& lock, Worker& worker) {
+  if (!worker.offered) offer(worker);
+  worker.call.wait(lock, [&] { return stopping_ || worker.called; });
+  withdraw(worker);
+  if (std::exchange(worker.gives_way, false)) drop_session(worker);
+}
+
+void Pool::State::offer(Worker& worker) {
+  worker.offered = true;
   ++waiting_workers_;
   resting_.push_back(&worker);
-  worker.call.wait(lock, [&] { return stopping_ || worker.called; });
+}
+
+void Pool::State::withdraw(Worker& worker) {
   worker.called = false;
+  if (!std::exchange(worker.offered, false)) return;
   --waiting_workers_;
-  if (std::exchange(worker.gives_way, false)) drop_session(worker);
+  std::erase(resting_, &worker);
 }
 
 /// There are connections, and no more to be had.

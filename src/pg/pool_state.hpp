@@ -48,7 +48,8 @@ struct Pool::State {
     AnswerWatch answers;
     std::unique_ptr<Session> session;
     unsigned losses_before = 0;  ///< what losses_ was when the session was made
-    bool running = false;  ///< this and `called` guarded by mutex_
+    bool running = false;  ///< this and the next two guarded by mutex_
+    bool offered = false;  ///< rests, or is about to
     bool called = false;   ///< something was queued while it rested, or it is to give way
     bool gives_way = false;
     std::condition_variable call;
@@ -57,6 +58,8 @@ struct Pool::State {
 
   void work(Worker& worker);
   void rest(std::unique_lock<std::mutex>& lock, Worker& worker);
+  void offer(Worker& worker);
+  void withdraw(Worker& worker);
   void call_one();
   bool stands_aside(const Worker& worker) const;
   std::exception_ptr run(Worker& worker, Request& request);
@@ -82,7 +85,7 @@ struct Pool::State {
   /// The last to come is the first to go: its connection is warm, and those of the others are only
   /// made when there is work for them at the same time.
   std::vector<Worker*> resting_;
-  std::size_t waiting_workers_ = 0;  ///< that rest, or were called and have not begun yet
+  std::size_t waiting_workers_ = 0;  ///< that rest or are about to, or were called and have not begun yet
   bool stopping_ = false;
   bool watcher_dozes_ = false;  ///< until the next tick: nothing was waiting in the queue
   std::atomic<unsigned> sessions_{0};
