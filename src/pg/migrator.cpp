@@ -45,8 +45,8 @@ class Migrator {
         migrations_(migrations),
         log_(log) {}
 
-  /// The schema's version. Makes our bookkeeping table where there is none.
-  int prepare_ground() {
+  /// What has been applied before. Makes our bookkeeping table where there is none.
+  AppliedScripts prepare_ground() {
     check_server_version(ask_server_version());
     AppliedScripts applied;
     session_.run(TxMode::transaction, [&](Tx& tx) {
@@ -55,10 +55,9 @@ class Migrator {
       applied = applied_scripts(tx);
       check_recorded(has_tables, applied);
     });
-    const int found = newest_version(applied);
-    check_schema_version(found, migrations_);
+    check_schema_version(newest_version(applied), migrations_);
     check_unchanged(applied, migrations_);
-    return found;
+    return applied;
   }
 
   /// False: somebody else has applied it.
@@ -111,9 +110,11 @@ class Migrator {
     check_schema_version(newest_version(applied), migrations_);
     if (applied.contains({script.version, std::string(script.step)})) return false;
     check_order(script, migrations_, applied);
-    ask(tx, sql_pg::migration_lock_timeout);
-    exec_script(tx, script.text);
-    exec_script(tx, sql_pg::migration_private.text);
+    std::string batch;
+    for (const std::string_view part : {sql_pg::migration_lock_timeout.text, script.text, sql_pg::migration_private.text}) {
+      batch.append(part).append("\n;\n");
+    }
+    exec_script(tx, batch);
     tx.exec(sql_pg::migration_record,
             Params{}.add(script.version).add(script.step).add(script.name).add(script.fingerprint()));
     return true;
@@ -140,10 +141,12 @@ MigrateResult migrate(const PoolOptions& connection, std::span<const Migration> 
   const std::vector<MigrationScript> plan = plan_migration(migrations, options);
   Migrator migrator(connection, migrations, log);
   MigrateResult result;
-  result.from = migrator.prepare_ground();
+  const AppliedScripts before = migrator.prepare_ground();
+  result.from = newest_version(before);
   result.to = result.from;
   for (const MigrationScript& script : plan) {
-    if (migrator.apply(script)) result.applied.push_back(script.label());
+    const bool pending = !before.contains({script.version, std::string(script.step)});
+    if (pending && migrator.apply(script)) result.applied.push_back(script.label());
     result.to = std::max(result.to, script.version);
   }
   if (options.with_roles) migrator.apply_roles(roles);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <vector>
 
 #include "base/event.hpp"
 #include "pg/statement_template.hpp"
@@ -70,6 +71,20 @@ TEST_CASE("migrator: applies everything once; again finds nothing to do") {
   CHECK(second.from == 2);
   CHECK(second.to == 2);
   CHECK(second.applied.empty());
+}
+
+TEST_CASE("migrator: a database far away is not asked about each script that it has") {
+  TempDatabase database(Content::empty);
+  PgProxy proxy(database.url());
+  PoolOptions far = database.options();
+  far.url = proxy.url();
+  std::vector<Migration> many;
+  for (int version = 1; version <= 40; ++version) many.push_back({version, "0000_nothing", "SELECT 1", ""});
+  LogCapture log;
+  CHECK(migrate(far, many, "SELECT 1", {}, log).applied.size() == 40);
+  const unsigned before = proxy.answers();
+  CHECK(migrate(far, many, "SELECT 1", {}, log).applied.empty());
+  CHECK(proxy.answers() - before < 40);
 }
 
 TEST_CASE("migrator: pre and post go separately, and a target may be named") {

@@ -124,6 +124,7 @@ struct PgProxy::State {
         close_all();
       }
       if (error) break;
+      if (mine == Fuse::answer) ++answers;
       const auto [failed, written] = co_await asio::async_write(
           to, asio::buffer(buffer.data(), size), asio::as_tuple(asio::use_awaitable));
       if (failed) break;
@@ -152,6 +153,7 @@ struct PgProxy::State {
   Fuse fuse = Fuse::none;
   bool refusing_logins = false;
   std::atomic<unsigned> accepted{0};
+  std::atomic<unsigned> answers{0};
   std::string url;
   std::thread thread;
 };
@@ -171,6 +173,10 @@ const std::string& PgProxy::url() const {
 
 unsigned PgProxy::accepted() const {
   return state_->accepted;
+}
+
+unsigned PgProxy::answers() const {
+  return state_->answers;
 }
 
 void PgProxy::refuse() {

@@ -21,6 +21,8 @@ class PgProxy {
 
   /// How many connections have been taken so far.
   unsigned accepted() const;
+  /// How often the server has said something so far: about once per round trip.
+  unsigned answers() const;
 
   /// Closes the port and every connection: a server that is down.
   void refuse();
