@@ -180,8 +180,17 @@ asio::awaitable<void> Heartbeat::beat() {
   const bool first = !std::exchange(state_.informed, true);
   if ((first || !held) && state_.holds_lease()) events_.may_claim();
   co_await watch_others(sent, seen.beats);
+  co_await keep_lease();
   co_await reread_tables(seen.adopted);
+  co_await keep_lease();
   co_await write_statistics();
+}
+
+/// What follows a beat is many round trips, behind whatever else the pool has to do: with a database far away it takes
+/// longer than the next beat can wait.
+asio::awaitable<void> Heartbeat::keep_lease() {
+  const bool ours = state_.identity.node_id != 0;
+  if (ours && state_.lease->next(state_.clock.mono()).action != LeaseKeeper::Action::wait) co_await renew();
 }
 
 /// The lease alone, where the server has refused the rest of a beat: that asks a dozen small tables, and one of them that
@@ -291,8 +300,10 @@ asio::awaitable<void> Heartbeat::reread_policies(std::int64_t started) {
   policies_.read(state_.clock.mono(), started);
   try {
     const Rows types = co_await state_.db.query(sql::node_job_types, Params{});
+    co_await keep_lease();
     const Rows rules = co_await state_.db.query(sql::node_retry_rules, Params{});
     state_.job_types.load(types, rules);
+    co_await keep_lease();
     const Rows ports = co_await state_.db.query(sql::node_ports, Params{});
     for (const std::string& fault : state_.ports.load(ports)) {
       state_.log.error(event::kPortMismatch, {}, fault + ": the ports of before stay in use");
@@ -306,7 +317,7 @@ asio::awaitable<void> Heartbeat::reread_policies(std::int64_t started) {
 }
 
 asio::awaitable<void> Heartbeat::write_statistics() {
-  if (state_.statistics.empty()) co_return;
+  if (state_.statistics.empty() || state_.identity.node_id == 0) co_return;
   const Statistics::Buckets buckets = state_.statistics.take();
   try {
     co_await state_.db.query(sql::node_add_stats, Statistics::params(state_.identity.node_id, buckets));

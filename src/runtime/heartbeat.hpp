@@ -48,6 +48,7 @@ class Heartbeat final : public Service {
   boost::asio::awaitable<void> register_node();
   boost::asio::awaitable<void> beat();
   boost::asio::awaitable<void> renew();
+  boost::asio::awaitable<void> keep_lease();
   boost::asio::awaitable<void> look();
   boost::asio::awaitable<void> reread_tables(const std::string& adopted);
   bool at_rest() const;
