@@ -24,14 +24,14 @@ class Prefetch {
   /// A claim of this queue's was answered after this long.
   void answered(MonoClock::duration span) { follow(round_trip_, std::chrono::duration_cast<Span>(span), answered_); }
 
-  /// What `slots` slots are expected to end during two round trips, the one under way included; so
-  /// a job is not expected to wait here for longer than those take. Or half of the slots' worth, where
+  /// What `slots` slots are expected to end during two round trips, the one under way included, or within
+  /// kMostWait; so a job is not expected to wait here for longer than those take. Or half of the slots' worth, where
   /// even so none waits for longer than kWait: claims of many at once are cheaper than of each by itself.
   std::size_t depth(std::size_t slots) const {
     if (!ran_ || !answered_) return 0;
     const double all = static_cast<double>(slots);
     const double run = std::max(run_.count(), 1e-6);
-    const double ends = all * 2 * round_trip_.count() / run;
+    const double ends = all * std::min(2 * round_trip_.count(), kMostWait.count()) / run;
     const double ahead = std::max(ends, all * std::min(0.5, kWait.count() / run));
     // One or two that would be saved a round trip are not worth holding back from other nodes.
     if (ahead < all / 8) return 0;
@@ -51,6 +51,7 @@ class Prefetch {
 
  private:
   static constexpr Span kWait{0.025};
+  static constexpr Span kMostWait{0.75};  ///< what has waited here for a second goes back
 
   static void follow(Span& mean, Span sample, bool& known) {
     // Long runs count at once, short ones slowly: what is held here must not be stuck behind them.

@@ -36,6 +36,11 @@ TEST_CASE("prefetch: as many as end during two round trips, however long those t
   CHECK(settled(1ms, 1ms).depth(10) == 20);
 }
 
+TEST_CASE("prefetch: with the database far away no more than what starts before it would go back") {
+  CHECK(settled(500ms, 600ms).depth(10) == 15);
+  CHECK(settled(500ms, 300ms).depth(10) == 12);
+}
+
 TEST_CASE("prefetch: long jobs are left to other nodes until a slot is free") {
   CHECK(settled(1min, 1ms).depth(100) == 0);
   CHECK(settled(1s, 10ms).depth(4) == 0);
