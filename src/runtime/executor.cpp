@@ -17,6 +17,8 @@ namespace asio = boost::asio;
 
 namespace {
 
+constexpr std::size_t kPayloadsAtOnce = 2;  // half of the pool's connections
+
 /// Every line of one execution carries whose it is; made when a line is written, not before.
 class JobLog final : public Log {
  public:
@@ -50,7 +52,7 @@ std::optional<Outcome> refused_result(const Job& job, const Outcome& outcome, st
 }  // namespace
 
 Executor::Executor(NodeState& state, Completer& completer, Progress& progress, LoopWatch& watch, SlotFreed slot_freed)
-    : state_(state), completer_(completer), progress_(progress), watch_(watch), slot_freed_(std::move(slot_freed)) {}
+    : state_(state), completer_(completer), progress_(progress), watch_(watch), slot_freed_(std::move(slot_freed)), payloads_(kPayloadsAtOnce) {}
 
 void Executor::start(std::size_t table, ClaimedJob claimed) {
   ROWCREW_FAULT_POINT("job.starting");
@@ -124,6 +126,7 @@ asio::awaitable<std::optional<Outcome>> Executor::run_handler(RunningJob& runnin
 }
 
 asio::awaitable<void> Executor::read_payload(RunningJob& running) {
+  const Turns::Turn turn = co_await payloads_.take();
   std::optional<std::string> payload = co_await state_.tables[running.table]->table.payload(running.job);
   if (payload) {
     running.job.payload = std::move(*payload);

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "queue/job_table.hpp"
+#include "queue/turns.hpp"
 #include "runtime/node_state.hpp"
 
 namespace rowcrew {
@@ -38,6 +39,7 @@ class Executor {
   Progress& progress_;
   LoopWatch& watch_;
   SlotFreed slot_freed_;
+  Turns payloads_;  ///< that are read: heartbeats must not wait behind those of every slot
   std::function<void()> ended_;
 };
 
