@@ -11,7 +11,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The account's current period, opened if need be and locked until the transaction ends: whoever
--- decides about the limit or counts holds it. One whose day has changed begins where the last one ended.
+-- decides about the limit or counts holds it. One whose day has changed begins where the last one ended; a period of
+-- a clock that ran ahead is none of the past.
 CREATE OR REPLACE FUNCTION demo.lock_usage(p_account bigint) RETURNS demo.usage_tracking
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -23,7 +24,7 @@ BEGIN
     ORDER BY u.period_start DESC LIMIT 1 FOR NO KEY UPDATE;
     EXIT WHEN FOUND;
     INSERT INTO demo.usage_tracking (account_id, period_start, period_end, tier, monthly_limit, at_limit, overage_cents)
-    SELECT a.account_id, greatest(p.starts, (SELECT max(o.period_end) FROM demo.usage_tracking o WHERE o.account_id = p_account)),
+    SELECT a.account_id, greatest(p.starts, (SELECT max(o.period_end) FROM demo.usage_tracking o WHERE o.account_id = p_account AND o.period_end <= rowcrew.clock())),
            p.ends, t.name, t.monthly_limit, t.at_limit, t.overage_cents
     FROM demo.account a JOIN demo.tier t ON t.name = a.tier, LATERAL demo.period_at(a.renewal_day, rowcrew.clock()) p
     WHERE a.account_id = p_account

@@ -176,6 +176,14 @@ TEST_CASE("usage: an account whose renewal day changes begins where its last per
         "2030-03-01/2030-04-01 2030-04-01/2030-04-15");
 }
 
+TEST_CASE("usage: a period that was opened while the clock ran ahead does not keep today's from being opened") {
+  DemoBench b("free", 1);
+  b.db.exec("SELECT rowcrew.set_clock_offset('40 days')");
+  b.query("SELECT demo.lock_usage(account_id) FROM demo.account");
+  b.db.exec("SELECT rowcrew.set_clock_offset('0')");
+  CHECK(b.value("SELECT (u).period_start <= now() AND (u).period_end > now() FROM (SELECT demo.lock_usage(account_id) AS u FROM demo.account) x") == "t");
+}
+
 TEST_CASE("usage: two accounts count apart") {
   DemoBench b("free", 1);
   b.query("SELECT demo.join_studio('Bob', 'bob@example.com', 'free', 'g', '/in2', '/out2')");
