@@ -52,6 +52,10 @@ class ByHand(FleetTest):
         wait_for("an end to wait for its row", lambda: self.db.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
         self.enqueue("noop", 100)
         wait_for("all others to end", lambda: self.db.counts().get("completed") == 100, 30)
+        # By then each of those held has been tried: it is a second round of tries that others must not wait for.
+        for more in range(1, 6):
+            self.enqueue("noop", 100)
+            wait_for("later ones to end", lambda: self.db.counts().get("completed") == 100 + 100 * more, 4)
         person.rollback()
         self.wait_finished(20)
         self.assertEqual(self.db.value("SELECT max(attempts) FROM rowcrew.job_queue"), 1)
