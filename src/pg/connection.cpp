@@ -15,8 +15,8 @@
 #include <rowcrew/db_error.hpp>
 
 #include "pg/connect_params.hpp"
-#include "pg/driver_error.hpp"
-#include "pg/driver_text.hpp"
+#include "pg/server_error.hpp"
+#include "pg/server_text.hpp"
 #include "pg/same_database.hpp"
 #include "sql_pg.hpp"
 

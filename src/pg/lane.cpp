@@ -18,8 +18,8 @@
 #include <unordered_set>
 
 #include "pg/connect_attempt.hpp"
-#include "pg/driver_error.hpp"
-#include "pg/driver_text.hpp"
+#include "pg/server_error.hpp"
+#include "pg/server_text.hpp"
 #include "pg/pipeline_answer.hpp"
 #include "pg/session.hpp"
 #include "pg/sqlstate.hpp"

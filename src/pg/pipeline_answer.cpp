@@ -5,8 +5,8 @@
 #include <charconv>
 #include <cstring>
 
-#include "pg/driver_error.hpp"
-#include "pg/driver_text.hpp"
+#include "pg/server_error.hpp"
+#include "pg/server_text.hpp"
 
 namespace rowcrew {
 

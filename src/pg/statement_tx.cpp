@@ -9,8 +9,8 @@
 #include <rowcrew/db_error.hpp>
 
 #include "pg/connection.hpp"
-#include "pg/driver_error.hpp"
-#include "pg/driver_text.hpp"
+#include "pg/server_error.hpp"
+#include "pg/server_text.hpp"
 #include "pg/sqlstate.hpp"
 #include "sql_pg.hpp"
 
@@ -30,7 +30,7 @@ std::vector<const char*> pointers(const Statement& statement, const Params& para
   std::vector<const char*> out;
   out.reserve(params.values().size());
   for (const auto& value : params.values()) {
-    // The driver would silently cut the text here; the server would refuse it.
+    // libpq would silently cut the text here; the server would refuse it.
     if (value && value->find('\0') != std::string::npos) {
       throw server_error("22021", fmt::format("{}: parameter ${} holds a NUL byte (22021)",
                                               statement.name, out.size() + 1));

@@ -1,4 +1,4 @@
-#include "pg/driver_text.hpp"
+#include "pg/server_text.hpp"
 
 #include <fmt/format.h>
 

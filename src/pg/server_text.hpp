@@ -1,4 +1,4 @@
-// Texts on their way to and from the drivers. Pure.
+// Texts on their way from and to the server. Pure.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace rowcrew {
 
-/// The driver's message as one line without severity, at most 400 bytes: several lines are joined.
+/// A message of libpq as one line without severity, at most 400 bytes: several lines are joined.
 std::string one_line(std::string_view message);
 
 /// What a server that refuses a connection says (libpq's PQERRORS_VERBOSE), as one line.

@@ -1,4 +1,4 @@
-#include "pg/driver_error.hpp"
+#include "pg/server_error.hpp"
 
 #include <fmt/format.h>
 

@@ -1,11 +1,11 @@
-#include "pg/driver_text.hpp"
+#include "pg/server_text.hpp"
 
 #include <doctest/doctest.h>
 
 using rowcrew::one_line;
 using rowcrew::prepared_name;
 
-TEST_CASE("driver text: a message becomes one line without its severity") {
+TEST_CASE("server text: a message becomes one line without its severity") {
   CHECK(one_line("ERROR:  division by zero\n") == "division by zero");
   CHECK(one_line("FATAL:  terminating connection\nserver closed\n\tThis probably means\n") ==
         "terminating connection server closed This probably means");
@@ -15,14 +15,14 @@ TEST_CASE("driver text: a message becomes one line without its severity") {
   CHECK(one_line("") == "");
 }
 
-TEST_CASE("driver text: a long message is cut between two characters") {
+TEST_CASE("server text: a long message is cut between two characters") {
   std::string umlauts;
   for (int i = 0; i < 300; ++i) umlauts += "ä";
   CHECK(one_line(umlauts).size() == 400);
   CHECK(one_line("x" + umlauts).size() == 399);
 }
 
-TEST_CASE("driver text: a prepared name fits into what the server compares") {
+TEST_CASE("server text: a prepared name fits into what the server compares") {
   CHECK(prepared_name("node/claim:job_queue") == "node/claim:job_queue");
   const std::string stem(70, 'a');
   CHECK(prepared_name(std::string(63, 'a')) == std::string(63, 'a'));
@@ -31,7 +31,7 @@ TEST_CASE("driver text: a prepared name fits into what the server compares") {
   CHECK(prepared_name(stem) == prepared_name(stem));
 }
 
-TEST_CASE("driver text: a refusal is told without its code and place, and whether there was no connection left") {
+TEST_CASE("server text: a refusal is told without its code and place, and whether there was no connection left") {
   const auto one = rowcrew::read_refusal(
       "connection to server on socket \"/tmp/.s.PGSQL.5432\" failed: FATAL:  53300: sorry, too many clients already\n"
       "LOCATION:  InitProcess, proc.c:360\n");
