@@ -85,4 +85,9 @@ inline constexpr E kIngestNotSetUp = "ingest.not_set_up";
 inline constexpr E kIngestStopping = "ingest.stopping";
 inline constexpr E kIngestStopped = "ingest.stopped";
 
+// The page
+inline constexpr E kWebReady = "web.ready";
+inline constexpr E kWebActed = "web.acted";
+inline constexpr E kWebRefused = "web.refused";
+
 }  // namespace rowcrew::event
