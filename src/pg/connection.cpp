@@ -1,6 +1,7 @@
 #include "pg/connection.hpp"
 
 #include <fmt/format.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -152,6 +153,12 @@ DbError error_of(const Result& result) {
 }
 
 }  // namespace
+
+bool holds_input(PGconn* connection) {
+  // libpq knows, and tells only itself. A record is up to 16 KiB, its buffer may have room for 8.
+  const auto* tls = static_cast<const SSL*>(PQsslStruct(connection, "OpenSSL"));
+  return tls != nullptr && SSL_pending(tls) > 0;
+}
 
 std::string last_error(const PGconn* connection) {
   return one_line(PQerrorMessage(connection));

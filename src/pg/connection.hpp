@@ -67,6 +67,10 @@ void begin_session(PGconn* connection, const std::string& batch, const PoolOptio
 /// nothing, and is current after every answer.
 bool server_writes(const PGconn* connection);
 
+/// Whether TLS has taken more off the socket than libpq has taken from it: whoever waits for the socket would
+/// not be told of that.
+bool holds_input(PGconn* connection);
+
 /// The connection's last error as one line.
 std::string last_error(const PGconn* connection);
 

@@ -200,7 +200,7 @@ asio::awaitable<void> Lane::State::receive(PipelineAnswer& answer) {
   PGconn* pg = connection.get();
   while (!answer.complete()) {
     if (PQisBusy(pg) != 0) {
-      co_await wait_readable();
+      if (!holds_input(pg)) co_await wait_readable();
       if (PQconsumeInput(pg) == 0) lost(true);
       continue;
     }

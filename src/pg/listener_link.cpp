@@ -71,7 +71,9 @@ void ListenerLink::probe() {
 }
 
 bool ListenerLink::drain(const Listener::OnNotify& on_notify) {
-  if (PQconsumeInput(connection_.get()) == 0) return false;
+  do {
+    if (PQconsumeInput(connection_.get()) == 0) return false;
+  } while (holds_input(connection_.get()));
   for (;;) {
     const std::unique_ptr<PGnotify, decltype(&PQfreemem)> notify(PQnotifies(connection_.get()),
                                                                  &PQfreemem);
