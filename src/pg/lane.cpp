@@ -269,6 +269,7 @@ asio::awaitable<std::vector<Rows>> Lane::State::exec(const std::vector<Call>& ca
     rows = co_await exchange(own);
   } catch (...) {
     failed = std::current_exception();
+    if (own.sent && connection) close();  // or the next would take what is still to come for its own answer
   }
   leave(own);
   if (failed) std::rethrow_exception(failed);

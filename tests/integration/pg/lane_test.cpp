@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <map>
 
 #include "base/system_clock.hpp"
@@ -216,7 +217,10 @@ struct Crowd {
   void exec(const std::string& name, const std::string& text) {
     Calls calls;
     calls.emplace_back(sql(texts.emplace_back(text)), Params{});
-    auto done = [this, name](std::exception_ptr error, const std::vector<Rows>& rows) { ended += name + ":" + word(error, rows) + " "; };
+    auto done = [this, name](std::exception_ptr error, const std::vector<Rows>& rows) {
+      ended += name + ":" + word(error, rows) + " ";
+      if (const auto next = then.find(name); next != then.end()) next->second();
+    };
     asio::co_spawn(f.io, f.lane.exec(std::move(calls)), asio::bind_cancellation_slot(signals[name].slot(), std::move(done)));
     ++waiting;
   }
@@ -244,6 +248,7 @@ struct Crowd {
   LaneFixture& f;
   std::deque<std::string> texts;
   std::map<std::string, asio::cancellation_signal> signals;
+  std::map<std::string, std::function<void()>> then;  ///< with the end of each
   std::string ended;
   int waiting = 0;
 };
@@ -259,6 +264,27 @@ TEST_CASE("lane: round trips that begin while one is under way end in their orde
   crowd.exec("third", "SELECT 'unseen'");
   crowd.exec("fourth", "SELECT 'b'");
   CHECK(crowd.wait() == "first:22012 second:b third:unseen fourth:b ");
+}
+
+TEST_CASE("lane: one that is cancelled as its turn comes leaves its answer to nobody") {
+  LaneFixture f;
+  for (const std::string known : {"SELECT 'a'", "SELECT 'b'", "SELECT 'c'"}) f.value(known);
+  Crowd crowd(f);
+  crowd.exec("first", "SELECT 'a'");
+  crowd.exec("second", "SELECT 'b'");
+  std::string after;
+  SUBCASE("one behind it was sent") {
+    crowd.exec("third", "SELECT 'c'");
+    after = "third:unknown ";
+  }
+  SUBCASE("one behind it waits to be sent") {
+    crowd.exec("third", "SELECT 'unseen'");
+    after = "third:unseen ";
+  }
+  SUBCASE("nobody is behind it") {}
+  crowd.then["first"] = [&] { crowd.signals["second"].emit(asio::cancellation_type::terminal); };
+  CHECK(crowd.wait() == "first:a second:cancelled " + after);
+  CHECK(f.value("SELECT 'd'") == "d");
 }
 
 TEST_CASE("lane: with the connection those that were sent are in doubt, those that waited go over the next") {
