@@ -1,6 +1,5 @@
 #include "pg/lane.hpp"
 
-#include <fmt/format.h>
 #include <libpq-fe.h>
 
 #include <algorithm>
@@ -23,6 +22,7 @@
 #include "pg/pipeline_answer.hpp"
 #include "pg/session.hpp"
 #include "pg/sqlstate.hpp"
+#include "pg/statement_values.hpp"
 
 namespace rowcrew {
 namespace {
@@ -34,20 +34,6 @@ using asio::posix::stream_descriptor;
 constexpr std::chrono::seconds kAnswerGrace{2};
 
 using Values = std::vector<const char*>;
-
-Values pointers(const Call& call) {
-  Values out;
-  out.reserve(call.params.values().size());
-  for (const auto& value : call.params.values()) {
-    // libpq would silently cut the text here; the server would refuse it.
-    if (value && value->find('\0') != std::string::npos) {
-      throw server_error("22021", fmt::format("{}: parameter ${} holds a NUL byte (22021)", call.statement.name,
-                                              out.size() + 1));
-    }
-    out.push_back(value ? value->c_str() : nullptr);
-  }
-  return out;
-}
 
 }  // namespace
 
@@ -144,7 +130,7 @@ void Lane::State::send(Exchange& own) {
   PGconn* pg = connection.get();
   const std::vector<Call>& calls = own.calls;
   std::vector<Values> all;  // refused before anything is sent
-  for (const Call& call : calls) all.push_back(pointers(call));
+  for (const Call& call : calls) all.push_back(statement_values(call.statement, call.params));
   std::unordered_set<std::string> coming;
   own.sent = true;
   for (std::size_t i = 0; i < calls.size(); ++i) {

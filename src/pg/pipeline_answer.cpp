@@ -60,8 +60,10 @@ void PipelineAnswer::take(const PGresult* result) {
     fail(result, expected.statement);
   } else if (status == PGRES_COMMAND_OK && !expected.prepares.empty()) {
     prepared_.push_back(expected.prepares);
-  } else if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+  } else if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY) {
     rows_.push_back(rows_of(result));
+  } else if (status != PGRES_PIPELINE_ABORTED) {
+    throw BugError("db_statement", fmt::format("{}: {}, expected rows or a word that it is done", expected.statement, PQresStatus(status)));
   }
 }
 

@@ -23,6 +23,8 @@ class PipelineAnswer {
   }
   void expect_rows(std::string_view statement) { expected_.push_back({std::string(statement), ""}); }
 
+  /// Throws BugError of what is no answer to a statement (COPY to or from the client): the connection is of no
+  /// use then.
   void take(const PGresult* result);
 
   /// The mark has come.

@@ -12,6 +12,7 @@
 #include "pg/server_error.hpp"
 #include "pg/server_text.hpp"
 #include "pg/sqlstate.hpp"
+#include "pg/statement_values.hpp"
 #include "sql_pg.hpp"
 
 namespace rowcrew {
@@ -24,21 +25,6 @@ constexpr std::string_view kScript = "script";
 constexpr std::string_view kActiveTransaction = "25001";
 /// "statement completion unknown"
 constexpr std::string_view kUnknown = "40003";
-
-/// Views of the parameters as C strings; null pointers are NULL.
-std::vector<const char*> pointers(const Statement& statement, const Params& params) {
-  std::vector<const char*> out;
-  out.reserve(params.values().size());
-  for (const auto& value : params.values()) {
-    // libpq would silently cut the text here; the server would refuse it.
-    if (value && value->find('\0') != std::string::npos) {
-      throw server_error("22021", fmt::format("{}: parameter ${} holds a NUL byte (22021)",
-                                              statement.name, out.size() + 1));
-    }
-    out.push_back(value ? value->c_str() : nullptr);
-  }
-  return out;
-}
 
 }  // namespace
 
@@ -80,7 +66,7 @@ Rows StatementTx::exec_alone(const Statement& statement, const Params& params) {
 
 /// One round trip, whatever goes along.
 Rows StatementTx::exec_now(const Statement& statement, const Params& params, bool decisive) {
-  const std::vector<const char*> values = pointers(statement, params);
+  const std::vector<const char*> values = statement_values(statement, params);
   PGconn* pg = session_.raw;
   PipelineAnswer answer;
   const AnswerWatch::Guard guard(session_.watch, session_.answer_within);
@@ -92,7 +78,8 @@ Rows StatementTx::exec_now(const Statement& statement, const Params& params, boo
   for (const std::string& name : answer.prepared()) session_.prepared.emplace(name, statement.text);
   if (!answer.complete() || PQexitPipelineMode(pg) == 0) lost(answer, statement.name, sent && decisive);
   check(answer, statement.name, decisive);
-  return answer.rows().back();
+  std::vector<Rows> rows = answer.rows();
+  return std::move(rows.back());
 }
 
 /// False: the connection is lost, or of no use any more.

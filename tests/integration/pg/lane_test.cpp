@@ -287,6 +287,22 @@ TEST_CASE("lane: one that is cancelled as its turn comes leaves its answer to no
   CHECK(f.value("SELECT 'd'") == "d");
 }
 
+TEST_CASE("lane: what is no answer to a statement is a bug, and what follows meets a fresh connection") {
+  LaneFixture f;
+  scratch().exec("CREATE TABLE IF NOT EXISTS public.copied (x int)");
+  for (const char* text : {"COPY (SELECT 1) TO STDOUT", "COPY public.copied FROM STDIN"}) {
+    CAPTURE(std::string(text));
+    CHECK(code_of([&] { f.exec({Call(sql("SELECT 1"), {}), Call(sql(text), {}), Call(sql("SELECT 2"), {})}); }) == "db_statement");
+    CHECK_FALSE(f.lane.connected());
+    CHECK(f.value("SELECT 'd'") == "d");
+  }
+  CHECK(f.exec({Call(sql(""), {})}).at(0).empty());
+  Params many;
+  for (int i = 0; i < 65536; ++i) many.add(i);
+  CHECK(code_of([&] { f.value("SELECT $65536::text", many); }) == "db_statement");
+  CHECK(f.lane.connected());
+}
+
 TEST_CASE("lane: with the connection those that were sent are in doubt, those that waited go over the next") {
   LaneFixture f;
   const std::string sleep = "SELECT coalesce(pg_sleep(sum(x))::text, '') FROM public.told";

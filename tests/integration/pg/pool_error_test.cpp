@@ -65,6 +65,37 @@ TEST_CASE("pool: a NUL byte in a parameter is refused instead of cut off") {
   CHECK(error.error_class() == ErrorClass::permanent);
 }
 
+TEST_CASE("pool: a COPY to or from the client is a bug of who asks, and keeps no thread") {
+  PoolFixture f;
+  for (const char* text : {"COPY (SELECT 1) TO STDOUT", "COPY public.copied FROM STDIN"}) {
+    CAPTURE(std::string(text));
+    f.query("CREATE TABLE IF NOT EXISTS public.copied (x int)");
+    CHECK(code_of([&] { f.query(text); }) == "db_statement");
+    auto both = [text](Tx& tx) {
+      tx.exec(sql("INSERT INTO public.copied VALUES (1)"));
+      tx.exec(sql(text));
+    };
+    CHECK(code_of([&] { f.run(TxMode::transaction, both); }) == "db_statement");
+    CHECK(f.value("SELECT count(*) FROM public.copied") == "0");
+  }
+}
+
+TEST_CASE("pool: an empty statement has no rows") {
+  PoolFixture f;
+  CHECK(f.query("").empty());
+  CHECK(f.query("/* nothing */").empty());
+  CHECK(f.value("SELECT 1") == "1");
+}
+
+TEST_CASE("pool: more parameters than the protocol counts are a bug, and no lost connection") {
+  PoolFixture f;
+  const std::string pid = f.value("SELECT pg_backend_pid()");
+  Params many;
+  for (int i = 0; i < 65536; ++i) many.add(i);
+  CHECK(code_of([&] { f.query("SELECT $65536::text", many); }) == "db_statement");
+  CHECK(f.value("SELECT pg_backend_pid()") == pid);
+}
+
 TEST_CASE("pool: waiting for a row's lock ends after lock_timeout") {
   PoolFixture f;
   f.query("CREATE TABLE public.locked (x int)");
