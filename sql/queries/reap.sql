@@ -31,7 +31,7 @@ WITH d AS MATERIALIZED (
       error_code = CASE WHEN j.note IS NOT NULL THEN 'cancelled' WHEN j.poison THEN 'poison' ELSE 'crashed' END,
       error_message = CASE WHEN j.note IS NOT NULL THEN j.note
         WHEN j.poison THEN format('its node died %s times while running it alone', $1::int)
-        ELSE format('node %s died while running it', j.node_id) END,
+        ELSE format('node %s died while running it, death %s that it met', j.node_id, q.crashes + 1) END,
       scheduled_at = rowcrew.clock_now(),
       completed_at = CASE WHEN j.note IS NOT NULL OR j.poison THEN rowcrew.clock_now() END
   FROM j WHERE q.id = ANY (ARRAY[j.id])

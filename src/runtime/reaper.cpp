@@ -140,13 +140,15 @@ void Reaper::report(const JobTable& table, const ReapedPage& page) {
   for (const ReapedJob& job : page.jobs) {
     const std::string label = table.label(job.id);
     if (job.status == "failed") {
+      state_.statistics.add(state_.minute(), table.name(), job.job_type, Statistics::Count::failed);
       state_.log.error(event::kJobPoison, {{"job", label}, {"job_type", job.job_type}, {"table", table.name()}},
                        "its node died each time that it ran alone: failed as poison");
     } else if (job.status == "cancelled") {
+      state_.statistics.add(state_.minute(), table.name(), job.job_type, Statistics::Count::cancelled);
       state_.log.info(event::kJobCancelled, {{"job", label}, {"job_type", job.job_type}}, job.message);
     } else {
       state_.log.warning(event::kJobRescued, {{"job", label}, {"job_type", job.job_type}, {"table", table.name()}},
-                         "its node died: it waits to run again");
+                         job.message + ": it waits to run again");
     }
   }
 }

@@ -29,7 +29,7 @@ WITH d AS MATERIALIZED (
       error_code = CASE WHEN j.note IS NOT NULL THEN 'cancelled' WHEN j.poison THEN 'poison' ELSE 'crashed' END,
       error_message = CASE WHEN j.note IS NOT NULL THEN j.note
         WHEN j.poison THEN format('its node died %s times while running it alone', $1::int)
-        ELSE format('node %s died while running it', j.node_id) END,
+        ELSE format('node %s died while running it, death %s that it met', j.node_id, x.crashes + 1) END,
       scheduled_at = rowcrew.clock_now(), moved = pg_current_xact_id()
   FROM j WHERE x.id = ANY (ARRAY[j.id])
   RETURNING x.id, x.status, x.crashes, x.scheduled_at AS due, x.attempts, 'crashed' AS outcome, x.error_code AS code,

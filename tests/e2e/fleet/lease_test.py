@@ -48,6 +48,9 @@ class Lease(FleetTest):
         self.assertEqual(self.db.execute("SELECT crashes, lonely_crashes FROM rowcrew.job_queue WHERE job_type = 'crash'"), [(5, 3)])
         self.assertEqual(self.db.execute("SELECT status, count(*) FROM rowcrew.job_queue WHERE job_type = 'sleep' GROUP BY 1"),
                          [("completed", 5)])
+        # What alerts count.
+        wait_for("poison to be counted as a failure",
+                 lambda: self.db.value("SELECT sum(failed) FROM rowcrew.node_stat WHERE job_type = 'crash'") == 1, 10)
 
     def test_a_suspect_runs_beside_nobody_on_a_node_that_has_just_started(self):
         suspect = "(SELECT id FROM rowcrew.job_queue WHERE payload ? 'suspect')"

@@ -132,7 +132,7 @@ TEST_CASE("reap: a rescued job is parked for a claim of its own, its crash count
               "status, attempts, crashes, lonely_crashes, error_code, completed_at, scheduled_at <= "
               "clock_timestamp()") == "retrying|2|1|0|crashed|t");
     CHECK(row(b, id, "error_message") ==
-          "node " + std::to_string(node.node_id) + " died while running it");
+          "node " + std::to_string(node.node_id) + " died while running it, death 1 that it met");
     CHECK(b.hints(id) == "parked:rescued");
     CHECK(b.await(b.jobs.promote(10)).jobs == 0);
     CHECK(b.claim(b.node(2)).empty());
