@@ -183,13 +183,14 @@ END $$;
 
 -- The ended port of the kind webhook. Forgiving: whatever is odd is left out, nothing is refused.
 -- The handler's words: error code http_<status>, endpoint_gone for 410; what the receiver said stands
--- in a result's "excerpt", in an error message behind " and said: ".
+-- in a result's "excerpt", in an error message behind " and said: ". Which endpoint it was stands before that message: the
+-- delivery says so itself, and its words are for whoever the endpoint belongs to.
 CREATE FUNCTION rowcrew.webhook_ended(job_id uuid, ended jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_ended jsonb := CASE WHEN jsonb_typeof(ended) = 'object' THEN ended ELSE '{}' END;
   v_code text := left(v_ended ->> 'error_code', 100);
-  v_message text := left(v_ended ->> 'error_message', 4000);
+  v_message text := regexp_replace(left(v_ended ->> 'error_message', 4000), '^endpoint [^ ]+: ', '');
   v_said integer := strpos(coalesce(v_message, ''), ' and said: ');
   v_delivery text := (SELECT j.payload ->> 'delivery' FROM rowcrew.job_queue j WHERE j.id = webhook_ended.job_id);
   v_status text := CASE v_ended ->> 'status' WHEN 'completed' THEN 'delivered' WHEN 'failed' THEN 'failed'

@@ -109,14 +109,14 @@ boost::asio::awaitable<Outcome> WebhookHandler::run(JobContext& context) {
   if (const auto* nothing = std::get_if<Cancelled>(&found)) co_return *nothing;
   const Delivery& delivery = std::get<Delivery>(found);
   if (https_only_ && !is_https(delivery.url)) {
-    co_return Failed("endpoint_forbidden", "Nothing was sent: webhooks must go to https here.");
+    co_return naming(Failed("endpoint_forbidden", "Nothing was sent: webhooks must go to https here."), delivery.url);
   }
   HttpRequest request = make_request(delivery, id);
   const auto left =
       std::chrono::duration_cast<std::chrono::milliseconds>(context.deadline() - clock_.mono());
   request.timeout = std::clamp(left, 1ms, timeout_);
-  co_return co_await send(std::move(request),
-                          schedule_.wait(context.job().attempt, random_.unit()));
+  Outcome outcome = co_await send(std::move(request), schedule_.wait(context.job().attempt, random_.unit()));
+  co_return naming(std::move(outcome), delivery.url);
 }
 
 boost::asio::awaitable<Outcome> WebhookHandler::send(HttpRequest request,

@@ -132,6 +132,7 @@ TEST_CASE("webhook: the attempt decides how long a retry waits, give or take a t
     bench.kind.http.fail(TransientError("http_connect", "refused"));
     const auto unreached = std::get<Retry>(bench.run());
     CHECK(unreached.code == "http_connect");
+    CHECK(unreached.message.starts_with("endpoint hooks.example: The receiver could not be reached"));
     CHECK(*unreached.after >= wait * 9 / 10);
   }
 }

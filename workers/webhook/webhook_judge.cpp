@@ -81,6 +81,25 @@ std::string excerpt_of(std::string_view body) {
   return text;
 }
 
+std::string host_of(std::string_view url) {
+  constexpr std::size_t kMost = 100;
+  const auto scheme = url.find("://");
+  if (scheme != url.npos) url.remove_prefix(scheme + 3);
+  url = url.substr(0, url.find_first_of("/?#\\"));
+  const auto user = url.rfind('@');
+  if (user != url.npos) url.remove_prefix(user + 1);
+  std::string host = excerpt_of(url.substr(0, kMost));
+  std::replace(host.begin(), host.end(), ' ', '_');
+  return host;
+}
+
+Outcome naming(Outcome outcome, std::string_view url) {
+  const auto name = [&](std::string& message) { message = fmt::format("endpoint {}: {}", host_of(url), message); };
+  if (auto* retry = std::get_if<Retry>(&outcome)) name(retry->message);
+  if (auto* failed = std::get_if<Failed>(&outcome)) name(failed->message);
+  return outcome;
+}
+
 Outcome judge(const HttpResponse& response, std::chrono::milliseconds wait,
               std::chrono::system_clock::time_point now) {
   const int status = response.status;

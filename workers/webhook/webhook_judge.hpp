@@ -19,6 +19,13 @@ inline constexpr std::chrono::hours kLongestRetryAfter{24};
 /// The first KiB as valid UTF-8: control characters are blanks, broken bytes U+FFFD.
 std::string excerpt_of(std::string_view body);
 
+/// Host and port of an endpoint's URL, without what may be secret in it: userinfo, path, query.
+std::string host_of(std::string_view url);
+
+/// The same outcome, of a failure with the endpoint in front of what happened: for those who look after the fleet, who know
+/// the job alone. rowcrew.webhook_ended() takes it away again.
+Outcome naming(Outcome outcome, std::string_view url);
+
 /// The verdict on an answer. `wait`: what the schedule gives, should it be a retry; Retry-After of
 /// 408, 425, 429 and 5xx lengthens it, up to kLongestRetryAfter. `now` is for a Retry-After date
 /// in an answer without Date.

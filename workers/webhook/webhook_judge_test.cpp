@@ -84,6 +84,20 @@ TEST_CASE("webhook: the answer's beginning is kept, in the result or behind the 
         "The receiver answered 410 (it wants no more events) and said: bye");
 }
 
+TEST_CASE("webhook: a failure names the endpoint, by host and port and nothing that may be secret") {
+  CHECK(host_of("https://user:pass@Shop.example:8443/hooks/T0ken?key=1#x") == "Shop.example:8443");
+  CHECK(host_of("http://[::1]:80?x=/@evil.example/") == "[::1]:80");
+  CHECK(host_of("shop.example") == "shop.example");
+  CHECK(host_of("http://a b\n/") == "a_b");
+  CHECK(host_of("http://" + std::string(300, 'h') + "/").size() == 100);
+  const std::string url = "https://shop.example/hooks/T0ken";
+  const Outcome retried = naming(judge(answer(503), kWait, {}), url);
+  CHECK(std::get<Retry>(retried).message == "endpoint shop.example: The receiver answered 503.");
+  const Outcome failed = naming(judge(answer(410), kWait, {}), url);
+  CHECK(std::get<Failed>(failed).message.starts_with("endpoint shop.example: The receiver answered 410"));
+  CHECK(std::holds_alternative<Completed>(naming(judge(answer(200), kWait, {}), url)));
+}
+
 TEST_CASE("webhook: an excerpt is one KiB of valid UTF-8 without control characters") {
   CHECK(excerpt_of("").empty());
   CHECK(excerpt_of(" \r\n\t ").empty());

@@ -58,7 +58,7 @@ TEST_CASE("ended: a success is noted with status and excerpt, and ends a row of 
   WebhookBench b;
   b.endpoint("*");
   const std::string job = b.delivery_job();
-  b.ended(job, failure("retrying", 1, "http_503", "The receiver answered 503 and said: down"));
+  b.ended(job, failure("retrying", 1, "http_503", "endpoint x.example:80: The receiver answered 503 and said: down"));
   CHECK(b.delivery(job) == "retrying|1|503|down|http_503|The receiver answered 503.|not delivered");
   CHECK(b.endpoint_state() == "enabled failing");
   b.ended(job, R"({"status": "completed", "attempt": 2,
