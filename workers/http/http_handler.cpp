@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <rowcrew/deps.hpp>
+#include <rowcrew/error.hpp>
 #include <rowcrew/registry.hpp>
 #include <rowcrew/retry_after.hpp>
 
@@ -61,7 +62,12 @@ boost::asio::awaitable<Outcome> HttpHandler::run(JobContext& context) {
   const auto left =
       std::chrono::duration_cast<std::chrono::milliseconds>(context.deadline() - clock_.mono());
   request.timeout = std::clamp(left, 1ms, entry.timeout);
-  const HttpResponse response = co_await http_.send(std::move(request));
+  HttpResponse response;
+  try {
+    response = co_await http_.send(std::move(request));
+  } catch (const Error& error) {
+    throw Error(error.error_class(), error.code(), fmt::format("entry {}: {}", entry.name, error.what()));
+  }
   co_return judge(entry, response, clock_.wall());
 }
 

@@ -176,11 +176,18 @@ TEST_CASE("http: Retry-After of a retried answer is honoured") {
   CHECK(std::get<Retry>(outcome).message == "entry ping: answered 503");
 }
 
-TEST_CASE("http: a request that fails is the client's error") {
+TEST_CASE("http: a request that fails is the client's error, of the entry that it names") {
   KindBench bench(kConfig);
   HttpHandler handler(bench.deps);
   bench.http.fail(TransientError("http_timeout", "no answer"));
-  CHECK_THROWS_AS(bench.run(handler, R"({"entry":"ping"})"), TransientError);
+  try {
+    bench.run(handler, R"({"entry":"ping"})");
+    FAIL("took it");
+  } catch (const Error& error) {
+    CHECK(error.error_class() == ErrorClass::transient);
+    CHECK(error.code() == "http_timeout");
+    CHECK(std::string(error.what()) == "entry ping: no answer");
+  }
 }
 
 TEST_CASE("url template: everything before the path is fixed") {
