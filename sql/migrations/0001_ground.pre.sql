@@ -109,12 +109,15 @@ CREATE TABLE rowcrew.node (
   version    text        NOT NULL,
   queues     text[]      NOT NULL,
   started_at timestamptz NOT NULL DEFAULT rowcrew.clock(),
-  last_seen  timestamptz NOT NULL DEFAULT rowcrew.clock()
+  last_seen  timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  failing    jsonb
 ) WITH (fillfactor = 20);
 COMMENT ON TABLE rowcrew.node IS 'One row per running rowcrewd. A claim whose (node_id, epoch) is no live row here is rescued.';
 COMMENT ON COLUMN rowcrew.node.beat IS
   'Counts heartbeats. Others time its changes with their own monotonic clocks; never compare times instead.';
 COMMENT ON COLUMN rowcrew.node.dead IS 'Set once, by whoever saw the beat stand still for a lease. Never reset: the node must register anew.';
+COMMENT ON COLUMN rowcrew.node.failing IS
+  'What of its work has done nothing but fail, as of its last beat: [{"work", "for_ms", "error"}]. For people only: status and why tell it.';
 COMMENT ON COLUMN rowcrew.node.last_seen IS 'For people only. No decision reads it.';
 
 CREATE TABLE rowcrew.node_stat (

@@ -97,7 +97,8 @@ BEGIN
     RETURN rowcrew.because(j, 'cancel_requested', format('%s, still running %s', rowcrew.cancel_text(r.requested_by, r.reason), v_where), NULL,
                            v_more || jsonb_build_object('requested_by', r.requested_by, 'requested_at', r.requested_at, 'reason', r.reason));
   END IF;
-  RETURN rowcrew.because(j, 'running', 'running ' || v_where || coalesce(', ' || p.percent || ' %', '') || coalesce(': ' || p.note, ''),
+  RETURN rowcrew.because(j, 'running', 'running ' || v_where
+    || CASE WHEN j.crashes > 0 THEN format(', after %s of its nodes died', j.crashes) ELSE '' END || coalesce(', ' || p.percent || ' %', '') || coalesce(': ' || p.note, ''),
     j.started_at + (SELECT coalesce((SELECT t.timeout_ms FROM rowcrew.job_type t WHERE t.name = j.job_type), 600000)) * interval '1 ms', v_more);
 END $$;
 
@@ -128,6 +129,7 @@ END $$;
 -- a permit or a slot is missing.
 CREATE FUNCTION rowcrew.why_kept(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+  v_claims jsonb := jsonb_build_array(jsonb_build_object('work', 'claims of ' || j.job_table));
   p record;
   n record;
 BEGIN
@@ -145,7 +147,9 @@ BEGIN
   END IF;
   -- Nobody may have been left to declare the last node dead: one that is silent for two leases counts as gone.
   SELECT count(*) AS live, count(*) FILTER (WHERE j.queue = ANY (x.queues)) AS serving,
-         count(*) FILTER (WHERE j.queue = ANY (x.queues) AND (x.job_types IS NULL OR j.job_type = ANY (x.job_types))) AS able
+         count(*) FILTER (WHERE j.queue = ANY (x.queues) AND (x.job_types IS NULL OR j.job_type = ANY (x.job_types))) AS able,
+         count(*) FILTER (WHERE j.queue = ANY (x.queues) AND (x.job_types IS NULL OR j.job_type = ANY (x.job_types))
+                            AND (x.failing @> v_claims) IS NOT TRUE) AS well
   INTO n FROM rowcrew.node x WHERE NOT x.dead AND x.last_seen > rowcrew.clock() - 2 * x.lease_ms * interval '1 ms';
   IF n.live = 0 THEN
     RETURN rowcrew.because(j, 'no_node', 'no node is running');
@@ -154,6 +158,12 @@ BEGIN
   ELSIF n.able = 0 THEN
     RETURN rowcrew.because(j, 'type_unserved', format('no running node of queue %s has a handler for job type %s', j.queue, j.job_type), NULL,
                            jsonb_build_object('nodes', n.live));
+  ELSIF n.well = 0 THEN
+    SELECT x.name, f ->> 'error' AS error, (f ->> 'for_ms')::bigint / 1000 AS seconds INTO p
+    FROM rowcrew.node x, jsonb_array_elements(x.failing) f
+    WHERE NOT x.dead AND j.queue = ANY (x.queues) AND x.failing @> v_claims AND f -> 'work' = v_claims -> 0 -> 'work' ORDER BY x.node_id LIMIT 1;
+    RETURN rowcrew.because(j, 'failing', format('nothing of its table can be claimed, on node %s for %s s: %s', p.name, p.seconds, p.error), NULL,
+                           jsonb_build_object('node', p.name, 'error', p.error));
   END IF;
   RETURN NULL;
 END $$;
@@ -213,7 +223,7 @@ END $$;
 
 -- Why is this job not running? One line for people and one object for programs: {"job", "reason",
 -- "text", "until", "details"}. Reasons: unknown, scheduled, backoff, snoozed, paused, no_node,
--- queue_unserved, type_unserved, limit, rate, unclaimable, suspect, no_slot, running, node_lost, cancel_requested, cancelled,
+-- queue_unserved, type_unserved, failing, limit, rate, unclaimable, suspect, no_slot, running, node_lost, cancel_requested, cancelled,
 -- completed, failed, poison. What keeps a job whenever it is due comes before its being due.
 CREATE FUNCTION rowcrew.why(p_job uuid, OUT line text, OUT answer jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
@@ -230,7 +240,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION rowcrew.why(uuid) IS
   'Why is this job not running? One line for people, one object for programs; costs a few pages. Reasons: running, cancel_requested, '
-  'node_lost; scheduled, snoozed, backoff, paused, limit, rate, suspect, unclaimable, no_slot, no_node, queue_unserved, type_unserved; '
+  'node_lost; scheduled, snoozed, backoff, paused, limit, rate, suspect, unclaimable, no_slot, no_node, queue_unserved, type_unserved, failing; '
   'completed, failed, poison, cancelled; unknown. Of an adopted table also held, shadow, unmapped, foreign, unreadable.';
 
 UPDATE rowcrew.meta SET schema_version = 13;

@@ -30,6 +30,9 @@ std::vector<NodeStatus> read_nodes(Tx& tx) {
     node.queues = nlohmann::json::parse(rows.text(row, 5)).get<std::vector<std::string>>();
     node.beat_age = milliseconds(std::max<std::int64_t>(rows.integer(row, 6), 0));
     node.uptime = milliseconds(std::max<std::int64_t>(rows.integer(row, 7), 0));
+    for (const nlohmann::json& failing : nlohmann::json::parse(rows.text(row, 8))) {
+      node.failing.push_back({failing.value("work", ""), milliseconds(failing.value("for_ms", std::int64_t{0})), failing.value("error", "")});
+    }
   }
   return nodes;
 }

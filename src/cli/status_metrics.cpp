@@ -72,12 +72,14 @@ std::string nodes_metrics(const FleetStatus& fleet) {
   count.add({}, fleet.nodes.size());
   Metric claimed("rowcrew_node_claimed_jobs", "gauge", "Jobs that a node holds.");
   Metric beat("rowcrew_node_beat_age_seconds", "gauge", "Since the last heartbeat of a node.");
+  Metric failing("rowcrew_node_failing", "gauge", "How much of a node's work does nothing but fail; rowcrew status tells what.");
   for (const NodeStatus& node : fleet.nodes) {
     const std::string pid = std::to_string(node.pid);
     claimed.add({{"node", node.name}, {"host", node.host}, {"pid", pid}}, node.claimed);
     beat.add({{"node", node.name}, {"host", node.host}, {"pid", pid}}, seconds(node.beat_age));
+    failing.add({{"node", node.name}, {"host", node.host}, {"pid", pid}}, node.failing.size());
   }
-  return count.text() + claimed.text() + beat.text();
+  return count.text() + claimed.text() + beat.text() + failing.text();
 }
 
 std::string queues_metrics(const FleetStatus& fleet) {

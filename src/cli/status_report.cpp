@@ -41,7 +41,15 @@ std::string nodes_text(const std::vector<NodeStatus>& nodes) {
                     short_span(node.uptime), short_span(node.beat_age) + " ago",
                     std::to_string(node.claimed), named(node.queues, ",", "")});
   }
-  return format_table(rows, {2, 4, 5, 6});
+  std::string text = format_table(rows, {2, 4, 5, 6});
+  for (const NodeStatus& node : nodes) {
+    for (const FailingStatus& failing : node.failing) {
+      text += fmt::format("{}: {} fail for {}: ", node.name, failing.work, short_span(failing.lasted));
+      append_prose(text, failing.error);
+      text += '\n';
+    }
+  }
+  return text;
 }
 
 std::string tables_text(const std::vector<TableStatus>& tables) {
@@ -126,6 +134,10 @@ ordered_json to_json(const AdoptedStatus& table) {
 }
 
 ordered_json to_json(const NodeStatus& node) {
+  ordered_json failing = ordered_json::array();
+  for (const FailingStatus& work : node.failing) {
+    failing.push_back({{"work", work.work}, {"for_ms", work.lasted.count()}, {"error", work.error}});
+  }
   return {{"name", node.name},
           {"host", node.host},
           {"pid", node.pid},
@@ -133,7 +145,8 @@ ordered_json to_json(const NodeStatus& node) {
           {"queues", node.queues},
           {"beat_age_ms", node.beat_age.count()},
           {"uptime_ms", node.uptime.count()},
-          {"claimed", node.claimed}};
+          {"claimed", node.claimed},
+          {"failing", failing}};
 }
 
 ordered_json to_json(const QueueStatus& queue) {

@@ -10,6 +10,13 @@
 
 namespace rowcrew::cli {
 
+/// Work of a node that does nothing but fail.
+struct FailingStatus {
+  std::string work;
+  std::chrono::milliseconds lasted{0};
+  std::string error;
+};
+
 struct NodeStatus {
   std::int64_t node_id = 0;
   std::string name;
@@ -20,6 +27,7 @@ struct NodeStatus {
   std::chrono::milliseconds beat_age{0};
   std::chrono::milliseconds uptime{0};
   std::int64_t claimed = 0;  ///< jobs, of all tables
+  std::vector<FailingStatus> failing;  ///< as of the last beat
 };
 
 struct QueueStatus {

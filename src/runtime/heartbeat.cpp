@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/escape.hpp"
 #include "base/event.hpp"
 #include "queue/job_rows.hpp"
 #include "sql_queries.hpp"
@@ -25,6 +27,17 @@ std::set<std::string, std::less<>> set_of(std::string_view array) {
   std::set<std::string, std::less<>> names;
   for (std::string& name : split_array(array)) names.insert(std::move(name));
   return names;
+}
+
+/// In ASCII: whatever bytes an error holds, a beat must not be refused because of them.
+std::optional<std::string> told_of(const std::vector<Troubles::Lasting>& troubles) {
+  constexpr std::size_t kMostBytes = 300;
+  if (troubles.empty()) return std::nullopt;
+  nlohmann::json all = nlohmann::json::array();
+  for (const Troubles::Lasting& trouble : troubles) {
+    all.push_back({{"work", trouble.what}, {"for_ms", trouble.lasted.count()}, {"error", cut_utf8(trouble.why, kMostBytes)}});
+  }
+  return all.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
 NodeBeat beat_of(const Rows& rows, std::size_t i) {
@@ -158,7 +171,7 @@ asio::awaitable<void> Heartbeat::beat() {
   beat_due_ = false;
   stretch_ = 1.5 + state_.random.unit() / 2;
   Params params;
-  params.add(state_.identity.node_id).add(state_.identity.epoch);
+  params.add(state_.identity.node_id).add(state_.identity.epoch).add(told_of(state_.troubles.lasting(sent)));
   const Rows rows = co_await state_.db.query(sql::node_beat, std::move(params));
   Seen seen;
   for (std::size_t i = 0; i < rows.size(); ++i) seen.note(rows, i, state_.identity.node_id);

@@ -14,13 +14,15 @@ bool told_elsewhere(const Error& error) {
   return of_database->sqlstate() == "08001" || of_database->sqlstate() == kTooManyConnections;
 }
 
-std::string key_of(std::string_view what, std::string_view of) { return std::string(what) + ' ' + std::string(of); }
+std::string key_of(std::string_view what, std::string_view of) {
+  return of.empty() ? std::string(what) : std::string(what) + " of " + std::string(of);
+}
 
 }  // namespace
 
 void NodeState::failed(std::string_view what, std::string_view of, std::string_view event, const Error& error) {
   std::optional<std::chrono::milliseconds> lasted;
-  if (!told_elsewhere(error)) lasted = troubles.failed(key_of(what, of), clock.mono());
+  if (!told_elsewhere(error)) lasted = troubles.failed(key_of(what, of), clock.mono(), error.what());
   if (lasted) {
     log.warning(event::kWorkFailing, {{"what", what}, {"of", of}, {"code", error.code()}, {"for_ms", lasted->count()}}, error.what());
   } else {

@@ -1,5 +1,5 @@
 -- One heartbeat, and what every node must know a few times a lease without asking by itself.
--- $1 node_id  $2 epoch
+-- $1 node_id  $2 epoch  $3 what does nothing but fail here, as JSON (node.failing), or null
 -- A row per live node, to be timed with the reader's own clock; then rows without one, of "what" and a text:
 --   server    once, when the beat was written: the server's start, which tells one server from another, also
 --             behind a pooler: a promoted standby has its own. None: this node was declared dead and must
@@ -15,7 +15,7 @@
 -- Whether the lock is held is asked by trying it, and until the commit nobody else can take it: whoever
 -- would lead tries again.
 WITH b AS (
-  UPDATE rowcrew.node SET beat = beat + 1, last_seen = rowcrew.clock()
+  UPDATE rowcrew.node SET beat = beat + 1, last_seen = rowcrew.clock(), failing = $3::text::jsonb
   WHERE node_id = $1::bigint AND epoch = $2::bigint AND NOT dead
   RETURNING pg_postmaster_start_time()::text AS started, rowcrew.overdue(queues) OR rowcrew.adopted_overdue(queues) AS overdue,
     NOT pg_try_advisory_xact_lock_shared(7126300140) AS locked

@@ -1,6 +1,8 @@
 // What the rows of a heartbeat (sql/queries/node/beat.sql) tell beside the live nodes.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "queue_bench.hpp"
@@ -8,8 +10,8 @@
 
 namespace rowcrew::testing {
 
-inline Rows beat(QueueBench& b, NodeIdentity node) {
-  return b.run(sql::node_beat, Params{}.add(node.node_id).add(node.epoch));
+inline Rows beat(QueueBench& b, NodeIdentity node, std::optional<std::string> failing = std::nullopt) {
+  return b.run(sql::node_beat, Params{}.add(node.node_id).add(node.epoch).add(failing));
 }
 
 /// The texts of the rows of this kind, empty ones for null; none when the heartbeat does not speak of it.

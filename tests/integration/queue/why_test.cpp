@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "beat_rows.hpp"
 #include "queue_bench.hpp"
 #include "sql_queries.hpp"
 
@@ -137,6 +138,20 @@ const std::vector<Fixture>& fixtures() {
          b.await(b.jobs.park_unserved(jobs, {b.last_token()}, 30s));
          return id;
        }},
+      {"claims fail", "failing", "nothing of its table can be claimed, on node node for 15 s: canceling statement", false,
+       [](QueueBench& b) {
+         const std::string id = b.insert_one();
+         beat(b, b.node(), R"([{"work": "ends of )" + b.table + R"(", "for_ms": 9000, "error": "no"}, )"
+                           R"({"work": "claims of )" + b.table + R"(", "for_ms": 15054, "error": "canceling statement"}])");
+         return id;
+       }},
+      {"claims fail on another node, or of another table", "no_slot", "next in line, waits for a free slot", false,
+       [](QueueBench& b) {
+         const std::string id = job_on_node(b);
+         beat(b, b.node(2), R"([{"work": "claims of )" + b.table + R"(", "for_ms": 15054, "error": "canceling statement"}])");
+         beat(b, b.node(3), R"([{"work": "claims of another", "for_ms": 15054, "error": "canceling statement"}])");
+         return id;
+       }},
       {"limit full", "limit", "limit all is full: 0 of 0 run", false,
        [](QueueBench& b) {
          b.exec("SELECT rowcrew.limit_set('all', p_queue => 'q', p_running => 0)");
@@ -196,6 +211,12 @@ const std::vector<Fixture>& fixtures() {
        [](QueueBench& b) {
          NodeIdentity node;
          return running(b, node);
+       }},
+      {"running, after deaths of its nodes", "running", "running on node node \\(host\\) since 20.* UTC, after 2 of its nodes died", true,
+       [](QueueBench& b) {
+         const std::string id = b.insert_one("crashes", "2");
+         b.claim_suspect(b.node());
+         return id;
        }},
       {"running with progress", "running", "running on node node \\(host\\) since 20.* UTC, 45 %: page 9 of 20", true,
        [](QueueBench& b) {

@@ -39,6 +39,7 @@ TEST_CASE("metrics: the samples of a metric stand together under one head") {
                   "# HELP rowcrew_queue_oldest_ready_age_seconds ") != text.npos);
   CHECK(has_line(text, "rowcrew_nodes 1"));
   CHECK(has_line(text, "rowcrew_node_claimed_jobs{node=\"gen-1\",host=\"alpha\",pid=\"4711\"} 0"));
+  CHECK(has_line(text, "rowcrew_node_failing{node=\"gen-1\",host=\"alpha\",pid=\"4711\"} 0"));
   CHECK(has_line(text, "rowcrew_queue_oldest_ready_age_seconds{table=\"job_queue\",queue=\"mail\"} 1.5"));
   CHECK(has_line(text, "rowcrew_table_completed_jobs_per_minute{table=\"job_queue\"} 103.4"));
   CHECK(text.ends_with('\n'));

@@ -86,6 +86,15 @@ TEST_CASE("whatever else jobs wait for has a column where some do") {
         json{{"scheduled", 0}, {"backoff", 0}, {"suspect", 0}, {"limited", 40}, {"unclaimable", 2}});
 }
 
+TEST_CASE("what of a node's work does nothing but fail stands below the nodes") {
+  FleetStatus fleet = sample();
+  fleet.nodes[0].failing.push_back({"claims of job_queue", 15'054ms, "claim:job_queue: canceling\nstatement (57014)"});
+  CHECK(status_text(fleet).find("default,mail\ngen-1: claims of job_queue fail for 15s: claim:job_queue: canceling\\nstatement (57014)\n\nTABLE") != std::string::npos);
+  CHECK(json::parse(status_json(fleet))["nodes"][0]["failing"] ==
+        json::parse(R"([{"work": "claims of job_queue", "for_ms": 15054, "error": "claim:job_queue: canceling\nstatement (57014)"}])"));
+  CHECK(json::parse(status_json(sample()))["nodes"][0]["failing"] == json::array());
+}
+
 TEST_CASE("a queue where jobs wait that no live node serves is named") {
   FleetStatus fleet = sample();
   CHECK(status_text(fleet).find("serves") == std::string::npos);
