@@ -85,8 +85,16 @@ void read_rates(Tx& tx, std::vector<TableStatus>& tables) {
   for (std::size_t row = 0; row < rows.size(); ++row) {
     for (TableStatus& table : tables) {
       if (table.name != rows.text(row, 0)) continue;
-      table.completed_5min = rows.integer(row, 1);
-      table.failed_hour = rows.integer(row, 2);
+      TypeStatus type;
+      type.name = rows.text(row, 1);
+      type.completed_5min = rows.integer(row, 2);
+      type.failed_hour = rows.integer(row, 3);
+      type.retried_hour = rows.integer(row, 4);
+      type.mean = milliseconds(rows.integer(row, 6) / std::max<std::int64_t>(rows.integer(row, 5), 1));
+      type.longest = milliseconds(rows.integer(row, 7));
+      table.completed_5min += type.completed_5min;
+      table.failed_hour += type.failed_hour;
+      table.types.push_back(std::move(type));
     }
   }
 }

@@ -12,10 +12,11 @@ namespace rowcrew::cli {
 namespace {
 
 constexpr std::string_view kText =
-    "Prints the live nodes and, per table and queue, what is ready and for how long its oldest job\n"
-    "has been due, parked and why, claimed, completed per minute (the mean of the last five whole\n"
-    "ones) and failed in the last hour; queues where jobs wait that no node serves; then what is\n"
-    "paused. Needs the rights of rowcrew_viewer.";
+    "Prints the live nodes with what of their work does nothing but fail; per table what is claimed,\n"
+    "completed per minute (the mean of the last five whole ones) and failed in the last hour; the\n"
+    "same per job type, those first that fail most, with what was tried again and how long they run;\n"
+    "per queue what is ready and for how long its oldest job has been due, parked and why; queues\n"
+    "where jobs wait that no node serves; then what is paused. Needs the rights of rowcrew_viewer.";
 
 int run_status(Invocation& call) {
   Arguments args("status [--json|--prometheus]", kText);

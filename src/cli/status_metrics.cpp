@@ -108,10 +108,20 @@ std::string tables_metrics(const FleetStatus& fleet) {
   Metric failed("rowcrew_table_failed_jobs_last_hour", "gauge", "Jobs that failed within the last hour.");
   for (const TableStatus& table : fleet.tables) {
     claimed.add({{"table", table.name}}, table.claimed);
-    completed.add({{"table", table.name}}, per_minute(table));
+    completed.add({{"table", table.name}}, per_minute(table.completed_5min));
     failed.add({{"table", table.name}}, table.failed_hour);
   }
-  return claimed.text() + completed.text() + failed.text();
+  Metric type_failed("rowcrew_type_failed_jobs_last_hour", "gauge", "Jobs of a type that failed within the last hour.");
+  Metric type_retried("rowcrew_type_retried_executions_last_hour", "gauge", "Executions of a type that failed within the last hour and are tried again.");
+  Metric type_mean("rowcrew_type_mean_run_seconds", "gauge", "How long an execution took, in the mean of the last hour.");
+  for (const TableStatus& table : fleet.tables) {
+    for (const TypeStatus& type : table.types) {
+      type_failed.add({{"table", table.name}, {"job_type", type.name}}, type.failed_hour);
+      type_retried.add({{"table", table.name}, {"job_type", type.name}}, type.retried_hour);
+      type_mean.add({{"table", table.name}, {"job_type", type.name}}, seconds(type.mean));
+    }
+  }
+  return claimed.text() + completed.text() + failed.text() + type_failed.text() + type_retried.text() + type_mean.text();
 }
 
 std::string pauses_metrics(const FleetStatus& fleet) {

@@ -7,6 +7,7 @@
 #include <cctype>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "base/escape.hpp"
 #include "cli/text_table.hpp"
@@ -57,9 +58,35 @@ std::string tables_text(const std::vector<TableStatus>& tables) {
       {"TABLE", "CLAIMED", "COMPLETED/MIN", "FAILED LAST HOUR"}};
   for (const TableStatus& table : tables) {
     rows.push_back({table.name, std::to_string(table.claimed),
-                    fmt::format("{:.1f}", per_minute(table)), std::to_string(table.failed_hour)});
+                    fmt::format("{:.1f}", per_minute(table.completed_5min)), std::to_string(table.failed_hour)});
   }
   return format_table(rows, {1, 2, 3});
+}
+
+std::string run_span(std::chrono::milliseconds span) { return span.count() < 1000 ? fmt::format("{}ms", span.count()) : short_span(span); }
+
+/// Those that fail most come first.
+std::string types_text(const std::vector<TableStatus>& tables) {
+  std::vector<std::pair<const TypeStatus*, const TableStatus*>> types;
+  for (const TableStatus& table : tables) {
+    for (const TypeStatus& type : table.types) types.emplace_back(&type, &table);
+  }
+  if (types.empty()) return "";
+  const auto troubled = [](const auto& a, const auto& b) {
+    return std::pair(a.first->failed_hour, a.first->retried_hour) > std::pair(b.first->failed_hour, b.first->retried_hour);
+  };
+  std::stable_sort(types.begin(), types.end(), troubled);
+  const std::size_t shown = std::min(types.size(), kMostNamed);
+  std::vector<std::vector<std::string>> rows = {
+      {"TABLE", "TYPE", "COMPLETED/MIN", "RETRIED LAST HOUR", "FAILED", "MEAN", "LONGEST"}};
+  for (std::size_t i = 0; i < shown; ++i) {
+    const auto& [type, table] = types[i];
+    rows.push_back({table->name, type->name, fmt::format("{:.1f}", per_minute(type->completed_5min)), std::to_string(type->retried_hour),
+                    std::to_string(type->failed_hour), run_span(type->mean), run_span(type->longest)});
+  }
+  std::string text = "\n" + format_table(rows, {2, 3, 4, 5, 6});
+  if (shown < types.size()) text += fmt::format("and {} more types\n", types.size() - shown);
+  return text;
 }
 
 void add_reasons(std::vector<std::string>& reasons, const QueueStatus& queue) {
@@ -158,6 +185,15 @@ ordered_json to_json(const QueueStatus& queue) {
   return {{"name", queue.name}, {"ready", queue.ready}, {"oldest_ready_ms", oldest}, {"parked", counts}};
 }
 
+ordered_json to_json(const TypeStatus& type) {
+  return {{"name", type.name},
+          {"completed_per_minute", per_minute(type.completed_5min)},
+          {"failed_last_hour", type.failed_hour},
+          {"retried_last_hour", type.retried_hour},
+          {"mean_ms", type.mean.count()},
+          {"longest_ms", type.longest.count()}};
+}
+
 ordered_json to_json(const PauseStatus& pause) { return {{"scope", pause.scope}, {"name", pause.name}}; }
 
 /// What stops most comes first. Names of tenants are what strangers wrote.
@@ -176,12 +212,15 @@ std::string paused_text(const std::vector<PauseStatus>& paused) {
 ordered_json to_json(const TableStatus& table) {
   ordered_json queues = ordered_json::array();
   for (const QueueStatus& queue : table.queues) queues.push_back(to_json(queue));
+  ordered_json types = ordered_json::array();
+  for (const TypeStatus& type : table.types) types.push_back(to_json(type));
   return {{"name", table.name},
           {"claimed", table.claimed},
-          {"completed_per_minute", per_minute(table)},
+          {"completed_per_minute", per_minute(table.completed_5min)},
           {"failed_last_hour", table.failed_hour},
           {"counted_all", !table.capped},
-          {"queues", queues}};
+          {"queues", queues},
+          {"types", types}};
 }
 
 }  // namespace
@@ -196,7 +235,7 @@ std::string short_span(std::chrono::milliseconds span) {
   return fmt::format("{}d", whole(24h));
 }
 
-double per_minute(const TableStatus& table) { return static_cast<double>(table.completed_5min) / kMinutes; }
+double per_minute(std::int64_t completed_5min) { return static_cast<double>(completed_5min) / kMinutes; }
 
 bool is_capped(const TableStatus& table, std::int64_t most) {
   std::int64_t ready = 0;
@@ -211,7 +250,7 @@ bool is_capped(const TableStatus& table, std::int64_t most) {
 
 std::string status_text(const FleetStatus& fleet) {
   std::string text =
-      nodes_text(fleet.nodes) + "\n" + tables_text(fleet.tables) + "\n" + queues_text(fleet.tables);
+      nodes_text(fleet.nodes) + "\n" + tables_text(fleet.tables) + types_text(fleet.tables) + "\n" + queues_text(fleet.tables);
   text += unserved_text(fleet);
   text += adopted_text(fleet.adopted);
   return text + paused_text(fleet.paused);

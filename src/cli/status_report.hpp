@@ -37,9 +37,20 @@ struct QueueStatus {
   std::map<std::string, std::int64_t> parked;  ///< by reason
 };
 
+/// What became of the executions of a job type.
+struct TypeStatus {
+  std::string name;
+  std::int64_t completed_5min = 0;
+  std::int64_t failed_hour = 0;
+  std::int64_t retried_hour = 0;
+  std::chrono::milliseconds mean{0};  ///< of the last hour
+  std::chrono::milliseconds longest{0};
+};
+
 struct TableStatus {
   std::string name;
   std::vector<QueueStatus> queues;
+  std::vector<TypeStatus> types;  ///< those that ran within the hour
   std::int64_t claimed = 0;  ///< by live nodes and by dead ones that nobody has reaped yet
   std::int64_t completed_5min = 0;
   std::int64_t failed_hour = 0;
@@ -69,7 +80,7 @@ struct FleetStatus {
 };
 
 /// Completed, the mean of the last five whole minutes.
-double per_minute(const TableStatus& table);
+double per_minute(std::int64_t completed_5min);
 /// Whether hints of one of their kinds, each counted up to `most`, may be more than were counted.
 bool is_capped(const TableStatus& table, std::int64_t most);
 

@@ -117,10 +117,11 @@ TEST_CASE("status counts hints, claims and the last minutes, per table and queue
     UPDATE rowcrew.node SET dead = true WHERE name = 'dead-1';
     INSERT INTO rowcrew.job_queue_claim (token, node_id, epoch, ids)
       SELECT 1, node_id, 1, ARRAY[gen_random_uuid(), gen_random_uuid()] FROM rowcrew.node WHERE name = 'gen-1';
-    INSERT INTO rowcrew.node_stat (minute, node_id, job_table, job_type, completed, failed)
-      VALUES (date_trunc('minute', now()) - interval '1 min', 1, 'job_queue', 'a', 10, 1),
-             (date_trunc('minute', now()) - interval '30 min', 1, 'job_queue', 'a', 100, 2),
-             (date_trunc('minute', now()) - interval '90 min', 1, 'job_queue', 'a', 100, 4);
+    INSERT INTO rowcrew.node_stat (minute, node_id, job_table, job_type, completed, failed, retried, run_ms, run_ms_max)
+      VALUES (date_trunc('minute', now()) - interval '1 min', 1, 'job_queue', 'a', 10, 1, 7, 1000, 900),
+             (date_trunc('minute', now()) - interval '30 min', 1, 'job_queue', 'a', 100, 2, 0, 200, 5),
+             (date_trunc('minute', now()) - interval '30 min', 1, 'job_queue', 'b', 1, 0, 0, 0, 0),
+             (date_trunc('minute', now()) - interval '90 min', 1, 'job_queue', 'a', 100, 4, 9, 9999, 9999);
   )");
   const LoginRole viewer(db, "rowcrew_viewer");
   CliBench cli(viewer.url());
@@ -136,6 +137,9 @@ TEST_CASE("status counts hints, claims and the last minutes, per table and queue
   CHECK(table["claimed"] == 2);
   CHECK(table["completed_per_minute"] == 2.0);
   CHECK(table["failed_last_hour"] == 3);
+  CHECK(table["types"] == json::parse(R"([
+    {"name": "a", "completed_per_minute": 2.0, "failed_last_hour": 3, "retried_last_hour": 7, "mean_ms": 10, "longest_ms": 900},
+    {"name": "b", "completed_per_minute": 0.0, "failed_last_hour": 0, "retried_last_hour": 0, "mean_ms": 0, "longest_ms": 0}])"));
   CHECK(table["counted_all"] == true);
   CHECK(table["queues"][0]["oldest_ready_ms"].is_null());
   CHECK(table["queues"][1]["oldest_ready_ms"] >= 0);

@@ -86,6 +86,35 @@ TEST_CASE("whatever else jobs wait for has a column where some do") {
         json{{"scheduled", 0}, {"backoff", 0}, {"suspect", 0}, {"limited", 40}, {"unclaimable", 2}});
 }
 
+TEST_CASE("status: which types fail, are tried again and take long, those first that fail most") {
+  FleetStatus fleet = sample();
+  CHECK(status_text(fleet).find("TYPE") == std::string::npos);
+  TypeStatus well;
+  well.name = "command";
+  well.completed_5min = 50;
+  well.mean = 20ms;
+  well.longest = 3s;
+  TypeStatus refused = well;
+  refused.name = "http";
+  refused.retried_hour = 412;
+  fleet.tables[0].types = {well, refused};
+  TableStatus other;
+  other.name = "processing_jobs";
+  refused.name = "image";
+  refused.failed_hour = 2;
+  other.types = {refused};
+  fleet.tables.push_back(other);
+  CHECK(status_text(fleet).find(
+            "\n\nTABLE            TYPE     COMPLETED/MIN  RETRIED LAST HOUR  FAILED  MEAN  LONGEST\n"
+            "processing_jobs  image             10.0                412       2  20ms     3.0s\n"
+            "job_queue        http              10.0                412       0  20ms     3.0s\n"
+            "job_queue        command           10.0                  0       0  20ms     3.0s\n\n") != std::string::npos);
+  CHECK(json::parse(status_json(fleet))["tables"][0]["types"][1] ==
+        json::parse(R"({"name": "http", "completed_per_minute": 10.0, "failed_last_hour": 0, "retried_last_hour": 412, "mean_ms": 20, "longest_ms": 3000})"));
+  for (int i = 0; i < 30; ++i) fleet.tables[0].types.push_back(well);
+  CHECK(status_text(fleet).find("\nand 13 more types\n") != std::string::npos);
+}
+
 TEST_CASE("what of a node's work does nothing but fail stands below the nodes") {
   FleetStatus fleet = sample();
   fleet.nodes[0].failing.push_back({"claims of job_queue", 15'054ms, "claim:job_queue: canceling\nstatement (57014)"});
