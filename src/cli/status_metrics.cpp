@@ -1,52 +1,12 @@
 #include "cli/status_metrics.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <initializer_list>
 #include <set>
-#include <string_view>
-#include <utility>
 
-#include "base/escape.hpp"
+#include "base/metric_text.hpp"
 
 namespace rowcrew::cli {
 namespace {
-
-using Label = std::pair<std::string_view, std::string_view>;
-
-/// A label's value: names are what strangers wrote, and one that is no UTF-8 would fail the whole scrape.
-std::string quoted(std::string_view value) {
-  std::string prose;
-  append_prose(prose, value);
-  std::string out = "\"";
-  for (const char c : prose) {
-    if (c == '\\' || c == '"') out += '\\';
-    out += c;
-  }
-  return out + '"';
-}
-
-/// Samples of one metric, which have to stand together.
-class Metric {
- public:
-  Metric(std::string_view name, std::string_view type, std::string_view help)
-      : name_(name), head_(fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type)) {}
-
-  template <class Value>
-  void add(std::initializer_list<Label> labels, Value value) {
-    std::string all;
-    for (const auto& [label, text] : labels) all += fmt::format("{}{}={}", all.empty() ? "" : ",", label, quoted(text));
-    samples_ += all.empty() ? fmt::format("{} {}\n", name_, value) : fmt::format("{}{{{}}} {}\n", name_, all, value);
-  }
-
-  std::string text() const { return samples_.empty() ? "" : head_ + samples_; }
-
- private:
-  std::string name_;
-  std::string head_;
-  std::string samples_;
-};
 
 double seconds(std::chrono::milliseconds span) { return std::chrono::duration<double>(span).count(); }
 
@@ -68,11 +28,11 @@ std::vector<QueueStatus> with_empty(const TableStatus& table, std::set<std::stri
 }
 
 std::string nodes_metrics(const FleetStatus& fleet) {
-  Metric count("rowcrew_nodes", "gauge", "Live nodes.");
+  MetricFamily count("rowcrew_nodes", "gauge", "Live nodes.");
   count.add({}, fleet.nodes.size());
-  Metric claimed("rowcrew_node_claimed_jobs", "gauge", "Jobs that a node holds.");
-  Metric beat("rowcrew_node_beat_age_seconds", "gauge", "Since the last heartbeat of a node.");
-  Metric failing("rowcrew_node_failing", "gauge", "How much of a node's work does nothing but fail; rowcrew status tells what.");
+  MetricFamily claimed("rowcrew_node_claimed_jobs", "gauge", "Jobs that a node holds.");
+  MetricFamily beat("rowcrew_node_beat_age_seconds", "gauge", "Since the last heartbeat of a node.");
+  MetricFamily failing("rowcrew_node_failing", "gauge", "How much of a node's work does nothing but fail; rowcrew status tells what.");
   for (const NodeStatus& node : fleet.nodes) {
     const std::string pid = std::to_string(node.pid);
     claimed.add({{"node", node.name}, {"host", node.host}, {"pid", pid}}, node.claimed);
@@ -85,8 +45,8 @@ std::string nodes_metrics(const FleetStatus& fleet) {
 std::string queues_metrics(const FleetStatus& fleet) {
   const std::set<std::string> empty = served(fleet);
   std::set<std::string> names = empty;
-  Metric jobs("rowcrew_queue_jobs", "gauge", "Jobs that wait: ready, or why they may not run now.");
-  Metric oldest("rowcrew_queue_oldest_ready_age_seconds", "gauge", "For how long the oldest ready job has been due.");
+  MetricFamily jobs("rowcrew_queue_jobs", "gauge", "Jobs that wait: ready, or why they may not run now.");
+  MetricFamily oldest("rowcrew_queue_oldest_ready_age_seconds", "gauge", "For how long the oldest ready job has been due.");
   for (const TableStatus& table : fleet.tables) {
     for (const QueueStatus& queue : with_empty(table, empty)) {
       names.insert(queue.name);
@@ -97,23 +57,23 @@ std::string queues_metrics(const FleetStatus& fleet) {
       }
     }
   }
-  Metric is_served("rowcrew_queue_served", "gauge", "Whether a live node serves the queue.");
+  MetricFamily is_served("rowcrew_queue_served", "gauge", "Whether a live node serves the queue.");
   for (const std::string& name : names) is_served.add({{"queue", name}}, empty.count(name));
   return jobs.text() + oldest.text() + is_served.text();
 }
 
 std::string tables_metrics(const FleetStatus& fleet) {
-  Metric claimed("rowcrew_table_claimed_jobs", "gauge", "Jobs that nodes hold.");
-  Metric completed("rowcrew_table_completed_jobs_per_minute", "gauge", "Mean of the last five whole minutes.");
-  Metric failed("rowcrew_table_failed_jobs_last_hour", "gauge", "Jobs that failed within the last hour.");
+  MetricFamily claimed("rowcrew_table_claimed_jobs", "gauge", "Jobs that nodes hold.");
+  MetricFamily completed("rowcrew_table_completed_jobs_per_minute", "gauge", "Mean of the last five whole minutes.");
+  MetricFamily failed("rowcrew_table_failed_jobs_last_hour", "gauge", "Jobs that failed within the last hour.");
   for (const TableStatus& table : fleet.tables) {
     claimed.add({{"table", table.name}}, table.claimed);
     completed.add({{"table", table.name}}, per_minute(table.completed_5min));
     failed.add({{"table", table.name}}, table.failed_hour);
   }
-  Metric type_failed("rowcrew_type_failed_jobs_last_hour", "gauge", "Jobs of a type that failed within the last hour.");
-  Metric type_retried("rowcrew_type_retried_executions_last_hour", "gauge", "Executions of a type that failed within the last hour and are tried again.");
-  Metric type_mean("rowcrew_type_mean_run_seconds", "gauge", "How long an execution took, in the mean of the last hour.");
+  MetricFamily type_failed("rowcrew_type_failed_jobs_last_hour", "gauge", "Jobs of a type that failed within the last hour.");
+  MetricFamily type_retried("rowcrew_type_retried_executions_last_hour", "gauge", "Executions of a type that failed within the last hour and are tried again.");
+  MetricFamily type_mean("rowcrew_type_mean_run_seconds", "gauge", "How long an execution took, in the mean of the last hour.");
   for (const TableStatus& table : fleet.tables) {
     for (const TypeStatus& type : table.types) {
       type_failed.add({{"table", table.name}, {"job_type", type.name}}, type.failed_hour);
@@ -125,7 +85,7 @@ std::string tables_metrics(const FleetStatus& fleet) {
 }
 
 std::string pauses_metrics(const FleetStatus& fleet) {
-  Metric pauses("rowcrew_pauses", "gauge", "What is paused; rowcrew pause lists it.");
+  MetricFamily pauses("rowcrew_pauses", "gauge", "What is paused; rowcrew pause lists it.");
   for (const char* scope : {"queue", "type", "key", "tenant"}) {
     pauses.add({{"scope", scope}}, std::count_if(fleet.paused.begin(), fleet.paused.end(), [&](const PauseStatus& p) { return p.scope == scope; }));
   }
@@ -133,8 +93,8 @@ std::string pauses_metrics(const FleetStatus& fleet) {
 }
 
 std::string adopted_metrics(const FleetStatus& fleet) {
-  Metric held("rowcrew_adopted_held", "gauge", "Whether an adopted table is held until it is repaired.");
-  Metric conflicts("rowcrew_adopted_conflicts_total", "counter", "Stale writes of the application that were held.");
+  MetricFamily held("rowcrew_adopted_held", "gauge", "Whether an adopted table is held until it is repaired.");
+  MetricFamily conflicts("rowcrew_adopted_conflicts_total", "counter", "Stale writes of the application that were held.");
   for (const AdoptedStatus& table : fleet.adopted) {
     held.add({{"table", table.name}}, table.mode == "held" ? 1 : 0);
     conflicts.add({{"table", table.name}}, table.conflicts);

@@ -75,7 +75,8 @@ TEST_CASE("metrics: pauses are counted by scope, held tables and their conflicts
   CHECK(has_line(text, "rowcrew_adopted_conflicts_total{table=\"shop_jobs\"} 7"));
 }
 
-TEST_CASE("metrics: a name with quotes, line ends or broken UTF-8 cannot spoil the rest") {
+TEST_CASE("metrics: a name with quotes, line ends or broken UTF-8 cannot spoil the rest, one with backslashes is told as it is") {
   const std::string text = status_metrics(fleet_of({"a\"b\nc\xff"}));
-  CHECK(has_line(text, "rowcrew_queue_served{queue=\"a\\\"b\\\\nc\uFFFD\"} 1"));
+  CHECK(has_line(text, "rowcrew_queue_served{queue=\"a\\\"b\\nc\uFFFD\"} 1"));
+  CHECK(has_line(status_metrics(fleet_of({"a\\b"})), "rowcrew_queue_served{queue=\"a\\\\b\"} 1"));
 }
