@@ -76,6 +76,7 @@ inline constexpr E kChildLost = "child.lost";
 // HTTP server
 inline constexpr E kHttpAcceptFailed = "http.accept_failed";
 inline constexpr E kHttpHandlerFailed = "http.handler_failed";
+inline constexpr E kMetricsListening = "metrics.listening";
 
 // Ingest
 inline constexpr E kIngestEnqueued = "ingest.enqueued";

@@ -52,6 +52,16 @@ asio::ip::tcp::endpoint parse_tcp(const std::string& listen) {
   return {address, port};
 }
 
+std::string checked_path(const std::string& listen) {
+  const auto path = unix_path(listen);
+  if (!path.starts_with('/') || path.size() >= sizeof(sockaddr_un::sun_path)) {
+    throw ConfigError(
+        fmt::format("address \"{}\" has no usable path, expected an absolute one under {} bytes",
+                    listen, sizeof(sockaddr_un::sun_path)));
+  }
+  return path;
+}
+
 /// Removes a socket file that a dead process left behind; one that answers is left alone.
 void remove_stale(const std::string& path) {
   const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -103,16 +113,19 @@ std::string unix_path(const std::string& listen) {
   return listen.starts_with(kUnixPrefix) ? listen.substr(kUnixPrefix.size()) : "";
 }
 
+void check_listen(const std::string& listen) {
+  if (listen.starts_with(kUnixPrefix)) {
+    checked_path(listen);
+  } else {
+    parse_tcp(listen);
+  }
+}
+
 StreamAcceptor open_listener(const asio::any_io_executor& executor, const std::string& listen,
                              int inherited_fd) {
   if (inherited_fd >= 0) return take_over(executor, inherited_fd);
   if (!listen.starts_with(kUnixPrefix)) return bind_to(executor, parse_tcp(listen), listen);
-  const auto path = unix_path(listen);
-  if (!path.starts_with('/') || path.size() >= sizeof(sockaddr_un::sun_path)) {
-    throw ConfigError(
-        fmt::format("address \"{}\" has no usable path, expected an absolute one under {} bytes",
-                    listen, sizeof(sockaddr_un::sun_path)));
-  }
+  const auto path = checked_path(listen);
   remove_stale(path);
   return bind_to(executor, asio::local::stream_protocol::endpoint(path), listen);
 }

@@ -21,6 +21,9 @@ using StreamSocket = boost::asio::basic_stream_socket<StreamProtocol>;
 StreamAcceptor open_listener(const boost::asio::any_io_executor& executor,
                              const std::string& listen, int inherited_fd);
 
+/// Throws ConfigError unless open_listener could mean something by it. Opens nothing.
+void check_listen(const std::string& listen);
+
 /// The path behind "unix:", or empty.
 std::string unix_path(const std::string& listen);
 

@@ -45,6 +45,8 @@ struct HttpServerOptions {
   std::chrono::milliseconds request_deadline{10'000};  ///< head + body + answer
   std::chrono::milliseconds idle{30'000};              ///< keep-alive
   unsigned max_connections = 512;
+  /// Told of each answer that the server gives by itself: status and code.
+  std::function<void(int status, std::string_view code)> refused;
 };
 
 /// Answers itself, without calling the handler: 400 malformed, no Host, 408 too slow, 413 body too

@@ -198,7 +198,7 @@ asio::awaitable<bool> HttpSession::refuse_unread(error_code ec) {
 }
 
 asio::awaitable<bool> HttpSession::refuse(Refusal refusal) {
-  auto response = refusal.response();
+  auto response = own_answer(refusal);
   co_return co_await write(std::move(response), 11, false, false);
 }
 
@@ -219,7 +219,12 @@ asio::awaitable<ServerResponse> HttpSession::answer(ServerRequest request) {
   if (is_sound(response)) co_return response;
   core_->report(LogLevel::error, event::kHttpHandlerFailed, {{"request", subject}},
                 "the answer has a status or header that cannot be sent");
-  co_return internal_error().response();
+  co_return own_answer(internal_error());
+}
+
+ServerResponse HttpSession::own_answer(const Refusal& refusal) const {
+  if (core_->options.refused) core_->options.refused(refusal.status, refusal.code);
+  return refusal.response();
 }
 
 ServerResponse HttpSession::judge_failure(const std::exception_ptr& error,
@@ -234,10 +239,10 @@ ServerResponse HttpSession::judge_failure(const std::exception_ptr& error,
   if (expired_) {
     core_->report(LogLevel::warning, event::kHttpHandlerFailed, {{"request", subject}},
                   "no answer in time");
-    return Refusal(503, "timeout", "no answer in time").response();
+    return own_answer(Refusal(503, "timeout", "no answer in time"));
   }
   core_->report(LogLevel::error, event::kHttpHandlerFailed, {{"request", subject}}, why);
-  return internal_error().response();
+  return own_answer(internal_error());
 }
 
 asio::awaitable<bool> HttpSession::write(ServerResponse response, unsigned version, bool head_only,

@@ -68,6 +68,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::awaitable<bool> refuse_unread(ErrorCode ec);
   boost::asio::awaitable<bool> refuse(Refusal refusal);
   boost::asio::awaitable<ServerResponse> answer(ServerRequest request);
+  ServerResponse own_answer(const Refusal& refusal) const;
   ServerResponse judge_failure(const std::exception_ptr& error, std::string_view subject);
   boost::asio::awaitable<bool> write(ServerResponse response, unsigned version, bool head_only,
                                      bool keep_alive);

@@ -6,6 +6,9 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <optional>
+#include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "server_scene.hpp"
 
@@ -36,6 +39,26 @@ TEST_CASE("http server: connections over the limit get 503, and room comes back"
     CHECK(status == 200);
   };
   run(io, crowd());
+}
+
+TEST_CASE("http server: what it answers by itself is told, what the handler answers is not") {
+  asio::io_context io;
+  std::vector<std::pair<int, std::string>> told;
+  auto options = small();
+  options.refused = [&](int status, std::string_view code) { told.emplace_back(status, code); };
+  RunningServer server(
+      io,
+      [](ServerRequest request) -> awaitable<ServerResponse> {
+        if (request.path == "/throws") throw std::runtime_error("in the handler");
+        co_return ServerResponse(404, "text/plain", "no");
+      },
+      options);
+  CHECK(status_of(ask(io, server.port(), kGet)) == 404);
+  CHECK(told.empty());
+  CHECK(status_of(ask(io, server.port(), "nonsense\r\n\r\n")) == 400);
+  CHECK(status_of(ask(io, server.port(), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n")) == 413);
+  CHECK(status_of(ask(io, server.port(), "GET /throws HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")) == 500);
+  CHECK(told == std::vector<std::pair<int, std::string>>{{400, "bad_request"}, {413, "body_too_large"}, {500, "internal"}});
 }
 
 TEST_CASE("http server: a stop lets running requests end and takes no new ones") {
