@@ -17,6 +17,7 @@
 #include <unordered_set>
 
 #include "pg/connect_attempt.hpp"
+#include "pg/db_metrics.hpp"
 #include "pg/server_error.hpp"
 #include "pg/server_text.hpp"
 #include "pg/pipeline_answer.hpp"
@@ -253,6 +254,9 @@ asio::awaitable<std::vector<Rows>> Lane::State::exec(const std::vector<Call>& ca
   std::exception_ptr failed;
   try {
     rows = co_await exchange(own);
+  } catch (const DbError& error) {
+    if (const auto& errors = connector.options().errors) errors->count(error.sqlstate());
+    failed = std::current_exception();
   } catch (...) {
     failed = std::current_exception();
     if (own.sent && connection) close();  // or the next would take what is still to come for its own answer

@@ -58,6 +58,10 @@ std::size_t Pool::waiting() const {
   return state_->waiting();
 }
 
+Pool::Usage Pool::usage() const {
+  return state_->usage();
+}
+
 asio::awaitable<void> Pool::submit(TxMode mode, std::function<void(Tx&)> work) {
   auto request = std::make_unique<State::Request>();
   request->mode = mode;

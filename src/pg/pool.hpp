@@ -18,6 +18,7 @@ namespace rowcrew {
 
 class Interrupt;
 class SameDatabase;
+class SqlstateCounts;
 
 struct PoolOptions {
   std::string url;               ///< libpq URI or keywords; several hosts allowed
@@ -41,6 +42,7 @@ struct PoolOptions {
   /// When set, a connection that leads to another database than the first of its process is none. Behind a
   /// transaction pooler, which connects by itself, that is asked again and again.
   std::shared_ptr<SameDatabase> same_database;
+  std::shared_ptr<SqlstateCounts> errors;  ///< told of each that callers get; may be null
 };
 
 /// What LISTEN connects with: the same, or past the pooler. Nullopt: there is no way past it.
@@ -77,6 +79,12 @@ class Pool final : public Db {
   /// closure.
   void on_loss(std::function<void()> told);
   std::size_t waiting() const;
+  struct Usage {
+    std::size_t in_use = 0;  ///< threads at work
+    std::size_t size = 0;    ///< threads
+    std::size_t waiting = 0;
+  };
+  Usage usage() const;
   /// Somebody else of this process found that the server has no connection left: those that rest are
   /// closed but for one, and for five seconds work waits for the others. Any thread.
   void give_way();

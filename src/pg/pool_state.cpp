@@ -9,6 +9,7 @@
 
 #include "base/event.hpp"
 #include "pg/connect_params.hpp"
+#include "pg/db_metrics.hpp"
 
 namespace rowcrew {
 namespace {
@@ -85,6 +86,11 @@ void Pool::State::push(std::unique_ptr<Request> request) {
 std::size_t Pool::State::waiting() const {
   const std::lock_guard lock(mutex_);
   return queue_.size();
+}
+
+Pool::Usage Pool::State::usage() const {
+  const std::lock_guard lock(mutex_);
+  return {running_, workers_.size(), queue_.size()};
 }
 
 void Pool::State::work(Worker& worker) {
@@ -169,6 +175,7 @@ std::exception_ptr Pool::State::run(Worker& worker, Request& request) {
     throw;
   } catch (const DbError& error) {
     reachable = !error.connection_lost();
+    if (options.errors) options.errors->count(error.sqlstate());
     if (error.connection_lost()) note_loss(worker);
     return std::current_exception();
   } catch (...) {

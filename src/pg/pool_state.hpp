@@ -33,6 +33,7 @@ struct Pool::State {
   void stop(std::chrono::milliseconds within);
   void join();
   std::size_t waiting() const;
+  Usage usage() const;
   void give_way();
 
   const PoolOptions options;
