@@ -1,6 +1,8 @@
 // The configuration of rowcrew-ingest: defaults, units, ranges. etc/ingest.yaml explains each key.
 #pragma once
 
+#include <string>
+
 #include <rowcrew/settings.hpp>
 
 #include "base/log_setup.hpp"
@@ -13,6 +15,7 @@ struct IngestConfig {
   LogOptions log;          ///< log.format, log.level
   PoolOptions database;    ///< database.*
   HttpServerOptions http;  ///< ingest.listen, max_body, request_deadline, max_connections
+  std::string metrics_listen;  ///< metrics.listen; empty: nothing is opened or counted
 };
 
 /// Throws ConfigError. Unknown keys are the caller's to check afterwards.

@@ -61,6 +61,7 @@ boost::asio::awaitable<ServerResponse> IngestHandler::enqueue(ServerRequest requ
                                      {"key", caller.key_name},
                                      {"created", done.created ? "true" : "false"},
                                      {"peer", caller.peer}});
+  if (metrics_ != nullptr) metrics_->accepted(done.created);
   co_return accepted(done.id, done.created);
 }
 
@@ -110,6 +111,7 @@ ServerResponse IngestHandler::refuse(const Refused& refused, const Caller& calle
   fields.insert(fields.end(), refused.cause.begin(), refused.cause.end());
   const auto level = refused.status >= 500 ? LogLevel::warning : LogLevel::info;
   if (log_.enabled(level)) log_.write(level, event::kIngestRefused, fields, refused.what());
+  if (metrics_ != nullptr) metrics_->refused(refused.status, refused.code());
   return to_response(refused);
 }
 

@@ -10,6 +10,7 @@
 
 #include "ingest/answers.hpp"
 #include "ingest/database_probe.hpp"
+#include "ingest/ingest_metrics.hpp"
 #include "ingest/job_request.hpp"
 #include "net/http_server.hpp"
 
@@ -17,8 +18,9 @@ namespace rowcrew {
 
 class IngestHandler {
  public:
-  /// All three must outlive every request.
-  IngestHandler(Db& db, DatabaseProbe& probe, Log& log) : db_(db), probe_(probe), log_(log) {}
+  /// All must outlive every request. Without `metrics` nothing is counted.
+  IngestHandler(Db& db, DatabaseProbe& probe, Log& log, IngestMetrics* metrics = nullptr)
+      : db_(db), probe_(probe), log_(log), metrics_(metrics) {}
 
   /// Event thread only. 202 only after the database has confirmed the commit. One log line per
   /// accepted job and per refusal; probes of health are not logged.
@@ -47,6 +49,7 @@ class IngestHandler {
   Db& db_;
   DatabaseProbe& probe_;
   Log& log_;
+  IngestMetrics* metrics_;
 };
 
 }  // namespace rowcrew

@@ -16,12 +16,17 @@
 
 #include "base/event.hpp"
 #include "base/exit_code.hpp"
+#include "base/loop_lag.hpp"
+#include "base/process_metrics.hpp"
 #include "base/sd_notify.hpp"
 #include "base/service.hpp"
 #include "base/system_clock.hpp"
 #include "ingest/database_probe.hpp"
 #include "ingest/ingest_handler.hpp"
+#include "ingest/ingest_metrics.hpp"
 #include "ingest/inherited_socket.hpp"
+#include "net/metrics_endpoint.hpp"
+#include "pg/db_metrics.hpp"
 #include "pg/pool.hpp"
 
 namespace rowcrew {
@@ -58,12 +63,14 @@ class Ingest {
   explicit Ingest(const IngestConfig& config)
       : log_(make_log(config.log)),
         deadline_(config.http.request_deadline),
-        pool_(config.database, *log_),
+        pool_(counted(config.database, config.metrics_listen), *log_),
         probe_(
             pool_, [this] { return pool_.reachable(); }, clock_, *log_),
-        handler_(pool_, probe_, *log_),
+        handler_(pool_, probe_, *log_, config.metrics_listen.empty() ? nullptr : &metrics_),
         server_(make_server(config.http)),
         watchdog_(clock_),
+        loop_lag_(clock_),
+        metrics_server_(make_metrics(config.metrics_listen)),
         supervisor_(io_.get_executor(), clock_, random_, *log_),
         signals_(io_, SIGTERM, SIGINT) {}
 
@@ -71,6 +78,9 @@ class Ingest {
 
  private:
   std::unique_ptr<HttpServer> make_server(HttpServerOptions options);
+  std::unique_ptr<HttpServer> make_metrics(const std::string& listen);
+  PoolOptions counted(PoolOptions database, const std::string& metrics_listen);
+  std::string metrics() const;
   void start();
   asio::awaitable<void> live();
   asio::awaitable<void> stop();
@@ -79,14 +89,20 @@ class Ingest {
   asio::io_context io_{1};
   SystemClock clock_;
   SystemRandom random_;
+  const std::chrono::system_clock::time_point started_ = clock_.wall();
   std::unique_ptr<ProcessLog> log_;
   std::chrono::milliseconds deadline_;
+  std::shared_ptr<SqlstateCounts> db_errors_;
   Pool pool_;
   DatabaseProbe probe_;
+  IngestMetrics metrics_;
   IngestHandler handler_;
   std::string address_;
   std::unique_ptr<HttpServer> server_;
   Watchdog watchdog_;
+  LoopLag loop_lag_;
+  std::unique_ptr<HttpServer> metrics_server_;  ///< null: nobody may ask
+  bool draining_ = false;
   Supervisor supervisor_;
   asio::signal_set signals_;
   int exit_code_ = kExitOk;
@@ -94,6 +110,7 @@ class Ingest {
 
 std::unique_ptr<HttpServer> Ingest::make_server(HttpServerOptions options) {
   options.inherited_fd = inherited_socket();
+  options.refused = [this](int status, std::string_view code) { metrics_.refused(status, code); };
   address_ = options.inherited_fd >= 0 ? "the inherited socket" : options.listen;
   auto handler = [this](ServerRequest request) { return handler_.answer(std::move(request)); };
   try {
@@ -101,6 +118,24 @@ std::unique_ptr<HttpServer> Ingest::make_server(HttpServerOptions options) {
   } catch (const ConfigError& e) {
     throw ConfigError(fmt::format("ingest.listen: {}", e.what()));
   }
+}
+
+PoolOptions Ingest::counted(PoolOptions database, const std::string& metrics_listen) {
+  if (!metrics_listen.empty()) db_errors_ = database.errors = std::make_shared<SqlstateCounts>();
+  return database;
+}
+
+std::unique_ptr<HttpServer> Ingest::make_metrics(const std::string& listen) {
+  if (listen.empty()) return nullptr;
+  MetricsAnswers answers;
+  answers.metrics = [this] { return metrics(); };
+  answers.hindrance = [this]() -> std::string_view { return draining_ ? "draining" : probe_.ready() ? "" : "database"; };
+  return make_metrics_server(io_.get_executor(), listen, std::move(answers), *log_);
+}
+
+std::string Ingest::metrics() const {
+  return build_metrics(ROWCREW_VERSION, 0) + metrics_.text() + db_metrics(*db_errors_, {{"ingest", &pool_}}) + loop_lag_.text() +
+         process_metrics(started_);
 }
 
 int Ingest::run() {
@@ -124,6 +159,10 @@ int Ingest::run() {
 
 void Ingest::start() {
   supervisor_.start(watchdog_);
+  if (metrics_server_) {
+    supervisor_.start(loop_lag_);
+    supervisor_.start(*metrics_server_);
+  }
   supervisor_.start(probe_);
   supervisor_.start(*server_);
   log_->info(event::kIngestReady,
@@ -139,6 +178,7 @@ asio::awaitable<void> Ingest::live() {
   const auto [ec, signal] = co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
   log_->info(event::kIngestStopping, {{"signal", ec ? 0 : signal}});
   sd_notify_state("STOPPING=1\nSTATUS=letting running requests end");
+  draining_ = true;
   skip_drain_on_next_signal();
   co_await stop();
   log_->info(event::kIngestStopped, {{"exit", exit_code_}});

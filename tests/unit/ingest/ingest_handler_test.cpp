@@ -10,6 +10,7 @@
 
 #include "base/cipher.hpp"
 #include "scripted_db.hpp"
+#include "support/exposition.hpp"
 #include "support/fake_clock.hpp"
 #include "support/log_capture.hpp"
 #include "support/run.hpp"
@@ -47,7 +48,8 @@ struct Bench {
   ScriptedDb db;
   bool reachable = true;
   DatabaseProbe probe{db, [this] { return reachable; }, clock, log};
-  IngestHandler handler{db, probe, log};
+  IngestMetrics metrics;
+  IngestHandler handler{db, probe, log, &metrics};
 };
 
 Rows known_key_then(const Statement& statement, const std::function<Rows()>& enqueue) {
@@ -207,6 +209,30 @@ TEST_CASE("the log tells what the database said about a refused job, and the cli
   Bench bench([](const Statement&, const Params&) -> Rows { fail("57014"); });  // the look-up of the key
   bench.answer(good());
   CHECK(bench.log.lines("ingest.refused").at(0).field("database") == "text of the server");
+}
+
+TEST_CASE("answers are counted by status and reason, questions for health are not") {
+  Bench bench([](const Statement& s, const Params& p) {
+    if (s.name == "ingest/key" && p.values()[0] != sha256_hex(kKey)) return Rows(1);
+    return known_key_then(s, [] { return row({"id-1", "f"}); });
+  });
+  bench.answer(good());
+  bench.answer(post("no JSON"));
+  ServerRequest stranger = good();
+  stranger.headers[0].second = "Bearer rc_other";
+  bench.answer(std::move(stranger));
+  ServerRequest probe;
+  probe.method = "GET";
+  probe.path = "/readyz";
+  bench.answer(probe);
+  const auto series = parse_exposition(bench.metrics.text());
+  CHECK(series.at("rowcrew_ingest_requests_total{status=\"202\"}") == 1);
+  CHECK(series.at("rowcrew_ingest_requests_total{status=\"400\"}") == 1);
+  CHECK(series.at("rowcrew_ingest_requests_total{status=\"401\"}") == 1);
+  CHECK(series.at("rowcrew_ingest_refused_total{reason=\"bad_request\"}") == 1);
+  CHECK(series.at("rowcrew_ingest_refused_total{reason=\"unauthorized\"}") == 1);
+  CHECK(series.at("rowcrew_ingest_duplicates_total") == 1);
+  CHECK_FALSE(series.contains("rowcrew_ingest_requests_total{status=\"200\"}"));
 }
 
 TEST_CASE("health is always well, readiness follows the database") {
