@@ -15,6 +15,7 @@
 #include "base/system_clock.hpp"
 #include "net/curl_http_client.hpp"
 #include "net/make_mailer.hpp"
+#include "pg/db_metrics.hpp"
 #include "pg/lane.hpp"
 #include "pg/pool_settings.hpp"
 #include "pg/same_database.hpp"
@@ -90,6 +91,7 @@ int run_configured(const NodeProgram& program) {
   const LogOptions log_options = read_log_options(root, config.name);
   PoolOptions database = read_pool_options(root, "rowcrewd/" + config.name);
   database.same_database = std::make_shared<SameDatabase>();
+  if (!config.metrics_listen.empty()) database.errors = std::make_shared<SqlstateCounts>();
   const PoolOptions connection = engine_pool(database, config);
   const PoolOptions handler_connection = handler_pool(database, root, config);
   EgressGuard guard(config.egress_allow);
@@ -121,7 +123,8 @@ int run_configured(const NodeProgram& program) {
   const auto lease_held = [&children](Mono until) { children.hold_until(until); };
   const auto table_described = [&transactions](TableMap map) { transactions.describe(std::move(map)); };
   NodeParts parts{io,     config, connection, pool,            registry,        ports,           transactions, clock,
-                  random, *log,   lease_held, table_described, ROWCREW_VERSION, schema::version()};
+                  random, *log,   lease_held, table_described, ROWCREW_VERSION, schema::version(),
+                  &handlers_pool};
   Node node(std::move(parts));
   const EndFirst threads{handlers_pool, pool};
   return node.run(program.mode);

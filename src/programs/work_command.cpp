@@ -23,6 +23,8 @@ int run_work(cli::Invocation& call) {
   if (const auto format = arguments.get("log")) program.flags["log.format"] = *format;
   if (const auto level = arguments.get("log-level")) program.flags["log.level"] = *level;
   if (arguments.has("until-empty")) program.mode = NodeMode::until_empty;
+  // It is about to end, and may be run beside a node with the same file.
+  if (program.mode == NodeMode::until_empty) program.adjust = [](NodeConfig& config) { config.metrics_listen.clear(); };
   return run_node_program(program);
 }
 

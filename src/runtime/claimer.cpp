@@ -227,6 +227,9 @@ void Claimer::answered(std::unique_ptr<ClaimPlan> plan, Exchanged done) {
   Table& table = tables_[plan->table];
   state_.worked("claims", state_.tables[plan->table]->table.name());
   table.size.answered(now - plan->sent);
+  if (state_.metrics != nullptr) {
+    state_.metrics->claim_answered(state_.tables[plan->table]->table.name(), now - plan->sent, done.claimed.empty() && done.limited.empty());
+  }
   if (!plan->limited.empty()) answered_limited(*plan, done);
   bool filled = std::any_of(plan->limited.begin(), plan->limited.end(), [&](const LimitedWant& want) {
     return std::any_of(done.answers.begin(), done.answers.end(), [&](const LimitedAnswer& a) { return a.queue == want.queue && a.jobs >= want.count; });
@@ -324,6 +327,9 @@ void Claimer::ends_written() {
 }
 
 void Claimer::accept(std::size_t table, std::int64_t epoch, std::vector<ClaimedJob> claimed) {
+  if (state_.metrics != nullptr) {
+    for (const ClaimedJob& job : claimed) state_.metrics->claimed(job.job.queue);
+  }
   if (claimed.empty() || intake_.takes(table, epoch, claimed)) return;
   take_in(table, epoch, std::move(claimed));
 }

@@ -324,6 +324,7 @@ asio::awaitable<void> Completer::verify_doubtful() {
 void Completer::report(std::size_t table, const EndedJob& ended) {
   state_.statistics.ended(state_.minute(), state_.tables[table]->table.name(), ended.job.job_type,
                           ended.ending.kind, ended.duration_ms);
+  if (state_.metrics != nullptr) state_.metrics->finished(ended.job.queue, ended.job.job_type, ended.ending.kind);
   const bool bad = ended.ending.kind == Ending::Kind::failed;
   const LogLevel level = bad ? LogLevel::warning : LogLevel::info;
   if (!state_.log.enabled(level)) return;
@@ -341,6 +342,7 @@ void Completer::report(std::size_t table, const EndedJob& ended) {
 void Completer::report_lost(std::size_t table, const EndedJob& ended) {
   state_.statistics.add(state_.minute(), state_.tables[table]->table.name(), ended.job.job_type,
                         Statistics::Count::claim_lost);
+  if (state_.metrics != nullptr) state_.metrics->finished(ended.job.queue, ended.job.job_type, NodeMetrics::Outcome::claim_lost);
   state_.log.warning(event::kJobClaimLost, {{"job", state_.tables[table]->table.label(ended.job.id)}, {"job_type", ended.job.job_type}},
                      "the row is no longer under this claim; the result was refused and dropped");
 }

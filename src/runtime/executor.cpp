@@ -63,6 +63,7 @@ void Executor::start(std::size_t table, ClaimedJob claimed) {
   state_.running.add(running);
   const std::string& table_name = state_.tables[table]->table.name();
   state_.statistics.add(state_.minute(), table_name, running->job.job_type, Statistics::Count::started);
+  if (state_.metrics != nullptr) measure_start(*running, claimed.hint_run_at_us);
 
   auto on_end = [this, running](std::exception_ptr error) {
     // run() lets nothing out; if it does, the job is handed back rather than forgotten.
@@ -80,6 +81,12 @@ void Executor::start(std::size_t table, ClaimedJob claimed) {
                  asio::bind_cancellation_slot(running->signal.slot(), std::move(on_end)));
   // Most short jobs have ended by now, and need no timer.
   if (!running->ended) arm_deadline(running, policy.timeout_at(running->age));
+}
+
+void Executor::measure_start(const RunningJob& running, std::int64_t due_us) {
+  state_.metrics->started(running.job.queue, running.job.job_type);
+  const auto now = state_.database_clock.at(running.started);
+  if (now) state_.metrics->waited(running.job.queue, static_cast<double>(*now - due_us) / 1e6);
 }
 
 asio::awaitable<void> Executor::run(RunningJobs::Ref running, JobTypePolicy policy) {
@@ -159,6 +166,7 @@ void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, c
   state_.slots.give_back(running.job.queue);
   const MonoClock::duration ran = state_.clock.mono() - running.started;
   const std::string queue = running.job.queue;
+  if (state_.metrics != nullptr) state_.metrics->ran(running.job.job_type, ran);
 
   EndedJob ended;
   ended.duration_ms = std::chrono::duration_cast<std::chrono::milliseconds>(ran).count();
@@ -173,6 +181,7 @@ void Executor::end(RunningJob& running, const std::optional<Outcome>& outcome, c
     // Lease over or claim lost: nothing of ours to write. The database rescues it, or has.
     state_.log.warning(event::kJobClaimLost, {{"job", state_.tables[running.table]->table.label(running.job.id)}, {"job_type", running.job.job_type}},
                        "the claim was lost while the job ran; its handler was stopped");
+    if (state_.metrics != nullptr) state_.metrics->finished(queue, running.job.job_type, NodeMetrics::Outcome::claim_lost);
     completer_.forget(running.table, running.job);
     slot_freed_(queue, ran);
     return;

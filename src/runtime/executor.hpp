@@ -30,6 +30,7 @@ class Executor {
   boost::asio::awaitable<void> run(RunningJobs::Ref running, JobTypePolicy policy);
   boost::asio::awaitable<std::optional<Outcome>> run_handler(RunningJob& running, Log& log, JobTypePolicy policy);
   boost::asio::awaitable<void> read_payload(RunningJob& running);
+  void measure_start(const RunningJob& running, std::int64_t due_us);
   void arm_deadline(const RunningJobs::Ref& running, std::chrono::milliseconds timeout);
   void end(RunningJob& running, const std::optional<Outcome>& outcome, const JobTypePolicy& policy);
   Outcome judged(Log& log, std::exception_ptr error) const;

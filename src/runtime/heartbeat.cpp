@@ -120,6 +120,7 @@ asio::awaitable<void> Heartbeat::register_node() {
 void Heartbeat::note_server(std::string_view started) {
   if (server_ == started) return;
   server_ = started;
+  state_.database_clock.forget();
   events_.new_server();
 }
 
@@ -130,6 +131,7 @@ struct Heartbeat::Seen {
   std::string pauses;
   std::string adopted;
   std::string server;
+  std::optional<std::int64_t> clock_us;
   std::set<std::string, std::less<>> leader_tables;
   bool leader = false;
   bool overdue = false;
@@ -148,6 +150,7 @@ struct Heartbeat::Seen {
     if (what == "pauses") pauses = text;
     if (what == "adopted") adopted = text;
     if (what == "server") server = text;
+    if (what == "clock") clock_us = rows.integer(i, 6);
     if (what == "leader") leader_tables = set_of(text);
     leader = leader || what == "leader";
     overdue = overdue || what == "overdue";
@@ -172,7 +175,14 @@ asio::awaitable<void> Heartbeat::beat() {
   stretch_ = 1.5 + state_.random.unit() / 2;
   Params params;
   params.add(state_.identity.node_id).add(state_.identity.epoch).add(told_of(state_.troubles.lasting(sent)));
-  const Rows rows = co_await state_.db.query(sql::node_beat, std::move(params));
+  Rows rows;
+  try {
+    rows = co_await state_.db.query(sql::node_beat, std::move(params));
+  } catch (const Error&) {
+    count(NodeMetrics::Renewal::error);
+    throw;
+  }
+  const Mono received = state_.clock.mono();
   Seen seen;
   for (std::size_t i = 0; i < rows.size(); ++i) seen.note(rows, i, state_.identity.node_id);
   if (seen.server.empty()) {
@@ -180,8 +190,10 @@ asio::awaitable<void> Heartbeat::beat() {
     co_return;
   }
   state_.lease->acknowledged(sent);
+  count(NodeMetrics::Renewal::ok);
   events_.held(state_.lease->children_end_at());
   note_server(seen.server);
+  if (seen.clock_us) state_.database_clock.told(sent, received, *seen.clock_us);
   state_.leader_present = seen.leader;
   state_.leader_tables = std::move(seen.leader_tables);
   if (seen.overdue) events_.overdue();
@@ -222,9 +234,11 @@ asio::awaitable<void> Heartbeat::renew() {
     }
   } catch (const Error& e) {  // the beat has been told of
     state_.log.debug(event::kLeaseStopping, {{"code", e.code()}}, e.what());
+    count(NodeMetrics::Renewal::error);
     co_return;
   }
   state_.lease->acknowledged(sent);
+  count(NodeMetrics::Renewal::ok);
   events_.held(state_.lease->children_end_at());
   if (!held && state_.may_claim()) events_.may_claim();
 }
@@ -260,7 +274,12 @@ bool Heartbeat::at_rest() const {
   return state_.hears && state_.running.size() == 0 && std::none_of(state_.tables.begin(), state_.tables.end(), holds);
 }
 
+void Heartbeat::count(NodeMetrics::Renewal result) {
+  if (state_.metrics != nullptr) state_.metrics->renewed(result);
+}
+
 void Heartbeat::declared_dead() {
+  count(NodeMetrics::Renewal::lost);
   state_.log.error(event::kLeaseLost, {{"node_id", state_.identity.node_id}},
                    "this node was declared dead by another: stopping its jobs, registering anew");
   state_.identity = NodeIdentity{};

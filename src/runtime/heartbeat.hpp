@@ -59,6 +59,7 @@ class Heartbeat final : public Service {
   boost::asio::awaitable<void> write_statistics();
   void know_fleet(std::size_t others, std::set<std::string> served);
   void declared_dead();
+  void count(NodeMetrics::Renewal result);
   void note_server(std::string_view started);
 
   NodeState& state_;

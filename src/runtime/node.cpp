@@ -10,6 +10,7 @@
 #include "base/exit_code.hpp"
 #include "base/sd_notify.hpp"
 #include "runtime/installation.hpp"
+#include "runtime/node_endpoint.hpp"
 #include "runtime/node_services.hpp"
 #include "sql_queries.hpp"
 
@@ -42,7 +43,9 @@ struct Node::State {
   explicit State(NodeParts p)
       : parts(std::move(p)), supervisor(parts.io.get_executor(), parts.clock, parts.random, parts.log),
         change(parts.io.get_executor(), parts.clock), signals(parts.io),
-        services(parts, [this] { change.ring(); }) {}
+        services(parts, [this] { change.ring(); }) {
+    if (!parts.config.metrics_listen.empty()) endpoint = std::make_unique<NodeEndpoint>(parts, services.state);
+  }
 
   asio::awaitable<void> live(NodeMode mode);
   asio::awaitable<bool> wait_for_installation();
@@ -60,6 +63,7 @@ struct Node::State {
   Wake change;
   asio::signal_set signals;
   NodeServices services;
+  std::unique_ptr<NodeEndpoint> endpoint;  ///< null: nobody may ask
   int stop_requests = 0;
   bool installed = false;  ///< the database has answered, and is one to work on
   bool failed = false;
@@ -113,6 +117,7 @@ void Node::State::ready(std::string_view status) {
 asio::awaitable<void> Node::State::live(NodeMode mode) {
   parts.log.info(event::kNodeStarted, {{"version", parts.version}, {"lease_ms", parts.config.lease.count()}});
   supervisor.start(services.watchdog);  // READY may be said while the database is away
+  if (endpoint) endpoint->start(supervisor);
   installed = co_await wait_for_installation();
   if (!installed) {
     co_await supervisor.stop_all(50ms);

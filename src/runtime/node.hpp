@@ -39,6 +39,7 @@ struct NodeParts {
   std::function<void(TableMap)> table_described;  ///< one of an application, before a job of it is claimed
   std::string version;
   int schema_version;  ///< what the program was built for
+  const Pool* handlers = nullptr;  ///< their connections, for the metrics
 };
 
 /// Life: check the installation (repeated while the database is away), register, run; on SIGTERM or

@@ -7,6 +7,7 @@
 #include <rowcrew/error.hpp>
 
 #include "base/settings_tree.hpp"
+#include "net/metrics_endpoint.hpp"
 
 namespace rowcrew {
 namespace {
@@ -86,6 +87,7 @@ NodeConfig read_node_config(const Settings& root) {
       throw ConfigError("node.tables: \"" + table + "\" is no job table, expected job_queue, processing_jobs or the name of an adopted table");
     }
   }
+  config.metrics_listen = read_metrics_listen(root);
   config.queues = read_queues(root.section("queues"));
   return config;
 }

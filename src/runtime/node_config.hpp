@@ -30,6 +30,7 @@ struct NodeConfig {
   unsigned lanes = 2;                             ///< database.lanes, 1..8: connections for claims and ends
   int max_crashes = 3;                            ///< node.max_crashes, 1..100: lonely deaths to poison
   std::vector<std::string> egress_allow;          ///< egress.allow
+  std::string metrics_listen;                     ///< metrics.listen; empty: nothing is opened or counted
   std::string shim;                               ///< node.shim: path of rowcrew-shim
 
   std::vector<std::string> queue_names() const;

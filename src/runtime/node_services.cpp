@@ -22,6 +22,7 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
   options.channels = {"rowcrew_wake", "rowcrew_fan", "rowcrew_command"};
   options.self_test = std::chrono::minutes(5);  // a beat finds what an unnoticed loss has missed
   auto on_notify = [&services](std::string_view channel, std::string_view payload) {
+    if (services.state.metrics != nullptr) services.state.metrics->notified();
     if (channel == "rowcrew_wake") {
       services.gatekeeper.notified(payload);
     } else if (channel == "rowcrew_fan") {
@@ -39,6 +40,7 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
     }
   };
   auto on_ready = [&services] {
+    if (services.state.metrics != nullptr) services.state.metrics->listening();
     services.gatekeeper.reconnected();
     services.heartbeat.policies_changed();
     services.claimer.limits_changed();  // a rule may have been made before anybody listened

@@ -20,12 +20,14 @@
 #include <rowcrew/registry.hpp>
 
 #include "queue/claim_ledger.hpp"
+#include "queue/database_clock.hpp"
 #include "queue/job_control.hpp"
 #include "queue/job_table.hpp"
 #include "queue/lease_keeper.hpp"
 #include "queue/port_catalog.hpp"
 #include "runtime/job_types.hpp"
 #include "runtime/node_config.hpp"
+#include "runtime/node_metrics.hpp"
 #include "runtime/running_jobs.hpp"
 #include "runtime/slots.hpp"
 #include "runtime/statistics.hpp"
@@ -83,6 +85,8 @@ struct NodeState final : LeaseView {
   Slots slots;
   RunningJobs running;
   Statistics statistics;
+  NodeMetrics* metrics = nullptr;  ///< null: nobody asks for them
+  DatabaseClock database_clock;
   Troubles troubles;
   JobTypes job_types;
   std::set<std::string, std::less<>> paused;  ///< queues

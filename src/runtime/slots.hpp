@@ -27,6 +27,14 @@ class Slots {
     if (at == queues_.end() || at->second.used >= at->second.limit) return 0;
     return at->second.limit - at->second.used;
   }
+  std::size_t used(std::string_view queue) const {
+    const auto at = queues_.find(queue);
+    return at == queues_.end() ? 0 : at->second.used;
+  }
+  std::size_t limit(std::string_view queue) const {
+    const auto at = queues_.find(queue);
+    return at == queues_.end() ? 0 : at->second.limit;
+  }
   std::vector<std::string> queues() const {
     std::vector<std::string> names;
     for (const auto& [queue, slot] : queues_) names.push_back(queue);

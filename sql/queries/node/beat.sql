@@ -4,6 +4,7 @@
 --   server    once, when the beat was written: the server's start, which tells one server from another, also
 --             behind a pooler: a promoted standby has its own. None: this node was declared dead and must
 --             stop everything
+--   clock     of the database, in microseconds since 1970: for figures of how long jobs waited
 --   leader    a node that is not dead keeps the gate (gate/lead): the job tables that it serves
 --   overdue   a job has been due for a while although nobody took it: a look that does not depend on any
 --             notification
@@ -23,6 +24,8 @@ WITH b AS (
 SELECT n.node_id, n.epoch, n.beat, n.lease_ms, n.queues::text[], NULL AS what, NULL AS text FROM rowcrew.node n WHERE NOT n.dead
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'server', b.started FROM b
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'clock', ((date_part('epoch', rowcrew.clock_now()) * 1000000)::bigint)::text FROM b
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'leader', g.tables::text
 FROM b, rowcrew.gate g JOIN rowcrew.node n ON n.node_id = g.leader AND NOT n.dead

@@ -36,6 +36,7 @@ BenchNode::BenchNode(const cli::Arguments& arguments, std::map<std::string, std:
     config.name = name;
     config.tables = {"job_queue"};
     config.adopted.emplace();  // none
+    config.metrics_listen.clear();  // of the node whose file this is
     config.queues = {{"bench", static_cast<std::size_t>(slots)}};
   };
   program.more_handlers = [&starts](Registry& registry, Deps&) { registry.add("bench", std::make_unique<NoteStart>(starts)); };

@@ -30,7 +30,9 @@ TEST_CASE("node: registers, beats, is watched, and leaves") {
             "FROM rowcrew.node") == "5|0|f|30000|name|host|4711|0.1|{mail,photo}");
   for (int i = 0; i < 2; ++i) CHECK(written(beat(b, node)));
   const Rows seen = beat(b, node);
-  REQUIRE(seen.size() == 4);  // with a row each about the server, pauses and adopted tables
+  REQUIRE(seen.size() == 5);  // with a row each about the server, its clock, pauses and adopted tables
+  const std::string clock = told(seen, "clock").at(0);
+  CHECK(b.value("SELECT abs(" + clock + " - extract(epoch FROM rowcrew.clock_now()) * 1000000) < 60000000") == "t");
   CHECK(seen.integer(0, 0) == node.node_id);
   CHECK(seen.integer(0, 1) == 5);
   CHECK(seen.integer(0, 2) == 2);  // as it was before this one
