@@ -13,8 +13,8 @@
 
 namespace rowcrew {
 
-/// Made of names that are known from the beginning: the first `most` by name, all others are "other". Long ones are cut. Two names that
-/// would look the same in the text are one value: a series that comes twice fails the whole scrape. Pure.
+/// Made of names that are known from the beginning: the first `most` by name, all others are "other". Long ones are cut. Two
+/// names that would look the same in the text are one value: a series that comes twice fails the whole scrape. One thread.
 class LabelValues {
  public:
   LabelValues(const std::vector<std::string>& names, std::size_t most) {
@@ -31,11 +31,16 @@ class LabelValues {
       places_.emplace(name, place(name));
     }
   }
+  LabelValues(const LabelValues&) = delete;
+  LabelValues& operator=(const LabelValues&) = delete;
 
   /// 0: "other".
   std::size_t place(std::string_view name) const {
+    if (last_ != places_.end() && last_->first == name) return last_->second;
     const auto at = places_.find(name);
-    return at == places_.end() ? 0 : at->second;
+    if (at == places_.end()) return 0;
+    last_ = at;
+    return at->second;
   }
   std::size_t size() const { return values_.size(); }  ///< "other" included
   const std::string& value(std::size_t place) const { return values_[place]; }
@@ -44,7 +49,9 @@ class LabelValues {
   static constexpr std::size_t kMaxBytes = 64;
 
   std::vector<std::string> values_;
-  std::map<std::string, std::size_t, std::less<>> places_;
+  using Places = std::map<std::string, std::size_t, std::less<>>;
+  Places places_;
+  mutable Places::const_iterator last_ = places_.end();  ///< the next one asked for is likely to be the same
 };
 
 }  // namespace rowcrew
