@@ -120,7 +120,7 @@ TEST_CASE("what of a node's work does nothing but fail stands below the nodes") 
   fleet.nodes[0].failing.push_back({"claims of job_queue", 15'054ms, "claim:job_queue: canceling\nstatement (57014)"});
   CHECK(status_text(fleet).find("default,mail\ngen-1: claims of job_queue fail for 15s: claim:job_queue: canceling\\nstatement (57014)\n\nTABLE") != std::string::npos);
   CHECK(json::parse(status_json(fleet))["nodes"][0]["failing"] ==
-        json::parse(R"([{"work": "claims of job_queue", "for_ms": 15054, "error": "claim:job_queue: canceling\nstatement (57014)"}])"));
+        json::parse(R"json([{"work": "claims of job_queue", "for_ms": 15054, "error": "claim:job_queue: canceling\nstatement (57014)"}])json"));
   CHECK(json::parse(status_json(sample()))["nodes"][0]["failing"] == json::array());
 }
 
