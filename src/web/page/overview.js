@@ -28,6 +28,9 @@ function problems(status) {
     for (const name of unserved)
       add(true, route("jobs", "", {status: "waiting", queue: name}), `No live node serves queue ${name}.`);
   }
+  for (const node of status.nodes) {
+    for (const one of node.failing) add(true, null, `${node.name}: ${one.work} fail for ${span(one.for_ms)}: ${one.error}`);
+  }
   for (const one of status.adopted.filter((each) => each.mode === "held")) {
     add(
       true,
@@ -187,6 +190,30 @@ function tables(status) {
   );
 }
 
+/// Those that fail most first, as rowcrew status has them.
+function types(status) {
+  const all = status.tables.flatMap((one) => one.types.map((type) => ({...type, table: one.name})));
+  if (all.length === 0) return null;
+  all.sort((a, b) => b.failed_last_hour - a.failed_last_hour || b.retried_last_hour - a.retried_last_hour);
+  const heads = ["Type", "Table", ["Completed a minute", "number"], ["Failed", "number"], ["Retried", "number"], ["Mean", "number"], ["Longest", "number"]];
+  const rows = all.map((type) => {
+    const filter = {type: type.name, table: tableFilter(status, type.table)};
+    return {
+      key: `${type.table} ${type.name}`,
+      cells: [
+        link(route("jobs", "", filter), type.name),
+        type.table,
+        number(type.completed_per_minute),
+        {class: type.failed_last_hour > 0 ? "warn" : null, of: count(type.failed_last_hour, route("jobs", "", {status: "failed", ...filter}))},
+        count(type.retried_last_hour, route("jobs", "", {status: "retrying", ...filter})),
+        span(type.mean_ms),
+        span(type.longest_ms),
+      ],
+    };
+  });
+  return section("types", "Job types in the last hour", table("Job types in the last hour", heads, rows, ""));
+}
+
 function adopted(status) {
   if (status.adopted.length === 0) return null;
   return section(
@@ -317,7 +344,7 @@ export const overview = {
         "div",
         {"data-key": "columns", class: "columns"},
         h("div", {"data-key": "left"}, queues(status), nodes(status), pauses(fleet, query)),
-        h("div", {"data-key": "right"}, chart(fleet.minutes, chartWidth), tables(status), adopted(status)),
+        h("div", {"data-key": "right"}, chart(fleet.minutes, chartWidth), tables(status), types(status), adopted(status)),
       ),
     ];
   },
