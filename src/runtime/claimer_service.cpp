@@ -89,12 +89,15 @@ asio::awaitable<void> Claimer::look_for_suspects() {
 std::vector<ClaimWant> Claimer::free_slots() const {
   std::vector<ClaimWant> wants;
   for (const std::string& queue : open_queues()) {
-    const std::size_t taken = coming(queue, queues_.find(queue)->second);
+    const Queue& state = queues_.find(queue)->second;
+    const std::size_t taken = coming(queue, state);
     const std::size_t free = state_.slots.free(queue);
-    if (free <= taken || closed(queue)) continue;
+    // What is claimed ahead takes none of the slots that are kept: behind a backlog there would be some of it for ever.
+    const std::size_t count = std::max(free > taken ? free - taken : 0, std::min(free, kept_for_rescued(state)));
+    if (count == 0 || closed(queue)) continue;
     ClaimWant want;
     want.queue = queue;
-    want.count = free - taken;
+    want.count = count;
     wants.push_back(std::move(want));
   }
   return wants;

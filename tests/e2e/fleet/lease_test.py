@@ -15,6 +15,14 @@ from support.proxy import Proxy  # noqa: E402
 LEASE = {"lease": "4s"}
 
 
+class FarAway(Proxy):
+    """Every message takes so long that much is claimed ahead."""
+
+    def _pass_on(self, source, target):
+        time.sleep(0.03)
+        super()._pass_on(source, target)
+
+
 class Lease(FleetTest):
     def test_a_node_that_holds_nothing_beats_less_often_than_one_that_works(self):
         busy = self.node("busy", node=LEASE).ready()
@@ -93,6 +101,20 @@ class Lease(FleetTest):
         for node in nodes:
             self.assertEqual(node.lines("lease.stopping") + node.lines("lease.lost") + node.lines("job.claim_lost"), [])
         self.assertEqual(self.db.execute("SELECT status, crashes, count(*) FROM rowcrew.job_queue GROUP BY 1, 2"), [("processing", 0, 4)])
+
+    def test_what_a_dead_node_ran_does_not_wait_behind_what_its_heir_has_claimed_ahead(self):
+        victim = self.node("victim", node={"lease": "2s"}).ready()
+        self.enqueue("sleep", 8, '{"ms": 1000, "first": true}')
+        wait_for("them to run", lambda: self.db.counts().get("processing") == 8)
+        victim.kill()
+        self.enqueue("sleep", 6000, '{"ms": 20}')
+        with FarAway(self.db.url) as far:
+            heir = self.node("heir", url=far.url, node={"lease": "2s"}).ready(60)
+            wait_for("them to be rescued", lambda: len(heir.lines("job.rescued")) == 8, 30)
+            wait_for("them to run again", lambda: self.db.value(
+                "SELECT count(*) FROM rowcrew.job_queue WHERE payload ? 'first' AND (status = 'completed' OR status = 'processing')") == 8, 8)
+            self.assertGreater(self.db.counts()["pending"], 200, "the others were to be a backlog")
+            heir.kill()
 
     def test_a_node_that_is_cut_off_ends_its_handlers_before_another_starts_them(self):
         marker = "marker" + self.db.name
