@@ -36,12 +36,14 @@ void PipelineAnswer::fail(const PGresult* result, const std::string& statement) 
   if (error_) return;
   const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
   const char* message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  if (message == nullptr) message = PQresultErrorMessage(result);  // libpq's own words: no server said this
   const std::string sqlstate = state != nullptr ? state : "";
   const char* place = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
   if (place == nullptr) place = PQresultErrorField(result, PG_DIAG_INTERNAL_POSITION);
   const std::string at = place != nullptr ? fmt::format(" at character {}", place) : "";  // as libpq says it in a whole message
-  error_ = server_error(sqlstate, fmt::format("{}: {}{} ({})", statement,
-                                              one_line(message != nullptr ? message : "no message"), at, sqlstate));
+  const std::string code = sqlstate.empty() ? "" : fmt::format(" ({})", sqlstate);
+  const std::string text = one_line(message);
+  error_ = server_error(sqlstate, fmt::format("{}: {}{}{}", statement, text.empty() ? "no message" : text, at, code));
 }
 
 void PipelineAnswer::take(const PGresult* result) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -122,8 +123,11 @@ void StatementTx::lost(const PipelineAnswer& answer, std::string_view statement,
   session_.spoiled = true;
   std::string reason = last_error(session_.raw);
   if (reason.empty()) reason = "the connection is gone";
+  // Then it was shut down from here, and libpq takes that for the server's doing.
+  if (session_.watch != nullptr && session_.watch->overdue(std::chrono::steady_clock::now())) reason = "no answer in time";
   // The server's own farewell, if there was one.
-  const std::string told = answer.error() ? answer.error()->what() : fmt::format("{}: {}", statement, reason);
+  const bool farewell = answer.error() && !answer.error()->sqlstate().empty();
+  const std::string told = farewell ? answer.error()->what() : fmt::format("{}: {}", statement, reason);
   throw DbError(ErrorClass::transient, "", told, true, outcome_unknown);
 }
 

@@ -229,6 +229,22 @@ TEST_CASE("pool outage: a server that hangs is given up on after statement_timeo
   const DbError error = db_error_of([&] { f.query("SELECT 1"); });
   CHECK(error.connection_lost());
   CHECK(error.outcome_unknown());
+  CHECK(std::string(error.what()) == "test: no answer in time");
+}
+
+TEST_CASE("pool outage: a COMMIT that hangs is said to have got no answer, not to have been closed by the server") {
+  PgProxy proxy(scratch().url());
+  PoolOptions options = through(proxy);
+  options.statement_timeout = 100ms;
+  PoolFixture f(options);
+  auto work = [&](Tx& tx) {
+    tx.exec(sql("SELECT 1"));
+    proxy.freeze();
+  };
+  const DbError error = db_error_of([&] { f.run(TxMode::transaction, work); });
+  CHECK(error.connection_lost());
+  CHECK(error.outcome_unknown());
+  CHECK(std::string(error.what()) == "commit: no answer in time");
 }
 
 TEST_CASE("pool outage: statement_timeout itself is an answer") {
