@@ -7,6 +7,8 @@
 #include <boost/system/system_error.hpp>
 #include <system_error>
 
+#include <rowcrew/db_error.hpp>
+
 #include "pg/continuation.hpp"
 
 namespace rowcrew {
@@ -62,6 +64,16 @@ std::string ConnectAttempt::failure() const {
     return e.what();
   }
   return {};
+}
+
+bool ConnectAttempt::crowded() const {
+  try {
+    if (error) std::rethrow_exception(error);
+  } catch (const DbError& e) {
+    return e.connection_lost() && e.sqlstate() == kTooManyConnections;
+  } catch (const std::exception&) {
+  }
+  return false;
 }
 
 void ConnectAttempt::end() {

@@ -30,6 +30,7 @@ class ConnectAttempt {
   Connection connection;     ///< null when it failed
   std::exception_ptr error;  ///< why, when it failed
   std::string failure() const;
+  bool crowded() const;  ///< the server has no connection left for us
 
  private:
   void run(Connector& connector, const std::string& batch);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <boost/asio/this_coro.hpp>
+#include <utility>
 
 #include "base/event.hpp"
 #include "pg/backoff.hpp"
@@ -16,6 +17,8 @@ namespace rowcrew {
 namespace {
 
 namespace asio = boost::asio;
+
+constexpr std::chrono::minutes kLineEvery{1};
 
 std::string listen_batch(const ListenerOptions& options) {
   std::string batch(sql_pg::self_test.text);  // acknowledged even without a channel
@@ -51,21 +54,22 @@ struct Listener::State {
   Clock& clock;
   Random& random;
   bool connected = false;
-  bool lost_said = false;
+  Mono next_line{};  ///< before it nothing more is said of being away
   std::weak_ptr<ConnectAttempt> current;
   ListenerLink* link = nullptr;  ///< while there is one
 };
 
 void Listener::State::lost(const std::string& reason) {
-  connected = false;
-  if (lost_said) return;
-  lost_said = true;
+  if (std::exchange(connected, false)) options.lost();
+  const Mono now = clock.mono();
+  if (now < next_line) return;
+  next_line = now + kLineEvery;  // why it went is one thing, why it does not come back another
   log.warning(event::kListenerLost, {}, reason);
 }
 
 void Listener::State::ready() {
   connected = true;
-  lost_said = false;
+  next_line = Mono{};
   log.info(event::kListenerReady, {{"channels", options.channels.size()}}, "listening");
   on_ready();
 }
@@ -115,6 +119,7 @@ asio::awaitable<void> Listener::run() {
       state->lost(co_await link.watch(state->on_notify, state->options.self_test,
                                       state->options.connection.connect_timeout));
     } else {
+      if (attempt->crowded()) state->options.crowded();
       state->lost(attempt->failure());
     }
     co_await state->clock.sleep_until(state->clock.mono() + backoff.next(state->random.unit()));

@@ -16,6 +16,8 @@ struct ListenerOptions {
   PoolOptions connection;             ///< url, password, timeouts; threads and queue are not used
   std::vector<std::string> channels;  ///< plain identifiers
   std::chrono::milliseconds self_test{60'000};  ///< how often a silent connection is probed
+  std::function<void()> crowded = [] {};        ///< the server has no connection left for it: others give way
+  std::function<void()> lost = [] {};           ///< it listened, and hears nothing any more until on_ready
 };
 
 /// A notification is a hint: it may be late, doubled or lost. After every (re)connect `on_ready`

@@ -66,7 +66,7 @@ void Claimer::look_for_survivors() {
 void Claimer::follow_leader() {
   bool alone = false;
   for (std::size_t i = 0; i < state_.tables.size(); ++i) {
-    const bool rests = state_.led(*state_.tables[i]);
+    const bool rests = state_.hears && state_.led(*state_.tables[i]);
     if (rests == std::exchange(tables_[i].rests, rests)) continue;
     tables_[i].pacer.poll_every(rests ? std::chrono::milliseconds(kRestingPoll) : state_.config.poll_every);
     alone = alone || !rests;

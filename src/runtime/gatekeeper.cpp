@@ -95,9 +95,10 @@ asio::awaitable<void> Gatekeeper::run() {
   for (;;) {
     bool failed = false;
     try {
-      if (state_.stopping && !resigned()) {
+      if ((state_.stopping || !state_.hears) && !resigned()) {
         co_await give_up();
-      } else if (!active() || !state_.may_claim() || (!state_.leader && state_.leader_present && !led_)) {
+        if (!state_.stopping) events_.joined();  // the beat tells whether another leads now
+      } else if (!active() || !state_.hears || !state_.may_claim() || (!state_.leader && state_.leader_present && !led_)) {
         co_await wake_.wait_until(state_.clock.mono() + 1min);
       } else if (!state_.leader) {
         co_await lead();

@@ -37,6 +37,8 @@ class Gatekeeper final : public Service {
   void beaten();
   /// The listener has (re)connected: what was announced meanwhile is unknown.
   void reconnected();
+  /// The listener is gone: whoever leads and sleeps has to hear, another may.
+  void deafened() { wake_.ring(); }
   /// There are other nodes than before, or they serve other queues: what nobody here could take may be for them.
   void fleet_changed();
   /// The claims have come to an end of what there is.

@@ -21,6 +21,8 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
   options.connection = std::move(*direct);
   options.channels = {"rowcrew_wake", "rowcrew_fan", "rowcrew_command"};
   options.self_test = std::chrono::minutes(5);  // a beat finds what an unnoticed loss has missed
+  options.crowded = [&services] { services.state.crowded(); };
+  options.lost = [&services] { services.deafened(); };
   auto on_notify = [&services](std::string_view channel, std::string_view payload) {
     if (services.state.metrics != nullptr) services.state.metrics->notified();
     if (channel == "rowcrew_wake") {
@@ -40,6 +42,7 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
     }
   };
   auto on_ready = [&services] {
+    services.state.hears = true;
     if (services.state.metrics != nullptr) services.state.metrics->listening();
     services.gatekeeper.reconnected();
     services.heartbeat.policies_changed();
@@ -50,7 +53,6 @@ std::unique_ptr<Listener> make_listener(const NodeParts& parts, NodeServices& se
     services.pauses.wake();
     services.reconciler.wake();
   };
-  services.state.hears = true;
   return std::make_unique<Listener>(std::move(options), std::move(on_notify), std::move(on_ready), parts.log,
                                     parts.clock, parts.random);
 }
@@ -138,6 +140,13 @@ void NodeServices::new_server() {
 void NodeServices::beaten() {
   gatekeeper.beaten();
   if (!state.all_led()) promoter.expect({});  // it may have counted on a leader until now
+}
+
+/// Nothing that is announced reaches this node: it looks by itself as if it had no listener, and leads nobody.
+void NodeServices::deafened() {
+  state.hears = false;
+  claimer.follow_leader();
+  gatekeeper.deafened();
 }
 
 void NodeServices::lease_over() {

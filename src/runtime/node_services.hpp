@@ -34,6 +34,8 @@ struct NodeServices {
   /// Completer first: whatever ends a job finds it there. Claimer last.
   void start(Supervisor& supervisor);
   void beaten();
+  /// The listener is gone.
+  void deafened();
   /// Every handler was asked to stop; what has not started is given up.
   void lease_over();
   void new_server();

@@ -96,7 +96,7 @@ struct NodeState final : LeaseView {
   NodeIdentity identity;             ///< node_id 0: not registered (any more)
   std::optional<LeaseKeeper> lease;  ///< of this registration
   bool informed = false;             ///< of pauses, limits and policies, by a beat of this registration
-  bool hears = false;                ///< what is announced: it has a listener
+  bool hears = false;                ///< what is announced: its listener stands
   bool stopping = false;             ///< no new claims, ticks, maintenance
 
   std::function<void(TableMap)> table_described = [](TableMap) {};  ///< to who else writes to tables of applications

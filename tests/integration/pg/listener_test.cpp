@@ -17,6 +17,18 @@ using namespace rowcrew::testing;
 
 namespace {
 
+/// The system's, which the test puts forward.
+class LeapingClock final : public Clock {
+ public:
+  Mono mono() const override { return system_.mono() + ahead; }
+  std::chrono::system_clock::time_point wall() const override { return system_.wall(); }
+  boost::asio::awaitable<void> sleep_until(Mono when) override { return system_.sleep_until(when - ahead); }
+  MonoClock::duration ahead{};
+
+ private:
+  SystemClock system_;
+};
+
 /// A listener on an event thread that the test drives.
 struct ListenerFixture {
   explicit ListenerFixture(ListenerOptions options)
@@ -54,7 +66,7 @@ struct ListenerFixture {
   boost::asio::io_context io{1};
   boost::asio::cancellation_signal cancel;
   LogCapture log;
-  SystemClock clock;
+  LeapingClock clock;
   SystemRandom random;
   int ready = 0;
   std::vector<std::string> heard;
@@ -193,6 +205,36 @@ TEST_CASE("listener: starts while the server is away") {
   f.until([&] { return !f.log.lines(event::kListenerLost).empty(); });
   CHECK_FALSE(f.listener.connected());
   proxy.admit();
+  f.until([&] { return f.ready == 1; });
+}
+
+TEST_CASE("listener: one that stays away says after a minute why it does not come back, not only why it went") {
+  PgProxy proxy(scratch().url());
+  ListenerOptions options = on({"rowcrew_wake"}, "listener-refused");
+  options.connection.url = proxy.url();
+  ListenerFixture f(options);
+  f.until([&] { return f.ready == 1; });
+  proxy.refuse_login();
+  scratch().query("SELECT pg_terminate_backend(pid) " + session("listener-refused"));
+  f.until([&] { return proxy.accepted() >= 3; });  // it tries again, in vain
+  CHECK(f.log.lines(event::kListenerLost).size() == 1);
+  f.clock.ahead = 61s;
+  f.until([&] { return f.log.lines(event::kListenerLost).size() == 2; });
+  CHECK(f.log.lines(event::kListenerLost)[1].message.find("password") != std::string::npos);
+}
+
+TEST_CASE("listener: a server without a connection for it is told of, so that others give way") {
+  const TempDatabase full(TempDatabase::Content::empty);
+  const std::string limit = "ALTER DATABASE " + quote_identifier(full.name()) + " CONNECTION LIMIT ";
+  scratch().exec(limit + "0");
+  bool told = false;
+  ListenerOptions options;
+  options.connection = *direct_options(full.options());
+  options.channels = {"rowcrew_wake"};
+  options.crowded = [&told] { told = true; };
+  ListenerFixture f(options);
+  f.until([&] { return told; });
+  scratch().exec(limit + "-1");
   f.until([&] { return f.ready == 1; });
 }
 
