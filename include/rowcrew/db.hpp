@@ -86,7 +86,7 @@ class Rows {
 class Tx {
  public:
   virtual ~Tx() = default;
-  /// Throws DbError (db_error.hpp).
+  /// Throws DbError (db_error.hpp), and BugError of COPY to or from the client and of more than 65535 parameters.
   virtual Rows exec(const Statement& statement, const Params& params) = 0;
   Rows exec(const Statement& statement) { return exec(statement, Params{}); }
 };
