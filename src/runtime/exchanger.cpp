@@ -214,7 +214,7 @@ asio::awaitable<void> Exchanger::Lane::carry() {
     if (claims) ROWCREW_FAULT_POINT("claim.committed");
     exchanger_.completer_.written(std::move(load_.batch), done);
     for (const auto& [queue, jobs] : load_.freed) {
-      const auto again = std::count_if(done.limited.begin(), done.limited.end(), [&](const ClaimedJob& job) { return job.job.queue == queue; });
+      const auto again = std::count_if(done.limited.begin(), done.limited.end(), [&queue = queue](const ClaimedJob& job) { return job.job.queue == queue; });
       if (std::cmp_less(again, jobs)) exchanger_.claimer_.permits_freed(load_.table, queue);
     }
     if (claims) exchanger_.claimer_.answered(std::move(load_.plan), std::move(done));
