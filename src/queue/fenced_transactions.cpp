@@ -261,6 +261,7 @@ Awaitable<std::optional<FencedTransactions::Ids>> FencedTransactions::over_wire(
     if (!error.outcome_unknown()) throw;
     unknown = error;
   }
+  co_await asio::this_coro::throw_if_cancelled(false);
   co_return co_await which_ended(plan, *unknown);
 }
 
@@ -314,7 +315,10 @@ Awaitable<FencedTransactions::Ids> FencedTransactions::one_statement(const Plan&
     if (!error.outcome_unknown()) throw;
     unknown = error;
   }
-  if (unknown) co_return co_await which_ended(plan, *unknown);
+  if (unknown) {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    co_return co_await which_ended(plan, *unknown);
+  }
   if (written) co_return std::move(*written);
   co_return co_await transaction(plan, nullptr);
 }
@@ -353,15 +357,18 @@ Awaitable<FencedTransactions::Ids> FencedTransactions::transaction(const Plan& p
     if (!error.outcome_unknown()) throw;
     unknown = error;
   }
-  if (unknown) co_return co_await which_ended(plan, *unknown);
+  if (unknown) {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    co_return co_await which_ended(plan, *unknown);
+  }
   plan.jobs[refused->job]->log().error(event::kPortFailed, {{"code", refused->error.code()}}, refused->error.what());
   if (refused->error.error_class() == ErrorClass::bug) throw BugError(kPortFailed, refused->error.what());
   throw PermanentError(kPortFailed, refused->error.what());
 }
 
-/// The commit may have happened, and whoever asks for this job to stop must not keep us from learning.
+/// The commit may have happened, and whoever asks for this job to stop must not keep us from learning: callers turn
+/// throw_if_cancelled off, since of a coroutine that was cancelled before the very await of this one would throw.
 Awaitable<FencedTransactions::Ids> FencedTransactions::which_ended(const Plan& plan, DbError unknown) {
-  co_await asio::this_coro::throw_if_cancelled(false);
   std::exception_ptr failed;
   Ids ended;
   try {
