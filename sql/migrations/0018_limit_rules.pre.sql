@@ -147,28 +147,29 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION rowcrew.limit_remove(text) IS 'Removes a limit: what waits for it is free to run. False: there was none.';
 
--- Whether claims from these queues have to look for jobs that rules are about: there are rules, or something waits behind those of
--- before. What a transaction that saw a rule files there may be committed after the rule was removed.
-CREATE FUNCTION rowcrew.limits_matter(p_queues text[]) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+-- In which of these queues claims have to look for jobs that rules are about: those that a rule may mean, and where something
+-- waits behind those of before. What a transaction that saw a rule files there may be committed after the rule was removed.
+CREATE FUNCTION rowcrew.limited_queues(p_queues text[]) RETURNS SETOF text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+  v_queues text[];
   v_template jsonb;
-  v_found boolean;
+  v_found text[];
 BEGIN
-  IF EXISTS (SELECT FROM rowcrew.job_limit)
-     OR EXISTS (SELECT FROM unnest(p_queues) AS w (queue), LATERAL (SELECT FROM rowcrew.job_queue_limited l WHERE l.queue = w.queue LIMIT 1) x)
-     OR EXISTS (SELECT FROM unnest(p_queues) AS w (queue), LATERAL (SELECT FROM rowcrew.processing_jobs_limited l WHERE l.queue = w.queue LIMIT 1) x) THEN
-    RETURN true;
-  END IF;
+  v_queues := ARRAY(SELECT w.queue FROM unnest(p_queues) AS w (queue)
+    WHERE EXISTS (SELECT FROM rowcrew.job_limit r WHERE r.queue IS NULL OR r.queue = w.queue)
+       OR EXISTS (SELECT FROM rowcrew.job_queue_limited l WHERE l.queue = w.queue)
+       OR EXISTS (SELECT FROM rowcrew.processing_jobs_limited l WHERE l.queue = w.queue));
   FOR v_template IN SELECT z.template FROM rowcrew.adopted_table z
     WHERE z.mode = 'serve' AND (z.map -> 'columns' ? 'queue' OR coalesce(z.map ->> 'queue', 'default') = ANY (p_queues)) LOOP
+    EXIT WHEN cardinality(v_queues) = cardinality(p_queues);
     BEGIN
-      EXECUTE rowcrew.adopted_fill('SELECT EXISTS (SELECT FROM unnest($1) AS w (queue), LATERAL (SELECT FROM {limited} l WHERE l.queue = w.queue LIMIT 1) x WHERE {of_queue})', v_template)
-        INTO v_found USING p_queues;
-    EXCEPTION WHEN insufficient_privilege OR undefined_table THEN v_found := false;  -- as in adopted_overdue
+      EXECUTE rowcrew.adopted_fill('SELECT array_agg(w.queue) FROM unnest($1) AS w (queue) WHERE {of_queue} AND NOT w.queue = ANY ($2) AND EXISTS ('
+        'SELECT FROM {limited} l WHERE l.queue = w.queue)', v_template) INTO v_found USING p_queues, v_queues;
+    EXCEPTION WHEN insufficient_privilege OR undefined_table THEN v_found := NULL;  -- as in adopted_overdue
     END;
-    IF v_found THEN RETURN true; END IF;
+    v_queues := v_queues || v_found;
   END LOOP;
-  RETURN false;
+  RETURN QUERY SELECT unnest(v_queues);
 END $$;
 
 -- Of a due job: which of its keys has no room. Null: none, or no rule is about it.

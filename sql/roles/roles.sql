@@ -101,7 +101,7 @@ GRANT SELECT ON rowcrew.job_limit TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.job_queue_take(bigint[], bigint, bigint, text[], integer[], integer[], text[], integer[], boolean[], bigint[], bigint[], integer[], boolean),
       rowcrew.processing_jobs_take(bigint[], bigint, bigint, text[], integer[], integer[], text[], integer[], boolean[], bigint[], bigint[], integer[], boolean),
       rowcrew.keys_of(text, text, text, text, jsonb), rowcrew.limit_value(text, text, text, jsonb), rowcrew.take_keys(rowcrew.job_keys),
-      rowcrew.file_due(text, uuid[]), rowcrew.file_truth(text, uuid[]), rowcrew.limits_matter(text[]), rowcrew.limits_of(text), rowcrew.key_columns(text, text),
+      rowcrew.file_due(text, uuid[]), rowcrew.file_truth(text, uuid[]), rowcrew.limited_queues(text[]), rowcrew.limits_of(text), rowcrew.key_columns(text, text),
       rowcrew.most_units(rowcrew.job_limit),
       rowcrew.units_back(text, text[], bigint[]), rowcrew.shelve_limited(text, bigint[]), rowcrew.forget_keys(text) TO rowcrew_worker;
 GRANT SELECT, UPDATE, DELETE ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited TO rowcrew_worker;

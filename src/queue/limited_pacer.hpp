@@ -27,18 +27,17 @@ class LimitedPacer {
     for (const std::string& queue : queues) queues_.emplace(queue, Queue{});
   }
 
-  /// Whether there are rules at all: without any nothing is ever asked for.
-  void rules(bool any, Mono now) {
-    if (any && !rules_) woken(now);
-    rules_ = any;
+  /// Which queues rules may be about: of any other nothing is ever asked for.
+  void rules(const std::set<std::string, std::less<>>& about, Mono now) {
+    for (auto& [name, queue] : queues_) {
+      const bool any = about.contains(name);
+      if (any && !queue.rules) wake(queue, now);
+      queue.rules = any;
+    }
   }
   /// Work was announced, or a key may have room again.
   void woken(Mono now) {
-    for (auto& [name, queue] : queues_) {
-      queue.due = std::min(queue.due, now);
-      queue.announced = true;
-      queue.vain.reset();
-    }
+    for (auto& [name, queue] : queues_) wake(queue, now);
   }
 
   /// Somebody looks around, told of nothing: worth a walk now and then.
@@ -53,15 +52,15 @@ class LimitedPacer {
   /// Nothing waits in this queue, and nobody looks or is about to.
   bool idle(std::string_view name) const {
     const Queue& queue = of(name);
-    return !rules_ || (!queue.walking() && queue.due == Mono::max());
+    return !queue.rules || (!queue.walking() && queue.due == Mono::max());
   }
   /// Whether such jobs wait in this queue, as far as is known.
-  bool waits(std::string_view queue) const { return rules_ && of(queue).waits; }
+  bool waits(std::string_view queue) const { return of(queue).rules && of(queue).waits; }
   /// How many jobs to ask for with `free` of `slots` slots free, of which `ending` are expected to end during
   /// two round trips. While every walk fills them: half of them at most, the other half runs meanwhile; and
   /// where they end that fast, not one by one.
   std::size_t batch(std::string_view name, std::size_t free, std::size_t slots, std::size_t ending) const {
-    if (!rules_ || !of(name).plenty) return free;
+    if (!of(name).rules || !of(name).plenty) return free;
     if (ending * 2 >= slots && free < slots / 4) return 0;
     return std::min(free, std::max(kWorthASecond, (slots + 1) / 2));
   }
@@ -69,20 +68,20 @@ class LimitedPacer {
   /// asked for more, a while ago or not, was given some.
   bool ahead(std::string_view name, Mono now) const {
     const Queue& queue = of(name);
-    return rules_ && queue.plenty && now >= queue.ahead_from;
+    return queue.rules && queue.plenty && now >= queue.ahead_from;
   }
   /// When the groups of this queue are worth a walk, with so many slots free; Mono::max() while one is
   /// under way, or nothing waits. A second one is worth it only where the last filled every slot, and
   /// from another place on: else the two would meet at the same groups.
   Mono due(std::string_view name, std::size_t count) const {
     const Queue& queue = of(name);
-    if (!rules_ || (queue.walking() && !worth_a_second(queue, count))) return Mono::max();
+    if (!queue.rules || (queue.walking() && !worth_a_second(queue, count))) return Mono::max();
     return queue.walking() ? Mono{} : queue.due;
   }
 
   /// Whether want() would ask for something now.
   bool asks(std::string_view name, std::size_t count, std::size_t freed, Mono now) const {
-    return count > 0 && rules_ && (walks(name, count, freed, now) || hands_over(name, count, freed));
+    return count > 0 && of(name).rules && (walks(name, count, freed, now) || hands_over(name, count, freed));
   }
   /// How many of `free` slots to ask for, where other jobs of the queue are asked for as well: halves, of
   /// which each side has the bigger one in turn.
@@ -159,6 +158,7 @@ class LimitedPacer {
     std::chrono::milliseconds look{};  ///< the shortest that any of them said
   };
   struct Queue {
+    bool rules = false;
     Mono due = Mono::max();
     Mono sent{};    ///< the last walk, a second one aside
     Mono walked{};  ///< answered last
@@ -174,6 +174,11 @@ class LimitedPacer {
     bool announced = false;  ///< since the last walk began
     bool walking() const { return first_out || second_out; }
   };
+  static void wake(Queue& queue, Mono now) {
+    queue.due = std::min(queue.due, now);
+    queue.announced = true;
+    queue.vain.reset();
+  }
   static MonoClock::duration look(std::chrono::milliseconds said) {
     return std::chrono::duration_cast<MonoClock::duration>(std::min(said, kLongestLook));
   }
@@ -206,7 +211,6 @@ class LimitedPacer {
   Queue& of(std::string_view name) { return queues_.find(name)->second; }
   const Queue& of(std::string_view name) const { return queues_.find(name)->second; }
 
-  bool rules_ = false;
   std::map<std::string, Queue, std::less<>> queues_;
 };
 

@@ -38,7 +38,7 @@ void Claimer::wake(std::string_view table) {
   for (std::size_t i = 0; i < state_.tables.size(); ++i) {
     if (!table.empty() && state_.tables[i]->table.name() != table) continue;
     tables_[i].pacer.woken(state_.clock.mono());
-    tables_[i].limited.rules(has_limits(), state_.clock.mono());
+    tables_[i].limited.rules(state_.limited_queues, state_.clock.mono());
     tables_[i].limited.woken(state_.clock.mono());
     tables_[i].found_nothing = false;
   }

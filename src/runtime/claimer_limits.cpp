@@ -91,10 +91,11 @@ void Claimer::permits_freed(std::size_t table) {
 }
 
 void Claimer::limits_changed() {
-  state_.limits = true;  // the next beat knows
+  state_.limits = true;  // the next beat knows, and about which queues they are
+  for (const auto& [name, queue] : queues_) state_.limited_queues.insert(name);
   ++state_.limits_told;
   for (std::size_t i = 0; i < state_.tables.size(); ++i) {
-    tables_[i].limited.rules(has_limits(), state_.clock.mono());
+    tables_[i].limited.rules(state_.limited_queues, state_.clock.mono());
     tables_[i].limited.woken(state_.clock.mono());
   }
   if (due_rung_) due_rung_();

@@ -135,7 +135,7 @@ struct Heartbeat::Seen {
   std::set<std::string, std::less<>> leader_tables;
   bool leader = false;
   bool overdue = false;
-  bool limits = false;
+  std::set<std::string, std::less<>> limited;  ///< queues
   bool cancels = false;
   bool commands = false;
 
@@ -154,7 +154,7 @@ struct Heartbeat::Seen {
     if (what == "leader") leader_tables = set_of(text);
     leader = leader || what == "leader";
     overdue = overdue || what == "overdue";
-    limits = limits || what == "limits";
+    if (what == "limits") limited.insert(text);
     cancels = cancels || what == "cancels";
     commands = commands || what == "commands";
   }
@@ -317,9 +317,10 @@ void Heartbeat::know_fleet(std::size_t others, std::set<std::string> served) {
 }
 
 void Heartbeat::know_settings(const Seen& seen, std::uint64_t limits_told) {
-  const bool limits = seen.limits || limits_told != state_.limits_told;
-  const bool changed = seen.paused != state_.paused || limits != state_.limits;
-  state_.limits = limits;
+  const bool told_since = limits_told != state_.limits_told;  // then this answer knows less
+  const bool changed = seen.paused != state_.paused || (!told_since && seen.limited != state_.limited_queues);
+  if (!told_since) state_.limited_queues = seen.limited;
+  state_.limits = !state_.limited_queues.empty();
   state_.paused = seen.paused;
   if (changed) events_.may_claim();
   // All of these are announced; this is for announcements that were missed.

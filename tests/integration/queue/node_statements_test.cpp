@@ -87,15 +87,24 @@ TEST_CASE("node: a job that was filed behind a rule while that was removed keeps
   }
 }
 
-TEST_CASE("node: a look tells of limits, cancels and its own commands, and of what has changed") {
+TEST_CASE("node: a look tells in which of its queues rules may be about a job") {
+  QueueBench b;
+  const NodeIdentity node = registered(b, 5);
+  b.exec("SELECT rowcrew.limit_set('one', p_queue => 'photo', p_running => 1)");
+  b.exec("SELECT rowcrew.limit_set('others', p_queue => 'elsewhere', p_running => 1)");
+  CHECK(told(beat(b, node), "limits") == Ids{"photo"});
+  b.exec("SELECT rowcrew.limit_set('all', p_running => 1)");
+  CHECK(told(beat(b, node), "limits").size() == 2);
+}
+
+TEST_CASE("node: a look tells of cancels and its own commands, and of what has changed") {
   QueueBench b;
   CHECK(watched(b, "limits").empty());
   CHECK(watched(b, "cancels").empty());
   const Ids none = watched(b, "pauses");
-  b.exec("SELECT rowcrew.limit_set('one', p_queue => 'q', p_running => 1)");
+  b.exec("SELECT rowcrew.limit_set('one', p_queue => 'photo', p_running => 1)");
   b.exec("SELECT rowcrew.pause('tenant', 'acme')");
   b.exec("INSERT INTO rowcrew.cancel_request (job_table, job_id, requested_by) VALUES ('job_queue', rowcrew.uuid7(), 'me')");
-  CHECK(watched(b, "limits").size() == 1);
   CHECK(watched(b, "cancels").size() == 1);
   CHECK(watched(b, "pauses") != none);
   b.exec("INSERT INTO rowcrew.node_command (node_id, command, argument) VALUES (2, 'log_level', '{}')");

@@ -18,7 +18,7 @@ LimitedAnswer answer(std::optional<std::chrono::milliseconds> look, std::string 
 }
 
 struct Paced {
-  Paced() : pacer({"mail", "photo"}) { pacer.rules(true, kStart); }
+  Paced() : pacer({"mail", "photo"}) { pacer.rules({"mail", "photo"}, kStart); }
   LimitedWant walk(Mono now) {
     const auto want = pacer.want("mail", 10, 10, 0, now);
     REQUIRE(want);
@@ -32,8 +32,22 @@ TEST_CASE("limited pacer: asks for nothing while there are no rules") {
   pacer.woken(kStart);
   CHECK(pacer.due("mail", 10) == Mono::max());
   CHECK_FALSE(pacer.want("mail", 10, 10, 1, kStart));
-  pacer.rules(true, kStart);
+  pacer.rules({"mail"}, kStart);
   CHECK(pacer.due("mail", 10) == kStart);
+}
+
+TEST_CASE("limited pacer: asks for nothing of a queue that no rule is about, whatever looks around") {
+  LimitedPacer pacer({"mail", "photo"});
+  pacer.rules({"mail"}, kStart);
+  pacer.woken(kStart);
+  pacer.glance("photo", kStart);
+  CHECK(pacer.due("mail", 10) == kStart);
+  CHECK(pacer.due("photo", 10) == Mono::max());
+  CHECK_FALSE(pacer.want("photo", 10, 10, 1, kStart));
+  CHECK(pacer.idle("photo"));
+  pacer.rules({"photo"}, kStart + 1s);
+  CHECK(pacer.due("mail", 10) == Mono::max());
+  CHECK(pacer.due("photo", 10) == kStart);  // what was told meanwhile is not forgotten
 }
 
 TEST_CASE("limited pacer: when the last rule goes nothing is asked for, whatever waited") {
@@ -42,7 +56,7 @@ TEST_CASE("limited pacer: when the last rule goes nothing is asked for, whatever
   found.groups = found.jobs = 100;
   p.pacer.answered(*p.pacer.want("mail", 100, 100, 0, kStart), found, kStart);
   REQUIRE(p.pacer.ahead("mail", kStart));
-  p.pacer.rules(false, kStart);
+  p.pacer.rules({}, kStart);
   CHECK(p.pacer.idle("mail"));
   CHECK_FALSE(p.pacer.waits("mail"));
   CHECK_FALSE(p.pacer.ahead("mail", kStart));
@@ -66,7 +80,7 @@ TEST_CASE("limited pacer: rests when nothing waits, until work is announced") {
   p.pacer.answered(p.walk(kStart), answer(std::nullopt), kStart);
   CHECK_FALSE(p.pacer.waits("mail"));
   CHECK(p.pacer.due("mail", 10) == Mono::max());
-  p.pacer.rules(true, kStart + 1s);  // those of before
+  p.pacer.rules({"mail", "photo"}, kStart + 1s);  // those of before
   CHECK(p.pacer.due("mail", 10) == Mono::max());
   CHECK_FALSE(p.pacer.want("mail", 10, 10, 1, kStart + 1s));  // no job of the group waits for the permit
   p.pacer.woken(kStart + 5s);
@@ -268,7 +282,7 @@ TEST_CASE("limited pacer: begins with about as many groups as the last walk need
 TEST_CASE("limited pacer: is idle in a queue that was looked at and where nothing waits") {
   LimitedPacer pacer({"mail"});
   CHECK(pacer.idle("mail"));  // no rules
-  pacer.rules(true, kStart);
+  pacer.rules({"mail"}, kStart);
   CHECK_FALSE(pacer.idle("mail"));
   auto want = pacer.want("mail", 1, 1, 0, kStart);
   REQUIRE(want);
