@@ -30,7 +30,7 @@ class Failing(FleetTest):
             told = wait_for("status to tell of it", self.failing, 30, every=0.2)[0]
             self.assertGreaterEqual(told["for_ms"], 5000)
             self.assertRegex(told["error"], r"timeout")
-            self.assertRegex(self.cli("status"), r"node: claims of job_queue fail for \d+s: .*timeout")
+            self.assertRegex(self.cli("status"), r"node: claims of job_queue fail for [\d.]+s: .*timeout")
             why = json.loads(self.cli("why", job, "--json"))
             self.assertEqual(why["reason"], "failing")
             self.assertRegex(why["text"], r"^nothing of its table can be claimed, on node node for \d+ s: .*timeout")

@@ -229,7 +229,7 @@ TEST_CASE("pool outage: a server that hangs is given up on after statement_timeo
   const DbError error = db_error_of([&] { f.query("SELECT 1"); });
   CHECK(error.connection_lost());
   CHECK(error.outcome_unknown());
-  CHECK(std::string(error.what()) == "test: no answer in time");
+  CHECK(std::string(error.what()) == "SELECT 1: no answer in time");
 }
 
 TEST_CASE("pool outage: a COMMIT that hangs is said to have got no answer, not to have been closed by the server") {
