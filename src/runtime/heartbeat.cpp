@@ -136,6 +136,7 @@ struct Heartbeat::Seen {
   bool leader = false;
   bool overdue = false;
   std::set<std::string, std::less<>> limited;  ///< queues
+  bool limits = false;
   bool cancels = false;
   bool commands = false;
 
@@ -154,7 +155,8 @@ struct Heartbeat::Seen {
     if (what == "leader") leader_tables = set_of(text);
     leader = leader || what == "leader";
     overdue = overdue || what == "overdue";
-    if (what == "limits") limited.insert(text);
+    if (what == "limits" && !rows.is_null(i, 6)) limited.insert(text);
+    limits = limits || what == "limits";
     cancels = cancels || what == "cancels";
     commands = commands || what == "commands";
   }
@@ -319,8 +321,10 @@ void Heartbeat::know_fleet(std::size_t others, std::set<std::string> served) {
 void Heartbeat::know_settings(const Seen& seen, std::uint64_t limits_told) {
   const bool told_since = limits_told != state_.limits_told;  // then this answer knows less
   const bool changed = seen.paused != state_.paused || (!told_since && seen.limited != state_.limited_queues);
-  if (!told_since) state_.limited_queues = seen.limited;
-  state_.limits = !state_.limited_queues.empty();
+  if (!told_since) {
+    state_.limits = seen.limits;
+    state_.limited_queues = seen.limited;
+  }
   state_.paused = seen.paused;
   if (changed) events_.may_claim();
   // All of these are announced; this is for announcements that were missed.

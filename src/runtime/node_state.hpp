@@ -90,8 +90,8 @@ struct NodeState final : LeaseView {
   Troubles troubles;
   JobTypes job_types;
   std::set<std::string, std::less<>> paused;  ///< queues
-  bool limits = false;                        ///< there are rules about limits
-  std::set<std::string, std::less<>> limited_queues;  ///< that they may be about; none: there are none
+  bool limits = false;                        ///< there are rules about limits, of whatever queues
+  std::set<std::string, std::less<>> limited_queues;  ///< of this node, that they may be about
   std::uint64_t limits_told = 0;              ///< how often rules were announced: an answer asked for before knows less
 
   NodeIdentity identity;             ///< node_id 0: not registered (any more)

@@ -9,7 +9,8 @@
 --   overdue   a job has been due for a while although nobody took it: a look that does not depend on any
 --             notification
 --   paused    the name of a queue
---   limits    a queue that rules may be about, or where jobs still wait behind those of before
+--   limits    a queue that rules may be about, or where jobs still wait behind those of before; without a text: there
+--             are rules, of whatever queue
 --   cancels   jobs are to be cancelled
 --   commands  some wait for this node
 --   pauses, adopted   each with a text that is another one after a change
@@ -40,6 +41,8 @@ UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'pauses', string_agg(concat_ws(' ', p.scope, p.name, p.until), ',' ORDER BY p.scope, p.name) FROM rowcrew.pause p
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'limits', l.queue FROM rowcrew.limited_queues((SELECT n.queues FROM rowcrew.node n WHERE n.node_id = $1::bigint)) l (queue)
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, 'limits', NULL WHERE EXISTS (SELECT FROM rowcrew.job_limit)
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, 'cancels', NULL WHERE EXISTS (SELECT FROM rowcrew.cancel_request)
 UNION ALL
