@@ -3,6 +3,8 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -58,5 +60,8 @@ class Supervisor {
   struct State;
   std::shared_ptr<State> state_;
 };
+
+/// A program's life: runs `io` until `live` has ended, whatever else is still to do there. Returns what it threw, or null.
+std::exception_ptr run_until_ended(boost::asio::io_context& io, boost::asio::awaitable<void> live);
 
 }  // namespace rowcrew

@@ -11,6 +11,7 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/event.hpp"
 #include "base/service.hpp"
@@ -210,6 +211,16 @@ asio::awaitable<bool> Supervisor::stop_all(std::chrono::milliseconds within) {
   for (const EntryPtr& entry : waited) state->cancel(*entry);
   auto ended = state->wait_until(std::move(waited), state->clock.mono() + within);
   co_return co_await std::move(ended);
+}
+
+std::exception_ptr run_until_ended(asio::io_context& io, asio::awaitable<void> live) {
+  std::exception_ptr error;
+  asio::co_spawn(io, std::move(live), [&io, &error](std::exception_ptr e) {
+    error = e;
+    io.stop();
+  });
+  io.run();
+  return error;
 }
 
 }  // namespace rowcrew

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <exception>
@@ -56,12 +55,7 @@ int ListenSession::run() {
     exit_code_ = kExitFailure;
     signals_.cancel();
   });
-  std::exception_ptr error;
-  asio::co_spawn(io_, live(), [this, &error](std::exception_ptr e) {
-    error = e;
-    io_.stop();
-  });
-  io_.run();
+  const std::exception_ptr error = run_until_ended(io_, live());
   if (error) std::rethrow_exception(error);
   return exit_code_;
 }

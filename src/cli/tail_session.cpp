@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
@@ -69,12 +68,7 @@ int TailSession::run() {
   signals.async_wait([this](boost::system::error_code ec, int) {
     if (!ec) io_.stop();
   });
-  std::exception_ptr error;
-  asio::co_spawn(io_, live(), [this, &error](std::exception_ptr e) {
-    error = e;
-    io_.stop();
-  });
-  io_.run();
+  const std::exception_ptr error = run_until_ended(io_, live());
   pool_.stop(kStop);
   if (error) std::rethrow_exception(error);
   return kExitOk;

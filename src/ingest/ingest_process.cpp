@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -143,12 +142,7 @@ int Ingest::run() {
     exit_code_ = kExitFailure;
     signals_.cancel();
   });
-  std::exception_ptr error;
-  asio::co_spawn(io_, live(), [this, &error](std::exception_ptr e) {
-    error = e;
-    io_.stop();
-  });
-  io_.run();
+  const std::exception_ptr error = run_until_ended(io_, live());
   // Requests that outlived the drain: their statements are cut off, their ends are heard.
   pool_.stop(kPoolStop);
   io_.restart();
