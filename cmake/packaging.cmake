@@ -11,7 +11,7 @@ install(TARGETS rowcrewd rowcrew-ingest rowcrew-cli RUNTIME DESTINATION ${CMAKE_
 install(TARGETS rowcrew-shim rowcrew-folder rowcrew-image RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/rowcrew)
 
 install(FILES ${files}/rowcrewd@.service ${files}/rowcrew-ingest.service
-  ${files}/rowcrew-ingest.socket ${files}/rowcrew.target ${files}/rowcrew.slice
+  ${files}/rowcrew-ingest.socket ${files}/rowcrew-web.service ${files}/rowcrew.target ${files}/rowcrew.slice
   DESTINATION ${ROWCREW_UNIT_DIR})
 install(FILES ${files}/rowcrew.sysusers.conf DESTINATION lib/sysusers.d RENAME rowcrew.conf)
 install(FILES ${files}/rowcrew.tmpfiles.conf DESTINATION lib/tmpfiles.d RENAME rowcrew.conf)
