@@ -1,4 +1,4 @@
--- 0003: what is written when a job ends: the attempt log and the outbox, both by time.
+-- 0003: what is written when a job ends, the attempt log and the outbox, and where old rows end: all by time.
 
 CREATE TABLE rowcrew.job_attempt (
   ended_at      timestamptz NOT NULL DEFAULT rowcrew.clock(),
@@ -39,35 +39,51 @@ CREATE TABLE rowcrew.job_event (
 CREATE INDEX ON rowcrew.job_event (event_id);
 COMMENT ON TABLE rowcrew.job_event IS 'The outbox: written in the transaction that ends the job, when somebody subscribes; events of an app by emit().';
 
--- Creates the weekly partitions from this week to p_ahead weeks on; returns how many. A default
+CREATE TABLE rowcrew.archive (
+  archived_at timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  policy      text        NOT NULL,
+  source      text        NOT NULL,
+  id          text        NOT NULL,
+  row         jsonb       NOT NULL
+) PARTITION BY RANGE (archived_at);
+CREATE INDEX ON rowcrew.archive (id);
+COMMENT ON TABLE rowcrew.archive IS
+  'Rows that a retention policy took out of their table, whole, payloads included. Kept until a policy with target '
+  '''archive'' drops their month.';
+COMMENT ON COLUMN rowcrew.archive.source IS 'The table it was in.';
+COMMENT ON COLUMN rowcrew.archive.id IS 'Its key there.';
+
+-- Creates the weekly partitions from this week to p_ahead weeks on, and this month's and the next one's of the archive; returns
+-- how many. The archive is kept for years and looked into by id, which opens each of its partitions: 12 a year, not 52. A default
 -- partition takes what falls beside them, so that a late maintainer never makes a finish fail. Bounds are
 -- written as text: "IST" of a session's own DateStyle would be read as another zone's. They lie where their parent does: our owner
 -- may have no right on a tablespace that is the node's own default.
 CREATE FUNCTION rowcrew.ensure_partitions(p_ahead integer DEFAULT 4) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' SET default_tablespace = '' AS $$
 DECLARE
-  v_parent text;
-  v_week timestamptz;
+  p record;
+  v_from timestamptz;
   v_name text;
   v_made integer := 0;
 BEGIN
   PERFORM set_config('lock_timeout', '200ms', true);
-  FOREACH v_parent IN ARRAY ARRAY['job_attempt', 'job_event'] LOOP
-    IF to_regclass(format('rowcrew.%I', v_parent || '_default')) IS NULL THEN
+  FOR p IN SELECT * FROM (VALUES ('job_attempt', 'week', interval '7 days', 'IYYY"w"IW', p_ahead), ('job_event', 'week', '7 days', 'IYYY"w"IW', p_ahead),
+                                 ('archive', 'month', '1 month', 'YYYY"m"MM', 1)) AS x (parent, unit, step, form, ahead) LOOP
+    IF to_regclass(format('rowcrew.%I', p.parent || '_default')) IS NULL THEN
       EXECUTE format('CREATE TABLE rowcrew.%1$I PARTITION OF rowcrew.%2$I DEFAULT; ALTER TABLE rowcrew.%1$I REPLICA IDENTITY FULL',
-                     v_parent || '_default', v_parent);
+                     p.parent || '_default', p.parent);
     END IF;
-    FOR i IN 0..p_ahead LOOP
-      v_week := date_trunc('week', rowcrew.clock(), 'UTC') + i * interval '7 days';
-      v_name := v_parent || '_' || to_char(v_week AT TIME ZONE 'UTC', 'IYYY"w"IW');
+    FOR i IN 0..p.ahead LOOP
+      v_from := date_trunc(p.unit, rowcrew.clock(), 'UTC') + i * p.step;
+      v_name := p.parent || '_' || to_char(v_from AT TIME ZONE 'UTC', p.form);
       IF to_regclass(format('rowcrew.%I', v_name)) IS NULL THEN
         BEGIN
           EXECUTE format('CREATE TABLE rowcrew.%1$I PARTITION OF rowcrew.%2$I FOR VALUES FROM (%3$L) TO (%4$L);'
-                         ' ALTER TABLE rowcrew.%1$I REPLICA IDENTITY FULL', v_name, v_parent, v_week, v_week + interval '7 days');
+                         ' ALTER TABLE rowcrew.%1$I REPLICA IDENTITY FULL', v_name, p.parent, v_from, v_from + p.step);
           v_made := v_made + 1;
         EXCEPTION
-          WHEN check_violation THEN NULL;  -- rows of that week are in the default already, and stay there
-          WHEN lock_not_available THEN RETURN v_made;  -- somebody reads for long: the next pass
+          WHEN check_violation THEN NULL;  -- rows of that time are in the default already, and stay there
+          WHEN lock_not_available THEN EXIT;  -- somebody reads this table for long: the next pass
         END;
       END IF;
     END LOOP;

@@ -7,20 +7,6 @@ COMMENT ON COLUMN rowcrew.schedule.overlap IS
 COMMENT ON COLUMN rowcrew.schedule.app IS 'Copied into the job: whose ports it calls.';
 COMMENT ON COLUMN rowcrew.tick.job_id IS 'The job of this moment; the id of no job when the moment was skipped.';
 
-CREATE TABLE rowcrew.archive (
-  archive_id  bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  archived_at timestamptz NOT NULL DEFAULT rowcrew.clock(),
-  policy      text        NOT NULL,
-  source      text        NOT NULL,
-  id          text        NOT NULL,
-  row         jsonb       NOT NULL
-);
-COMMENT ON TABLE rowcrew.archive IS
-  'Rows that a retention policy took out of their table, whole, payloads included. Kept until a policy with target '
-  '''archive'' removes them.';
-COMMENT ON COLUMN rowcrew.archive.source IS 'The table it was in.';
-COMMENT ON COLUMN rowcrew.archive.id IS 'Its key there.';
-
 CREATE TABLE rowcrew.retention_policy (
   name         text        COLLATE "C" PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9_.-]{0,62}$'),
   target       text        NOT NULL
@@ -47,7 +33,7 @@ COMMENT ON COLUMN rowcrew.retention_policy.job_types IS 'Job tables only. Null: 
 COMMENT ON COLUMN rowcrew.retention_policy.statuses IS 'Job tables only. Null: completed, failed and cancelled ones.';
 COMMENT ON COLUMN rowcrew.retention_policy.age IS
   'Counted from the end: of the job, the delivery, the mail; from the writing of anything else. Attempts and events go '
-  'by whole weeks, when the last row of the week is that old.';
+  'by whole weeks, the archive by whole months, when the last row of the week or month is that old.';
 COMMENT ON COLUMN rowcrew.retention_policy.action IS
   '''archive'' moves the row into rowcrew.archive, in the statement that deletes it; not for attempts, events, node_stat and the archive itself.';
 COMMENT ON COLUMN rowcrew.retention_policy.dry_run IS 'Counts what would go and changes nothing.';
@@ -75,7 +61,7 @@ CREATE FUNCTION rowcrew.retention_rules(
     ('email_notifications', 'job_id', 'uuid', 'coalesce(r.sent_at, r.created_at)',
      'r.status IN (''sent'', ''failed'', ''cancelled'', ''suppressed'')'),
     ('audit_logs', 'id', 'bigint', 'r.created_at', 'true'),
-    ('archive', 'archive_id', 'bigint', 'r.archived_at', 'true'),
+    ('archive', NULL, NULL, 'r.archived_at', 'true'),
     ('node_stat', NULL, NULL, 'r.minute', 'true'),
     ('job_attempt', NULL, NULL, 'r.ended_at', 'true'),
     ('job_event', NULL, NULL, 'r.at', 'true')
@@ -182,44 +168,53 @@ BEGIN
   END IF;
 END $$;
 
--- Tables in weekly partitions: drops one partition that is old as a whole, or, when there is none,
--- empties the next blocks of the default partition. One that somebody reads for long is left to the
--- next walk. p_after: 'week <partition>' or 'block <n>'.
-CREATE FUNCTION rowcrew.retention_weeks(
+-- Tables in partitions by time: drops one that is old as a whole, or, when there is none, empties the next blocks of the default
+-- partition. One that somebody reads for long is left to the next walk, and so is one that something of yours depends on (a view, a
+-- foreign key) or that is another's: all are counted as kept. It is counted before it is locked, and a large one not at all: the
+-- server knows about how many.
+-- p_after: 'part <partition>' or 'block <n>'.
+CREATE FUNCTION rowcrew.retention_parts(
   p_policy rowcrew.retention_policy, p_dry_run boolean, p_after text,
-  OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text
+  OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text, OUT kept bigint
 ) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET timezone = 'UTC' AS $$
 DECLARE
   v_ended text := (SELECT r.ended_at FROM rowcrew.retention_rules(p_policy.target) r);
   v_default text := format('rowcrew.%I', p_policy.target || '_default');
   v_block bigint;
   v_blocks constant bigint := 64;
-  v_week text;
+  c_counted constant bigint := 67108864;
+  v_part text;
+  v_about bigint;
 BEGIN
   looked_at := 0;
   removed := 0;
   archived := 0;
-  IF p_after IS NULL OR p_after LIKE 'week %' THEN
-    SELECT c.relname INTO v_week
+  kept := 0;
+  IF p_after IS NULL OR p_after LIKE 'part %' THEN
+    SELECT c.relname, greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) INTO v_part, v_about
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = format('rowcrew.%I', p_policy.target)::regclass
       AND substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']+)''\)')::timestamptz <= rowcrew.clock() - p_policy.age
       AND c.relname COLLATE "C" > coalesce(substr(p_after, 6), '')
     ORDER BY c.relname COLLATE "C" LIMIT 1;
-    IF v_week IS NOT NULL THEN
-      next := 'week ' || v_week;
+    IF v_part IS NOT NULL THEN
+      next := 'part ' || v_part;
       BEGIN
         PERFORM set_config('lock_timeout', '200ms', true);
-        IF NOT p_dry_run THEN
-          EXECUTE format('LOCK TABLE rowcrew.%I IN ACCESS EXCLUSIVE MODE', v_week);
+        IF pg_relation_size(format('rowcrew.%I', v_part)) > c_counted THEN
+          looked_at := v_about;
+        ELSE
+          EXECUTE format('SELECT count(*) FROM rowcrew.%I', v_part) INTO looked_at;
         END IF;
-        EXECUTE format('SELECT count(*) FROM rowcrew.%I', v_week) INTO looked_at;
         IF NOT p_dry_run THEN
-          EXECUTE format('DROP TABLE rowcrew.%I', v_week);
+          -- Before its parent, which the fleet writes to: nobody else waits while we wait for this one's readers.
+          EXECUTE format('LOCK TABLE rowcrew.%I IN ACCESS EXCLUSIVE MODE', v_part);
+          EXECUTE format('DROP TABLE rowcrew.%I', v_part);
         END IF;
         removed := looked_at;
-      EXCEPTION WHEN lock_not_available THEN
-        looked_at := 0;
+      EXCEPTION WHEN lock_not_available OR dependent_objects_still_exist OR insufficient_privilege THEN
+        looked_at := greatest(looked_at, v_about);
+        kept := looked_at;
       END;
       RETURN;
     END IF;
@@ -263,8 +258,8 @@ BEGIN
     SELECT 0, 0, 0, NULL INTO looked_at, removed, archived, next;
   ELSIF v_policy.target = 'node_stat' THEN
     SELECT * INTO looked_at, removed, archived, next FROM rowcrew.retention_minutes(v_policy, v_dry, p_after);
-  ELSIF v_policy.target IN ('job_attempt', 'job_event') THEN
-    SELECT * INTO looked_at, removed, archived, next FROM rowcrew.retention_weeks(v_policy, v_dry, p_after);
+  ELSIF v_policy.target IN ('job_attempt', 'job_event', 'archive') THEN
+    SELECT * INTO looked_at, removed, archived, next, kept FROM rowcrew.retention_parts(v_policy, v_dry, p_after);
   ELSE
     SELECT * INTO looked_at, removed, archived, next, kept FROM rowcrew.retention_keyed(v_policy, v_dry, p_after);
   END IF;

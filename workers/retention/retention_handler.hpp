@@ -38,7 +38,7 @@ struct Walk {
   std::int64_t looked_at = 0;
   std::int64_t removed = 0;   ///< rows that left their table
   std::int64_t archived = 0;  ///< of these, into the archive
-  std::int64_t kept = 0;      ///< rows that another table refers to
+  std::int64_t kept = 0;      ///< rows that another table refers to, or whose partition is in use
   bool refused = false;       ///< the database let go none of a page
 };
 

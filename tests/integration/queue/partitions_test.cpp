@@ -1,4 +1,5 @@
 // The weekly partitions of the attempt log and the outbox.
+#include "held_transaction.hpp"
 #include "queue_bench.hpp"
 #include "sql_queries.hpp"
 
@@ -62,6 +63,28 @@ TEST_CASE("partitions: are made whatever tablespace is the default of who makes 
   CHECK(ensure(b, 1) == 0);
 }
 
+TEST_CASE("partitions: of the archive this month's and the next one's are made, around the turn of a year, too") {
+  QueueBench b;
+  for (const char* now : {"2027-12-31 23:59:59.999", "2028-01-01", "2028-01-31"}) {
+    CAPTURE(now);
+    b.ddl("SELECT rowcrew.set_clock_offset('" + std::string(now) + "Z'::timestamptz - now())");
+    ensure(b, 4);
+    CHECK(ensure(b, 4) == 0);
+    b.exec("INSERT INTO rowcrew.archive (policy, source, id, row) VALUES ('p', 'job_queue', 'i', '{}')");
+    CHECK(b.value("SELECT tableoid::regclass FROM rowcrew.archive ORDER BY archived_at DESC LIMIT 1") ==
+          "rowcrew.archive_" + b.value("SELECT to_char(rowcrew.clock() AT TIME ZONE 'UTC', 'YYYY\"m\"MM')"));
+  }
+  CHECK(b.value("SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = 'archive_2028m02'") ==
+        "FOR VALUES FROM ('2028-02-01 00:00:00+00') TO ('2028-03-01 00:00:00+00')");
+}
+
+TEST_CASE("partitions: while somebody reads one table for long, those of the others are made all the same") {
+  QueueBench b;
+  b.ddl("SELECT rowcrew.set_clock_offset('3000 days')");
+  HeldTransaction reader(b.db, "SELECT count(*) FROM rowcrew.job_attempt");
+  CHECK(ensure(b, 4) == 5 + 2);
+}
+
 TEST_CASE(
     "partitions: after a long stop the default takes what comes, and the next weeks are made") {
   QueueBench b;
@@ -69,7 +92,7 @@ TEST_CASE(
   log_attempt(b);  // before the maintainer comes round
   CHECK(partition_of_last(b) == "rowcrew.job_attempt_default");
   // This week has begun in the default partition and ends there; that hinders nothing else.
-  CHECK(ensure(b, 4) == 9);
+  CHECK(ensure(b, 4) == 9 + 2);  // and two months of the archive
   log_attempt(b);
   CHECK(partition_of_last(b) == "rowcrew.job_attempt_default");
   b.ddl("SELECT rowcrew.set_clock_offset('97 days')");

@@ -24,6 +24,9 @@ class RetentionBench : public KindBench {
       db.exec("CREATE OR REPLACE FUNCTION rowcrew." + std::string(name) +
               " PARALLEL SAFE AS 'SELECT timestamptz ''2026-06-01 00:00Z'''");
     }
+    // Two years before: whatever ended within these may be meant.
+    db.exec("CREATE OR REPLACE FUNCTION rowcrew.uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS "
+            "$$ SELECT (substr(rowcrew.id_at(rowcrew.clock_now() - interval '2 years')::text, 1, 14) || '7' || substr(gen_random_uuid()::text, 16))::uuid $$");
     if (policies == Policies::none) db.exec("DELETE FROM rowcrew.retention_policy");
   }
 
@@ -33,6 +36,11 @@ class RetentionBench : public KindBench {
     db.exec("INSERT INTO rowcrew.retention_policy (name, target, age, action, enabled" + columns +
             ") VALUES ('" + name + "', '" + target + "', '" + age + "', '" + action + "', true" +
             values + ")");
+  }
+
+  /// Moves the clock on to this time.
+  void clock_at(const std::string& time) {
+    db.exec("CREATE OR REPLACE FUNCTION rowcrew.clock() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS 'SELECT timestamptz ''" + time + "'''");
   }
 
   Outcome go(const std::string& payload = "{}",

@@ -70,6 +70,7 @@ TEST_CASE("retention: the archive has the whole row, and the table no longer") {
 
   b.policy("forget", "archive", "1 day");
   CHECK(b.removed(R"({"policy": "forget"})") == 0);
+  // Beside the months that were made: in the default partition.
   b.db.exec("UPDATE rowcrew.archive SET archived_at = archived_at - interval '25 hours'");
   CHECK(b.removed(R"({"policy": "forget"})") == 1);
   CHECK(b.value("SELECT count(*) FROM rowcrew.archive") == "0");

@@ -127,6 +127,55 @@ TEST_CASE("retention: a week that somebody reads for long is left to the next ru
   CHECK(weeks(b, "job_attempt") == "job_attempt_default");
 }
 
+TEST_CASE("retention: old months of the archive are dropped whole, and its default partition is emptied by rows") {
+  RetentionBench b;
+  for (const char* month : {"2026-01-01", "2026-02-01"}) {
+    const std::string name = "rowcrew.archive_" + std::string(month).substr(0, 4) + "m" + std::string(month).substr(5, 2);
+    b.db.exec("CREATE TABLE " + name + " PARTITION OF rowcrew.archive FOR VALUES FROM ('" + month + "Z') TO (timestamptz '" + month +
+              "Z' + interval '1 month')");
+    if (!as_bare_owner()) b.db.exec("ALTER TABLE " + name + " OWNER TO rowcrew_owner");
+  }
+  b.db.exec("INSERT INTO rowcrew.archive (archived_at, policy, source, id, row) SELECT (d || ' 10:00Z')::timestamptz, 'jobs', 'job_queue', "
+            "gen_random_uuid(), '{}' FROM unnest(ARRAY['2026-01-01', '2026-01-31', '2026-02-10', '2025-12-31', '2026-03-05', '2026-05-31']) d, "
+            "generate_series(1, 100)");
+  const auto months = [&] {
+    return b.value("SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = "
+                   "'rowcrew.archive'::regclass AND relname ~ '2026m0[12]'");
+  };
+  b.policy("old", "archive", "120 days");  // 2026-02-01 00:00: older than that is January
+  const json dry = b.result(R"({"dry_run": true})");
+  CHECK(dry[0]["removed"] == 300);
+  CHECK(months() == "archive_2026m01 archive_2026m02");
+  CHECK(b.removed() == 300);
+  CHECK(months() == "archive_2026m02");
+  CHECK(b.value("SELECT string_agg(DISTINCT archived_at::date::text, ' ') FROM rowcrew.archive") == "2026-02-10 2026-03-05 2026-05-31");
+}
+
+TEST_CASE("retention: a week that something of the application's depends on is kept and counted, those behind it go") {
+  RetentionBench b;
+  history(b);
+  b.db.exec("CREATE VIEW public.january AS SELECT * FROM rowcrew.job_attempt_0105");
+  b.policy("old", "job_attempt", "90 days");
+  const json done = b.result();
+  CHECK(done[0]["kept"] == 200);
+  CHECK(done[0]["removed"] == 100 + 200);
+  CHECK(weeks(b, "job_attempt") == "job_attempt_0105 job_attempt_default");
+  b.db.exec("DROP VIEW public.january");
+  CHECK(b.removed() == 200);
+}
+
+TEST_CASE("retention: a week that would take long to count is dropped uncounted") {
+  RetentionBench b;
+  history(b);
+  b.db.exec("INSERT INTO rowcrew.job_attempt (ended_at, job_table, job_id, job_type, attempt, outcome, error_message) SELECT '2026-01-06 10:00Z', "
+            "'job_queue', gen_random_uuid(), 't', 1, 'failed', repeat('x', 1900) FROM generate_series(1, 36000)");
+  b.db.exec("ANALYZE rowcrew.job_attempt_0105");
+  b.db.exec("DELETE FROM rowcrew.job_attempt_0105 WHERE ended_at = '2026-01-06 10:00Z' AND hashtext(job_id::text) % 4 = 0");
+  b.policy("old", "job_attempt", "90 days");
+  // What the server last counted, which was before that.
+  CHECK(b.removed() == 36'000 + 200 + 100 + 200);
+}
+
 TEST_CASE("retention: a run that comes near its deadline goes on where it was, to the end") {
   RetentionBench b;
   b.policy("a", "job_queue", "1 day", "archive", ", batch", ", 10");
