@@ -74,6 +74,24 @@ BEGIN
                                              coalesce(j.error_code, 'no code'), coalesce(j.error_message, 'no message')), NULL, v_error);
 END $$;
 
+-- Of a job that a retention policy took out of its table; null when there is none. An index of each month of the archive is asked.
+CREATE FUNCTION rowcrew.why_archived(p_job uuid) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  a rowcrew.archive;
+  v_answer jsonb;
+BEGIN
+  SELECT * INTO a FROM rowcrew.archive x WHERE x.id = p_job::text AND x.source IN ('job_queue', 'processing_jobs')
+  ORDER BY x.archived_at DESC LIMIT 1;
+  IF a.id IS NULL THEN
+    RETURN NULL;
+  END IF;
+  v_answer := rowcrew.why_ended(jsonb_populate_record(NULL::rowcrew.any_job, a.row || jsonb_build_object(
+    'job_table', a.source, 'job_type', coalesce(a.row -> 'job_type', a.row -> 'type'))));
+  RETURN v_answer || jsonb_build_object(
+    'text', format('%s; archived at %s by policy %s', v_answer ->> 'text', rowcrew.say_time(a.archived_at), a.policy),
+    'details', v_answer -> 'details' || jsonb_build_object('archived_at', a.archived_at, 'policy', a.policy));
+END $$;
+
 -- Of a job that is claimed.
 CREATE FUNCTION rowcrew.why_claimed(j rowcrew.any_job) RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -233,9 +251,10 @@ DECLARE
 BEGIN
   SELECT * INTO j FROM rowcrew.any_job x WHERE x.id = p_job ORDER BY x.created_at LIMIT 1;  -- in the other table another may take the same id later
   answer := CASE WHEN j.id IS NOT NULL THEN rowcrew.why_of(j, p_job::text)
-    ELSE jsonb_build_object('job', p_job, 'reason', 'unknown', 'text', 'no job has this id: never enqueued, or removed since it ended'
+    ELSE coalesce(rowcrew.why_archived(p_job), jsonb_build_object('job', p_job, 'reason', 'unknown',
+      'text', 'no job has this id: never enqueued, or removed since it ended'
       || CASE WHEN EXISTS (SELECT FROM rowcrew.adopted_table) THEN '; one of an adopted table is named <table>:<id>' ELSE '' END,
-      'until', NULL, 'details', '{}'::jsonb) END;
+      'until', NULL, 'details', '{}'::jsonb)) END;
   line := answer ->> 'text';
 END $$;
 COMMENT ON FUNCTION rowcrew.why(uuid) IS

@@ -312,10 +312,34 @@ TEST_CASE("why: each reason has its answer, for people and for programs") {
   }
 }
 
+TEST_CASE("why: a job that retention archived is told as it ended, with when that was and by which policy") {
+  for (const char* table : kJobTables) {
+    CAPTURE(table);
+    QueueBench b(table);
+    const std::string id = ended_as(b, Failed("no_such_account", "it is gone"));
+    const nlohmann::json before = why(b, id).object;
+    b.ddl("SELECT rowcrew.set_clock_offset('100 days');"
+          "UPDATE rowcrew.retention_policy SET enabled = true WHERE name = 'generations';"
+          "SELECT rowcrew.retention_page(p, false, NULL, NULL) FROM unnest(ARRAY['jobs', 'generations']) p");
+    REQUIRE(b.count(b.qualified) == 0);
+    const Answer answer = why(b, id);
+    const std::string policy = std::string(table) == "job_queue" ? "jobs" : "generations";
+    CHECK(std::regex_match(answer.line, std::regex("failed at 20.* UTC after 1 of 3 executions with no_such_account: it is gone; "
+                                                   "archived at 20.* UTC by policy " + policy)));
+    nlohmann::json after = answer.object;
+    CHECK(after.at("details").at("policy") == policy);
+    CHECK(after.at("details").at("archived_at").is_string());
+    after["details"].erase("policy");
+    after["details"].erase("archived_at");
+    CHECK(after.at("details") == before.at("details"));
+    CHECK(after.at("reason") == "failed");
+  }
+}
+
 TEST_CASE("why: every reason in the source has a fixture, and one that gives another turns it red") {
   QueueBench b("job_queue", 2, QueueBench::Database::fresh);
   const std::vector<std::string> intact = sources(b);
-  REQUIRE(intact.size() == 8);
+  REQUIRE(intact.size() == 9);
   static const std::regex kReason(R"('reason', '(\w+)'|because\(j, '(\w+)')");
   std::set<std::string> found;
   std::set<std::string> covered;
