@@ -24,6 +24,9 @@ CREATE TABLE rowcrew.retention_policy (
   last_deleted bigint      NOT NULL DEFAULT 0,
   last_job     uuid,
   resume_after text,
+  changed_at   timestamptz NOT NULL DEFAULT rowcrew.clock(),
+  begun_at     timestamptz,
+  whole_at     timestamptz,
   CHECK ((job_types IS NULL AND statuses IS NULL) OR target IN ('job_queue', 'processing_jobs')),
   CHECK (action = 'delete' OR target NOT IN ('job_attempt', 'job_event', 'node_stat', 'archive'))
 );
@@ -43,6 +46,21 @@ COMMENT ON COLUMN rowcrew.retention_policy.last_run_at IS 'When it last came to 
 COMMENT ON COLUMN rowcrew.retention_policy.last_deleted IS 'Rows removed by the walk that ended then, or by the one under way.';
 COMMENT ON COLUMN rowcrew.retention_policy.last_job IS 'The job that came to the end last: it does not begin again when it is continued.';
 COMMENT ON COLUMN rowcrew.retention_policy.resume_after IS 'Where a walk under way goes on; null when none is.';
+COMMENT ON COLUMN rowcrew.retention_policy.changed_at IS 'When what it means was changed last, or it was switched on or off.';
+COMMENT ON COLUMN rowcrew.retention_policy.begun_at IS 'When the walk under way began, or the last one.';
+COMMENT ON COLUMN rowcrew.retention_policy.whole_at IS
+  'When the last walk began that looked at everything that can be old enough. Policies of some types or ends look each time at what '
+  'has become so since the last walk, and at everything once a week.';
+
+CREATE FUNCTION rowcrew.retention_changed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  NEW.changed_at := rowcrew.clock();
+  RETURN NEW;
+END $$;
+CREATE TRIGGER changed BEFORE UPDATE ON rowcrew.retention_policy FOR EACH ROW
+  WHEN ((OLD.target, OLD.job_types, OLD.statuses, OLD.age, OLD.dry_run, OLD.enabled)
+        IS DISTINCT FROM (NEW.target, NEW.job_types, NEW.statuses, NEW.age, NEW.dry_run, NEW.enabled))
+  EXECUTE FUNCTION rowcrew.retention_changed();
 
 -- How the rows of a target are told apart (key), when they ended and whether they have. Targets by
 -- partition have no key.
@@ -75,13 +93,23 @@ $$;
 -- join instead, larger pages made the planner read the whole table for each. Rows that somebody
 -- holds are left to the next walk; those that another table refers to are kept, each for itself: one of
 -- them would else keep everything behind it, for ever.
+--
+-- Our ids begin with their time, and nothing ends before it is made. So the walk leaves out those between the age and tomorrow:
+-- nearly the whole table, of which nothing can be old enough. What lies beyond are ids of others (of version 4, or of clocks that
+-- ran ahead). Of others' ids that happen to lie within, one of 35,000 at 90 days, each is reached when its time is as old as the age.
+-- A policy of some types or ends leaves the others lying in the part that is old enough, perhaps nearly all of it: it begins
+-- where the last walk found nothing old enough yet, six hours earlier for what takes long to end, and once a week at the beginning.
 CREATE FUNCTION rowcrew.retention_keyed(
   p_policy rowcrew.retention_policy, p_dry_run boolean, p_after text,
-  OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text, OUT kept bigint
+  OUT looked_at bigint, OUT removed bigint, OUT archived bigint, OUT next text, OUT kept bigint, OUT whole boolean
 ) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
 DECLARE
   v record;
   v_type text := CASE p_policy.target WHEN 'job_queue' THEN 'r.job_type' WHEN 'processing_jobs' THEN 'r.type' END;
+  v_young uuid := rowcrew.id_at(rowcrew.clock() - p_policy.age);
+  v_ahead text := left(rowcrew.id_at(rowcrew.clock() + interval '1 day')::text, 13) || '-ffff-ffff-ffffffffffff';
+  v_old boolean := false;
+  v_more boolean;
   v_page text := 'true';
   v_means text;
   v_remove text;
@@ -89,13 +117,37 @@ DECLARE
   v_row tid;
 BEGIN
   SELECT * INTO v FROM rowcrew.retention_rules(p_policy.target);
+  whole := p_dry_run OR (p_policy.job_types IS NULL AND p_policy.statuses IS NULL)
+           OR (p_policy.whole_at > greatest(p_policy.changed_at, rowcrew.clock() - interval '6 days 12 hours')) IS NOT TRUE;
+  IF v.key_type = 'uuid' THEN
+    v_old := p_after IS NULL OR p_after::uuid < v_young;
+  END IF;
   IF p_after IS NOT NULL THEN
     v_page := format('r.%I > %L::%s', v.key, p_after, v.key_type);
+  ELSIF v_old AND NOT whole THEN
+    v_page := format('r.%I >= %L::uuid', v.key, rowcrew.id_at(p_policy.begun_at - p_policy.age - interval '6 hours'));
   END IF;
-  EXECUTE format('SELECT r.%1$I FROM %2$s r WHERE %3$s ORDER BY r.%1$I OFFSET %4$s LIMIT 1', v.key, v.relation, v_page, p_policy.batch - 1)
-    INTO next;
+  IF v_old THEN
+    v_page := v_page || format(' AND r.%I < %L::uuid', v.key, v_young);
+  END IF;
+  EXECUTE format('WITH page AS MATERIALIZED (SELECT r.%1$I AS key FROM %2$s r WHERE %3$s ORDER BY r.%1$I LIMIT %4$s)'
+                 ' SELECT count(*), (SELECT p.key FROM page p ORDER BY p.key DESC LIMIT 1) FROM page', v.key, v.relation, v_page, p_policy.batch)
+    INTO looked_at, next;
+  removed := 0;
+  archived := 0;
+  kept := 0;
   IF next IS NOT NULL THEN
     v_page := v_page || format(' AND r.%I <= %L::%s', v.key, next, v.key_type);
+  END IF;
+  IF looked_at < p_policy.batch THEN
+    next := NULL;
+    IF v_old THEN
+      EXECUTE format('SELECT true FROM %2$s r WHERE r.%1$I > %3$L::uuid ORDER BY r.%1$I LIMIT 1', v.key, v.relation, v_ahead) INTO v_more;
+      next := CASE WHEN v_more THEN v_ahead END;
+    END IF;
+  END IF;
+  IF looked_at = 0 THEN
+    RETURN;
   END IF;
   v_means := format('%s AND %s AND %s < rowcrew.clock() - %L::interval', v_page, v.has_ended, v.ended_at, p_policy.age);
   IF p_policy.statuses IS NOT NULL THEN
@@ -104,9 +156,6 @@ BEGIN
   IF p_policy.job_types IS NOT NULL THEN
     v_means := v_means || format(' AND %s = ANY (%L::text[])', v_type, p_policy.job_types);
   END IF;
-  EXECUTE format('SELECT count(*) FROM %s r WHERE %s', v.relation, v_page) INTO looked_at;
-  archived := 0;
-  kept := 0;
   IF p_dry_run THEN
     EXECUTE format('SELECT count(*) FROM %s r WHERE %s', v.relation, v_means) INTO removed;
     RETURN;
@@ -247,6 +296,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_policy rowcrew.retention_policy;
   v_dry boolean;
+  v_whole boolean := true;
 BEGIN
   SELECT * INTO v_policy FROM rowcrew.retention_policy p WHERE p.name = p_name AND (p.enabled OR p_dry_run);
   IF v_policy.name IS NULL THEN
@@ -261,11 +311,13 @@ BEGIN
   ELSIF v_policy.target IN ('job_attempt', 'job_event', 'archive') THEN
     SELECT * INTO looked_at, removed, archived, next, kept FROM rowcrew.retention_parts(v_policy, v_dry, p_after);
   ELSE
-    SELECT * INTO looked_at, removed, archived, next, kept FROM rowcrew.retention_keyed(v_policy, v_dry, p_after);
+    SELECT * INTO looked_at, removed, archived, next, kept, v_whole FROM rowcrew.retention_keyed(v_policy, v_dry, p_after);
   END IF;
   IF NOT v_dry THEN
     UPDATE rowcrew.retention_policy p
     SET resume_after = retention_page.next,
+        begun_at = CASE WHEN p_after IS NULL THEN rowcrew.clock() ELSE p.begun_at END,
+        whole_at = CASE WHEN p_after IS NULL AND v_whole THEN rowcrew.clock() ELSE p.whole_at END,
         last_deleted = CASE WHEN p_after IS NULL THEN 0 ELSE p.last_deleted END + retention_page.removed,
         last_run_at = CASE WHEN retention_page.next IS NULL THEN rowcrew.clock() ELSE p.last_run_at END,
         last_job = CASE WHEN retention_page.next IS NULL THEN p_job ELSE p.last_job END

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Kills in the middle of a retention walk, 20 of them: what was old is archived once, what lives stays."""
+"""Kills in the middle of a retention walk: what was old is archived once, what lives stays, what is too old in the archive goes."""
 import concurrent.futures
 import pathlib
 import sys
@@ -13,16 +13,26 @@ LANES = 5
 OLD, FRESH, LIVE = 900, 50, 50
 
 
-def walk(fault):
+# An id as rowcrew gave it so many days ago.
+MADE = "(substr(rowcrew.id_at(clock_timestamp() - interval '{} days')::text, 1, 14) || '7' || substr(gen_random_uuid()::text, 16))::uuid"
+
+
+def walk(fault, timeout_ms=3_600_000):
     db = Database()
     nodes = []
     try:
-        db.execute("UPDATE rowcrew.retention_policy SET enabled = (name = 'jobs'), batch = 100")
-        db.execute("INSERT INTO rowcrew.job_queue (job_type, status, queue, completed_at) SELECT 'old', 'completed', 'none', "
-                   "clock_timestamp() - interval '91 days' FROM generate_series(1, %s)", (OLD,))
-        db.execute("INSERT INTO rowcrew.job_queue (job_type, status, queue, completed_at) SELECT 'fresh', 'failed', 'none', "
+        db.execute("UPDATE rowcrew.retention_policy SET enabled = (name IN ('jobs', 'archive')), batch = 100")
+        db.execute("UPDATE rowcrew.job_type SET timeout_ms = %s WHERE name = 'retention'", (timeout_ms,))
+        db.execute("CREATE TABLE rowcrew.archive_2020m01 PARTITION OF rowcrew.archive FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z')")
+        db.execute("DO $$ BEGIN EXECUTE format('ALTER TABLE rowcrew.archive_2020m01 OWNER TO %I', "
+                   "(SELECT relowner::regrole FROM pg_class WHERE oid = 'rowcrew.archive'::regclass)); END $$")
+        db.execute("INSERT INTO rowcrew.archive (archived_at, policy, source, id, row) SELECT d::timestamptz, 'jobs', 'job_queue', n, '{}' "
+                   "FROM unnest(ARRAY['2020-01-05', '2019-06-01']) d, generate_series(1, 50) n")
+        db.execute("INSERT INTO rowcrew.job_queue (id, job_type, status, queue, completed_at) SELECT CASE n % 3 WHEN 0 THEN gen_random_uuid() ELSE "
+                   + MADE.format(91) + " END, 'old', 'completed', 'none', clock_timestamp() - interval '91 days' FROM generate_series(1, " + str(OLD) + ") n")
+        db.execute("INSERT INTO rowcrew.job_queue (id, job_type, status, queue, completed_at) SELECT " + MADE.format(91) + ", 'fresh', 'failed', 'none', "
                    "clock_timestamp() - interval '89 days' FROM generate_series(1, %s)", (FRESH,))
-        db.execute("INSERT INTO rowcrew.job_queue (job_type, queue, created_at) SELECT 'live', 'none', "
+        db.execute("INSERT INTO rowcrew.job_queue (id, job_type, queue, created_at) SELECT " + MADE.format(91) + ", 'live', 'none', "
                    "clock_timestamp() - interval '91 days' FROM generate_series(1, %s)", (LIVE,))
         db.execute("INSERT INTO rowcrew.job_queue (job_type) VALUES ('retention')")
         if fault:
@@ -43,6 +53,14 @@ def walk(fault):
 
 
 class RetentionCrash(unittest.TestCase):
+    def test_a_kill_while_a_walk_of_many_turns_is_put_off_loses_and_doubles_nothing(self):
+        # Shorter than a page may take: each turn is one page and a snooze.
+        one_turn = walk(None)
+        with concurrent.futures.ThreadPoolExecutor(LANES) as lanes:
+            for result in lanes.map(lambda fault: walk(fault, 20_000), [
+                    f"{point}:{n}" for point in ("retention.page", "finish.sending", "finish.committed") for n in (1, 4, 8)]):
+                self.assertEqual(result, one_turn)
+
     def test_a_kill_between_two_pages_loses_and_doubles_nothing(self):
         unkilled = walk(None)
         self.assertEqual(unkilled["archived"], [("jobs", "job_queue", "old", OLD, OLD)])
