@@ -48,6 +48,15 @@ std::vector<PauseStatus> read_paused(Tx& tx) {
   return paused;
 }
 
+std::vector<RetentionStatus> read_retention(Tx& tx) {
+  const Rows rows = tx.exec(sql::cli_status_retention, Params{});
+  std::vector<RetentionStatus> policies;
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    policies.push_back({std::string(rows.text(row, 0)), milliseconds(std::max<std::int64_t>(rows.integer(row, 1), 0))});
+  }
+  return policies;
+}
+
 /// Rows come in the order of their queues, of which an application may have made any number.
 QueueStatus& queue_of(TableStatus& table, std::string_view name) {
   if (!table.queues.empty() && table.queues.back().name == name) return table.queues.back();
@@ -130,6 +139,7 @@ FleetStatus read_fleet(Tx& tx) {
   FleetStatus fleet;
   fleet.nodes = read_nodes(tx);
   fleet.paused = read_paused(tx);
+  fleet.retention = read_retention(tx);
   for (const std::string_view name : kTables) read_table(tx, table_map(name), fleet);
   read_adopted(tx, fleet);
   read_rates(tx, fleet.tables);

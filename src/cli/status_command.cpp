@@ -16,7 +16,8 @@ constexpr std::string_view kText =
     "completed per minute (the mean of the last five whole ones) and failed in the last hour; the\n"
     "same per job type, those first that fail most, with what was tried again and how long they run;\n"
     "per queue what is ready and for how long its oldest job has been due, parked and why; queues\n"
-    "where jobs wait that no node serves; then what is paused. Needs the rights of rowcrew_viewer.";
+    "where jobs wait that no node serves; retention that is overdue, and what is paused. Needs the\n"
+    "rights of rowcrew_viewer.";
 
 int run_status(Invocation& call) {
   Arguments args("status [--json|--prometheus]", kText);

@@ -92,6 +92,12 @@ std::string pauses_metrics(const FleetStatus& fleet) {
   return pauses.text();
 }
 
+std::string retention_metrics(const FleetStatus& fleet) {
+  MetricFamily age("rowcrew_retention_age_seconds", "gauge", "Since a retention policy came to the end of its table, or was changed.");
+  for (const RetentionStatus& policy : fleet.retention) age.add({{"policy", policy.policy}}, seconds(policy.age));
+  return age.text();
+}
+
 std::string adopted_metrics(const FleetStatus& fleet) {
   MetricFamily held("rowcrew_adopted_held", "gauge", "Whether an adopted table is held until it is repaired.");
   MetricFamily conflicts("rowcrew_adopted_conflicts_total", "counter", "Stale writes of the application that were held.");
@@ -105,7 +111,8 @@ std::string adopted_metrics(const FleetStatus& fleet) {
 }  // namespace
 
 std::string status_metrics(const FleetStatus& fleet) {
-  return nodes_metrics(fleet) + queues_metrics(fleet) + tables_metrics(fleet) + pauses_metrics(fleet) + adopted_metrics(fleet);
+  return nodes_metrics(fleet) + queues_metrics(fleet) + tables_metrics(fleet) + pauses_metrics(fleet) + retention_metrics(fleet) +
+         adopted_metrics(fleet);
 }
 
 }  // namespace rowcrew::cli

@@ -209,6 +209,19 @@ std::string paused_text(const std::vector<PauseStatus>& paused) {
   return words.empty() ? "" : "\npaused: " + named(words, ", ", " (rowcrew pause lists them)") + "\n";
 }
 
+/// Nothing else would tell: jobs go on, and tables grow until a disk is full.
+std::string overdue_text(const std::vector<RetentionStatus>& retention) {
+  std::vector<std::string> words;
+  for (const RetentionStatus& policy : retention) {
+    if (is_overdue(policy)) words.push_back(fmt::format("{} for {}", policy.policy, short_span(policy.age)));
+  }
+  return words.empty() ? "" : fmt::format("\nretention is overdue, tables grow: {}\n", fmt::join(words, ", "));
+}
+
+ordered_json to_json(const RetentionStatus& policy) {
+  return {{"policy", policy.policy}, {"age_ms", policy.age.count()}, {"overdue", is_overdue(policy)}};
+}
+
 ordered_json to_json(const TableStatus& table) {
   ordered_json queues = ordered_json::array();
   for (const QueueStatus& queue : table.queues) queues.push_back(to_json(queue));
@@ -237,6 +250,8 @@ std::string short_span(std::chrono::milliseconds span) {
 
 double per_minute(std::int64_t completed_5min) { return static_cast<double>(completed_5min) / kMinutes; }
 
+bool is_overdue(const RetentionStatus& policy) { return policy.age > std::chrono::hours(48); }
+
 bool is_capped(const TableStatus& table, std::int64_t most) {
   std::int64_t ready = 0;
   std::int64_t limited = 0;
@@ -253,7 +268,7 @@ std::string status_text(const FleetStatus& fleet) {
       nodes_text(fleet.nodes) + "\n" + tables_text(fleet.tables) + types_text(fleet.tables) + "\n" + queues_text(fleet.tables);
   text += unserved_text(fleet);
   text += adopted_text(fleet.adopted);
-  return text + paused_text(fleet.paused);
+  return text + overdue_text(fleet.retention) + paused_text(fleet.paused);
 }
 
 std::string status_json(const FleetStatus& fleet) {
@@ -263,9 +278,11 @@ std::string status_json(const FleetStatus& fleet) {
   for (const TableStatus& table : fleet.tables) tables.push_back(to_json(table));
   ordered_json adopted = ordered_json::array();
   ordered_json paused = ordered_json::array();
+  ordered_json retention = ordered_json::array();
   for (const AdoptedStatus& table : fleet.adopted) adopted.push_back(to_json(table));
   for (const PauseStatus& pause : fleet.paused) paused.push_back(to_json(pause));
-  const ordered_json all = {{"nodes", nodes}, {"tables", tables}, {"adopted", adopted}, {"paused", paused}};
+  for (const RetentionStatus& policy : fleet.retention) retention.push_back(to_json(policy));
+  const ordered_json all = {{"nodes", nodes}, {"tables", tables}, {"adopted", adopted}, {"paused", paused}, {"retention", retention}};
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 

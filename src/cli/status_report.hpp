@@ -72,17 +72,27 @@ struct PauseStatus {
   std::string name;
 };
 
+/// A retention policy that is carried out.
+struct RetentionStatus {
+  std::string policy;
+  std::chrono::milliseconds age{0};  ///< since it came to the end of its table, or was changed
+};
+
 struct FleetStatus {
   std::vector<NodeStatus> nodes;
   std::vector<TableStatus> tables;
   std::vector<AdoptedStatus> adopted;
   std::vector<PauseStatus> paused;  ///< whether or not something waits for it
+  std::vector<RetentionStatus> retention;
 };
 
 /// Completed, the mean of the last five whole minutes.
 double per_minute(std::int64_t completed_5min);
 /// Whether hints of one of their kinds, each counted up to `most`, may be more than were counted.
 bool is_capped(const TableStatus& table, std::int64_t most);
+
+/// Whether more than one of its nights was missed: its table grows.
+bool is_overdue(const RetentionStatus& policy);
 
 std::string status_text(const FleetStatus& fleet);
 /// One object, with a line end.

@@ -31,6 +31,9 @@ function problems(status) {
   for (const node of status.nodes) {
     for (const one of node.failing) add(true, null, `${node.name}: ${one.work} fail for ${span(one.for_ms)}: ${one.error}`);
   }
+  for (const one of status.retention.filter((each) => each.overdue)) {
+    add(false, null, `Retention policy ${one.policy} has not come to its end for ${span(one.age_ms)}: its table grows.`);
+  }
   for (const one of status.adopted.filter((each) => each.mode === "held")) {
     add(
       true,

@@ -61,6 +61,12 @@ TEST_CASE("metrics: a fleet without nodes and work is zeros, and no head without
   CHECK(text.find("rowcrew_queue_jobs") == text.npos);
 }
 
+TEST_CASE("metrics: how long ago each retention policy came to its end") {
+  FleetStatus fleet;
+  fleet.retention = {{"jobs", std::chrono::hours(75)}};
+  CHECK(has_line(status_metrics(fleet), "rowcrew_retention_age_seconds{policy=\"jobs\"} 270000"));
+}
+
 TEST_CASE("metrics: pauses are counted by scope, held tables and their conflicts told by name") {
   FleetStatus fleet;
   fleet.paused = {{"type", "email"}, {"type", "http"}, {"tenant", "acme"}};

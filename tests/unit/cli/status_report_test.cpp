@@ -54,6 +54,16 @@ TEST_CASE("the text has a line per node, table and queue, in columns") {
         "paused: queue reports, type email\n");
 }
 
+TEST_CASE("status: retention that has missed two nights is named") {
+  FleetStatus fleet = sample();
+  fleet.retention = {{"events", 48h}, {"jobs", 75h}, {"node_stats", 49h}};
+  CHECK(status_text(fleet).find("\n\nretention is overdue, tables grow: jobs for 3d, node_stats for 2d\n\npaused:") != std::string::npos);
+  CHECK(json::parse(status_json(fleet))["retention"][1] == json::parse(R"({"policy": "jobs", "age_ms": 270000000, "overdue": true})"));
+  fleet.retention.resize(1);
+  CHECK(status_text(fleet) == status_text(sample()));
+  CHECK(json::parse(status_json(fleet))["retention"][0]["overdue"] == false);
+}
+
 TEST_CASE("status: hundreds of queues and pauses, whatever they are called, are a line each") {
   FleetStatus fleet;
   fleet.nodes.resize(1);
