@@ -188,6 +188,7 @@ asio::awaitable<void> Maintainer::forget() {
   weeks.add(4);
   co_await tidy(sql::node_ensure_partitions, std::move(weeks));
   co_await tidy(sql::node_forget_dead, Params{});
+  co_await tidy(sql::node_hurry_retention, Params{});
   const std::vector<const Statement*> paged{&sql::node_expire_once_keys, &sql::schedule_forget_ticks, &sql::control_forget,
                                             &sql::progress_forget};
   for (const Statement* statement : paged) {

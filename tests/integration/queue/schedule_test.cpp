@@ -30,6 +30,27 @@ Params tick(const std::string& name, std::int64_t at) {
 
 }  // namespace
 
+TEST_CASE("schedule: retention that has waited for six hours comes first, whatever else waits") {
+  QueueBench b;
+  b.exec("DELETE FROM rowcrew.schedule");
+  for (const char* name : {"nightly", "late", "reports"}) schedule(b, name, ", overlap", ", false");
+  b.exec("UPDATE rowcrew.schedule SET job_type = 'retention', priority = 9 WHERE name <> 'reports'");
+  b.run(sql::schedule_enqueue_ticks, ticks({"nightly", "late", "reports"}, kNoon));
+  b.exec("UPDATE rowcrew.job_queue q SET scheduled_at = rowcrew.clock() - CASE WHEN u.key = 'schedule:late' THEN interval '5 hours' ELSE "
+         "interval '7 hours' END FROM rowcrew.job_unique u WHERE u.job_id = q.id");
+  b.run(sql::node_hurry_retention);
+  const char* found = "SELECT string_agg(substr(u.key, 10) || q.priority, ' ' ORDER BY u.key) FROM rowcrew.job_queue q JOIN rowcrew.job_unique u ON u.job_id = q.id";
+  CHECK(b.value(found) == "late9 nightly0 reports2");
+  b.insert(20, "priority", "1");
+  const std::vector<ClaimedJob> first = b.claim(b.node(), 1);
+  REQUIRE(first.size() == 1);
+  CHECK(first[0].job.job_type == "retention");
+  // What runs and has ended is left alone.
+  b.exec("UPDATE rowcrew.job_queue SET priority = 9 WHERE job_type = 'retention'");
+  b.run(sql::node_hurry_retention);
+  CHECK(b.value(found) == "late9 nightly9 reports2");
+}
+
 TEST_CASE("schedule: a tick enqueues the job of its schedule, once") {
   QueueBench b;
   schedule(b, "nightly");
