@@ -125,7 +125,7 @@ class DrivePoll(FleetTest):
         self.db.execute("UPDATE rowcrew.schedule SET enabled = false")
         wait_for("all to end", lambda: self.db.unfinished() == 0)
         polls = self.db.value("SELECT count(*) FROM rowcrew.job_queue")
-        self.db.execute("UPDATE rowcrew.job_queue SET completed_at = completed_at - interval '2 hours'")
+        self.db.execute("SELECT rowcrew.set_clock_offset('2 hours')")
         result = self.ended(self.job("retention", '{"policy": "drive_poll_done", "dry_run": true}'))[1]["policies"][0]
         self.assertEqual((result["removed"], result["dry_run"]), (polls, True))
         result = self.ended(self.job("retention", "{}"))[1]["policies"]
