@@ -15,7 +15,8 @@ BEGIN
   rest := p_filter - 'status' || '{"all": true}';
 END $$;
 
--- Without what only operators may read: payloads and results. Reads on until it has found so many.
+-- Without what only operators may read: payloads and results. Reads on until it has found so many. No text is longer here than
+-- the fleet writes it, whatever others have put there: a list of 500 must not be half a gigabyte.
 CREATE FUNCTION rowcrew.list_own_jobs(p_filter jsonb, p_limit integer) RETURNS SETOF rowcrew.any_job
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = on AS $$
 DECLARE
@@ -26,7 +27,7 @@ BEGIN
   SELECT * INTO c FROM rowcrew.list_condition(p_filter);
   FOREACH v_table IN ARRAY ARRAY['job_queue', 'processing_jobs'] LOOP
     v_parts := v_parts || format(
-      '(SELECT %1$L, q.id, q.%2$I, q.status, q.attempts, q.max_attempts, q.crashes, q.priority, q.queue, q.tenant, q.error_code, q.error_message,'
+      '(SELECT %1$L, q.id, q.%2$I, q.status, q.attempts, q.max_attempts, q.crashes, q.priority, q.queue, q.tenant, left(q.error_code, 200), left(q.error_message, 2000),'
       ' q.scheduled_at, q.created_at, q.started_at, q.completed_at, q.worker_id FROM rowcrew.%1$I q WHERE %3$s ORDER BY q.id DESC LIMIT %4$s)',
       v_table, CASE v_table WHEN 'job_queue' THEN 'job_type' ELSE 'type' END,
       coalesce('q.status ' || c.status, 'true') || rowcrew.job_condition(v_table, c.rest), p_limit);
@@ -50,10 +51,12 @@ BEGIN
   PERFORM rowcrew.adopted_require(p_filter ->> 'table', '{SELECT}');
   SELECT * INTO z FROM rowcrew.adopted_table x WHERE x.name = p_filter ->> 'table';
   RETURN QUERY EXECUTE format(
-    'SELECT l.name, ROW(%1$s)::rowcrew.any_job FROM (%2$s WHERE %3$s ORDER BY %4$s DESC) AS l (name, %1$s) WHERE %5$s LIMIT %6$s',
+    'SELECT l.name, ROW(%7$s)::rowcrew.any_job FROM (%2$s WHERE %3$s ORDER BY %4$s DESC) AS l (name, %1$s) WHERE %5$s LIMIT %6$s',
     'job_table, id, job_type, status, attempts, max_attempts, crashes, priority, queue, tenant, error_code, error_message, scheduled_at, created_at, started_at, completed_at, worker_id',
     rowcrew.adopted_fill('SELECT {table_name} || '':'' || q.{key}, ' || rowcrew.adopted_job_rows(z.map), z.template), v_means,
-    rowcrew.adopted_fill('q.{key}', z.template), coalesce('l.status ' || c.status, 'true'), p_limit);
+    rowcrew.adopted_fill('q.{key}', z.template), coalesce('l.status ' || c.status, 'true'), p_limit,
+    'job_table, id, left(job_type, 200), status, attempts, max_attempts, crashes, priority, left(queue, 200), left(tenant, 200), left(error_code, 200),'
+    ' left(error_message, 2000), scheduled_at, created_at, started_at, completed_at, worker_id');
 END $$;
 
 CREATE FUNCTION rowcrew.list_jobs(p_filter jsonb DEFAULT '{}', p_limit integer DEFAULT 20) RETURNS SETOF rowcrew.listed_job

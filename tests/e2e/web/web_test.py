@@ -228,6 +228,24 @@ class Looking(FleetTest):
             wait_for("it to be back", lambda: page.fetch("api/jobs")[0] == 200)
             self.assertEqual(page.close(), 0)
 
+    def test_texts_without_end_do_not_become_lists_without_end(self):
+        self.db.execute("CREATE TABLE public.orders (id int PRIMARY KEY, status text NOT NULL DEFAULT 'pending', kind text, whose text, error text)")
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write("schema: public\ntable: orders\nkey: id\ncolumns: {status: status, job_type: kind, tenant: whose, error_message: error}\n"
+                       "states: {pending: pending, processing: running, completed: done, failed: failed}\nold_worker: none\n")
+            file.flush()
+            run([BIN / "rowcrew", "--database", self.db.url, "adopt", "--map", file.name])
+        self.db.execute("INSERT INTO public.orders SELECT n, 'failed', x, x, x FROM generate_series(1, 20) n, repeat('<b>', 100000) x")
+        job = self.add(job_type="noop")
+        self.db.execute("UPDATE rowcrew.job_queue SET status = 'failed', error_code = repeat('c', 300000), error_message = repeat('m', 300000)")
+        page = self.page()
+        for query in ("table=public_orders", "status=failed"):
+            status, _, body = page.fetch("api/jobs?" + query)
+            self.assertEqual(status, 200, body)
+            self.assertLess(len(body), 100_000)
+        self.assertEqual(page.get("jobs", status="failed")["jobs"][0]["job"], job)
+        self.assertEqual(page.get("jobs", status="failed")["jobs"][0]["error_message"], "m" * 2000)
+
     def test_a_token_of_ones_own_is_not_printed(self):
         with tempfile.NamedTemporaryFile("w", suffix=".token") as file:
             file.write("a-token-of-ones-own\n")
