@@ -18,7 +18,8 @@ ServerResponse page_file(std::string_view path) {
     if (!is_asked) continue;
     ServerResponse response(200, std::string(file.type), std::string(file.bytes));
     response.headers = {{"Content-Security-Policy", kPolicy}, {"X-Content-Type-Options", "nosniff"},
-                        {"Referrer-Policy", "no-referrer"},   {"Cross-Origin-Opener-Policy", "same-origin"}, {"Cache-Control", "no-cache"}};
+                        {"Referrer-Policy", "no-referrer"},   {"Cross-Origin-Opener-Policy", "same-origin"}, {"Cross-Origin-Resource-Policy", "same-origin"},
+                        {"Cache-Control", "no-cache"}};
     return response;
   }
   throw WebRefusal(404, "not_found", "no such path");

@@ -1,5 +1,9 @@
 #include "web/web_handler.hpp"
 
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -10,7 +14,6 @@
 #include "web/page_files.hpp"
 #include "web/web_acts.hpp"
 #include "web/web_query.hpp"
-#include "web/web_refusal.hpp"
 #include "web/web_views.hpp"
 
 namespace rowcrew::web {
@@ -21,6 +24,8 @@ using boost::asio::awaitable;
 
 constexpr std::string_view kApi = "/api/";
 constexpr auto kShared = 1s;
+constexpr auto kStrangersEvery = 1s;
+constexpr std::size_t kMaxLoggedPath = 200;
 
 using View = std::string (*)(Tx&, const Query&);
 const std::map<std::string_view, View> kViews = {
@@ -36,7 +41,7 @@ bool is_reading(const std::string& method) { return method == "GET" || method ==
 
 ServerResponse json_response(std::string body) {
   ServerResponse response(200, "application/json", std::move(body));
-  response.headers = {{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}};
+  response.headers = api_headers();
   return response;
 }
 
@@ -46,6 +51,16 @@ ServerResponse json_response(std::string body) {
 
 }  // namespace
 
+/// One look at the fleet, and what became of it.
+struct WebHandler::Reading {
+  explicit Reading(boost::asio::any_io_executor executor) : ended(std::move(executor), boost::asio::steady_timer::time_point::max()) {}
+
+  bool done = false;
+  std::string body;
+  std::exception_ptr error;
+  boost::asio::steady_timer ended;  ///< never runs out: cancelled at the end
+};
+
 WebHandler::WebHandler(Options options, Db& db, Clock& clock, Log& log)
     : token_(std::move(options.token)), acts_(options.acts), db_(db), clock_(clock), log_(log) {}
 
@@ -53,6 +68,7 @@ awaitable<ServerResponse> WebHandler::answer(ServerRequest request) {
   const bool looking = is_reading(request.method);
   const std::string path = request.path;
   const std::string peer = request.peer;
+  bool known = false;
   std::exception_ptr error;
   try {
     if (!path.starts_with(kApi)) {
@@ -60,6 +76,7 @@ awaitable<ServerResponse> WebHandler::answer(ServerRequest request) {
       co_return page_file(path);
     }
     check_token(request);
+    known = true;
     std::string name = path.substr(kApi.size());
     if (is_act(name)) {
       auto work = act(std::move(name), std::move(request));
@@ -72,10 +89,23 @@ awaitable<ServerResponse> WebHandler::answer(ServerRequest request) {
     error = std::current_exception();
   }
   const WebRefusal refusal = judge_web_failure(error, looking);
-  if (!looking || refusal.status == 401) {
-    log_.info(event::kWebRefused, {{"status", refusal.status}, {"reason", refusal.code()}, {"path", path}, {"peer", peer}}, refusal.what());
-  }
+  if (!looking || refusal.status == 401) tell_of_refusal(refusal, path, peer, known);
   co_return refusal_response(refusal);
+}
+
+void WebHandler::tell_of_refusal(const WebRefusal& refusal, const std::string& path, const std::string& peer, bool known) {
+  if (!known) {  // or whoever reaches this port could fill the disk with lines
+    const Mono now = clock_.mono();
+    if (strangers_told_ && now - *strangers_told_ < kStrangersEvery) {
+      ++strangers_untold_;
+      return;
+    }
+    strangers_told_ = now;
+  }
+  log_.info(event::kWebRefused,
+            {{"status", refusal.status}, {"reason", refusal.code()}, {"path", path.substr(0, kMaxLoggedPath)}, {"peer", peer},
+             {"untold", known ? 0 : std::exchange(strangers_untold_, 0)}},
+            refusal.what());
 }
 
 void WebHandler::check_token(const ServerRequest& request) const {
@@ -100,13 +130,34 @@ awaitable<ServerResponse> WebHandler::look(std::string path, std::string query) 
 }
 
 awaitable<ServerResponse> WebHandler::look_at_fleet() {
-  if (!fleet_read_ || clock_.mono() - *fleet_read_ > kShared) {
-    auto work = [acts = acts_](Tx& tx) { return fleet_view(tx, acts); };
-    std::string body = co_await db_.run(TxMode::transaction, std::move(work));
-    fleet_ = std::move(body);
-    fleet_read_ = clock_.mono();
+  if (fleet_read_ && clock_.mono() - *fleet_read_ <= kShared) co_return json_response(fleet_);
+  std::shared_ptr<Reading> reading = reading_;
+  if (reading) {
+    co_await reading->ended.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+  } else {
+    reading = reading_ = std::make_shared<Reading>(co_await boost::asio::this_coro::executor);
+    auto work = read_fleet(reading);
+    co_await std::move(work);
   }
-  co_return json_response(fleet_);
+  if (!reading->done) throw TransientError("busy", "the database took too long");  // our own time is over
+  if (reading->error) std::rethrow_exception(reading->error);
+  co_return json_response(reading->body);
+}
+
+awaitable<void> WebHandler::read_fleet(std::shared_ptr<Reading> reading) {
+  try {
+    auto work = [acts = acts_](Tx& tx) { return fleet_view(tx, acts); };
+    reading->body = co_await db_.run(TxMode::transaction, std::move(work));
+  } catch (...) {
+    reading->error = std::current_exception();
+  }
+  reading->done = true;
+  reading->ended.cancel();
+  if (reading_ != reading) co_return;  // somebody has acted since: what it saw is old
+  reading_.reset();
+  if (reading->error) co_return;
+  fleet_ = reading->body;
+  fleet_read_ = clock_.mono();
 }
 
 awaitable<ServerResponse> WebHandler::act(std::string name, ServerRequest request) {
@@ -116,6 +167,7 @@ awaitable<ServerResponse> WebHandler::act(std::string name, ServerRequest reques
   auto work = [asked](Tx& tx) { return carry_out(tx, asked); };
   const std::string answer = co_await db_.run(TxMode::autocommit, std::move(work));
   fleet_read_.reset();
+  reading_.reset();
   log_.info(event::kWebActed, {{"act", name}, {"subject", asked.subject()}, {"answer", answer}, {"peer", request.peer}});
   co_return json_response(nlohmann::json{{"answer", answer}}.dump());
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include <rowcrew/log.hpp>
 
 #include "net/http_server.hpp"
+#include "web/web_refusal.hpp"
 
 namespace rowcrew::web {
 
@@ -26,13 +28,18 @@ class WebHandler {
   /// All three must outlive every request.
   WebHandler(Options options, Db& db, Clock& clock, Log& log);
 
-  /// Event thread only. Each act and each refused one is a line of the log; what only looks is not.
+  /// Event thread only. Each act and each refused one is a line of the log; what only looks is not. Of those who do not know the
+  /// token one a second is.
   boost::asio::awaitable<ServerResponse> answer(ServerRequest request);
 
  private:
+  struct Reading;
+
   void check_token(const ServerRequest& request) const;
+  void tell_of_refusal(const WebRefusal& refusal, const std::string& path, const std::string& peer, bool known);
   boost::asio::awaitable<ServerResponse> look(std::string path, std::string query);
   boost::asio::awaitable<ServerResponse> look_at_fleet();
+  boost::asio::awaitable<void> read_fleet(std::shared_ptr<Reading> reading);
   boost::asio::awaitable<ServerResponse> act(std::string name, ServerRequest request);
 
   const std::string token_;
@@ -40,9 +47,13 @@ class WebHandler {
   Db& db_;
   Clock& clock_;
   Log& log_;
-  /// The answer that all who look at the same time share: its cost must not grow with them.
+  /// The answer that all who look at the same time share, and the reading that they wait for together: what it costs must not grow
+  /// with them, least of all where the database is slow.
   std::string fleet_;
   std::optional<Mono> fleet_read_;
+  std::shared_ptr<Reading> reading_;
+  std::optional<Mono> strangers_told_;
+  unsigned strangers_untold_ = 0;
 };
 
 }  // namespace rowcrew::web

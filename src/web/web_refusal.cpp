@@ -35,10 +35,15 @@ WebRefusal judge(const DbError& error, bool looking) {
 
 }  // namespace
 
+HttpHeaders api_headers() {
+  return {{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}, {"Cross-Origin-Resource-Policy", "same-origin"}};
+}
+
 ServerResponse refusal_response(const WebRefusal& refusal) {
   const nlohmann::ordered_json body = {{"error", refusal.code()}, {"message", refusal.what()}};
   ServerResponse response(refusal.status, "application/json", body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-  response.headers = refusal.headers;
+  response.headers = api_headers();
+  response.headers.insert(response.headers.end(), refusal.headers.begin(), refusal.headers.end());
   return response;
 }
 

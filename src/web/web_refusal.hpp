@@ -21,6 +21,9 @@ struct WebRefusal : PermanentError {
   HttpHeaders headers;  ///< WWW-Authenticate, Allow
 };
 
+/// Of every answer below /api/: none is kept by a cache or taken for anything but what it is.
+HttpHeaders api_headers();
+
 /// {"error":code,"message":sentence}.
 ServerResponse refusal_response(const WebRefusal& refusal);
 

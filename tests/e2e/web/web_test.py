@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """rowcrew web: what a browser is told, and what it may do."""
+import concurrent.futures
 import contextlib
 import json
 import pathlib
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.parse
@@ -245,6 +247,34 @@ class Looking(FleetTest):
             self.assertLess(len(body), 100_000)
         self.assertEqual(page.get("jobs", status="failed")["jobs"][0]["job"], job)
         self.assertEqual(page.get("jobs", status="failed")["jobs"][0]["error_message"], "m" * 2000)
+
+    def test_many_who_look_at_a_slow_database_read_it_once(self):
+        self.db.execute("CREATE SEQUENCE public.readings")
+        self.db.execute("CREATE OR REPLACE FUNCTION rowcrew.clock() RETURNS timestamptz LANGUAGE plpgsql STABLE AS "
+                        "$$ BEGIN PERFORM nextval('public.readings'), pg_sleep(0.05); RETURN now(); END $$")
+        readings = lambda: self.db.value("SELECT last_value FROM public.readings")
+        page = self.page()
+
+        def next_reading():
+            before = readings()
+            wait_for("the answer to be old", lambda: page.get("fleet") and readings() > before)
+            return readings() - before
+
+        next_reading()
+        one = next_reading()
+        with concurrent.futures.ThreadPoolExecutor(30) as browsers:
+            before, began = readings(), time.monotonic()
+            end = began + 4  # long enough for three answers to become old
+
+            def look(_):
+                found = set()
+                while time.monotonic() < end:
+                    found.add(page.fetch("api/fleet")[0])
+                return found
+
+            self.assertEqual(set().union(*browsers.map(look, range(30))), {200})
+            took = time.monotonic() - began
+        self.assertLessEqual(readings() - before, one * (took + 1))
 
     def test_a_token_of_ones_own_is_not_printed(self):
         with tempfile.NamedTemporaryFile("w", suffix=".token") as file:
