@@ -21,7 +21,8 @@ export function setToken(text) {
   }
 }
 
-/// Takes the token out of the address, so that neither the history nor a copied address has it.
+/// Takes the token out of the address, so that a copied one, a bookmark and the way back do not have it. The browser's list of visits does:
+/// it keeps an address before any script runs.
 export function takeToken() {
   const found = /^#token=([^&]+)/.exec(location.hash);
   if (!found) return;

@@ -2,8 +2,11 @@
 
 /// Characters that show nothing, or turn what stands beside them round, as their codes.
 const kUnseen = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+/// More of one text stops a browser for minutes, and who reads it?
+const kMost = 4000;
+const cut = (text) => (text.length > kMost ? `${text.slice(0, kMost)} … (${text.length - kMost} characters more)` : text);
 export const shown = (text) =>
-  String(text).replace(kUnseen, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+  cut(String(text)).replace(kUnseen, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
 
 const kSvg = "http://www.w3.org/2000/svg";
 

@@ -117,15 +117,18 @@ export const jobs = {
 const kShown = ["table", "job_type", "queue", "tenant", "status", "attempts", "max_attempts", "crashes"];
 const isTime = (text) => typeof text === "string" && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/.test(text);
 
-function plain(value) {
+const kDeepest = 8; // nobody reads on, and what is nested without end would end the script
+
+function plain(value, depth = 0) {
   if (value === null || value === undefined) return "–";
   if (isTime(value)) return [time(value), h("span", {class: "quiet"}, " " + value.slice(0, 19).replace("T", " "))];
   if (typeof value === "number") return number(value);
   if (typeof value !== "object") return String(value);
+  if (depth > kDeepest) return "…";
   return Object.entries(value).map(([name, one], i) => [
     i > 0 && ", ",
     !Array.isArray(value) && `${name.replaceAll("_", " ")} `,
-    plain(one),
+    plain(one, depth + 1),
   ]);
 }
 

@@ -133,19 +133,23 @@ export const schedules = {
   },
 };
 
+const kDeepest = 8; // nobody reads on, and what is nested without end would end the script
+
 /// A value in words; what is null is left out, and of what was not there before every field is.
-function valueText(value) {
+function valueText(value, depth) {
   if (typeof value === "string") return value;
-  if (value === null || typeof value !== "object" || Array.isArray(value)) return JSON.stringify(value);
-  return fieldTexts(value, " ").join(", ") || "nothing";
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  if (depth > kDeepest) return "…";
+  if (Array.isArray(value)) return `[${value.map((one) => valueText(one, depth + 1)).join(", ")}]`;
+  return fieldTexts(value, " ", depth + 1).join(", ") || "nothing";
 }
 
-const fieldTexts = (object, between) =>
+const fieldTexts = (object, between, depth) =>
   Object.entries(object ?? {})
     .filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => name + between + valueText(value));
+    .map(([name, value]) => name + between + valueText(value, depth));
 
-const metadataText = ({before, after, ...rest}) => fieldTexts({before, after, ...rest}, ": ").join("\n");
+const metadataText = ({before, after, ...rest}) => fieldTexts({before, after, ...rest}, ": ", 0).join("\n");
 
 /// "job_queue ID" or "ADOPTED KEY" of an act on one job leads there.
 function target(act) {
