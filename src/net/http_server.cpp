@@ -44,6 +44,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   asio::awaitable<void> accept_connections();
   asio::awaitable<void> back_off(error_code why);
   void serve(StreamSocket socket);
+  bool make_room();
   void start(const std::shared_ptr<HttpSession>& session, asio::awaitable<void> work,
              unsigned& count);
   void stop_accepting();
@@ -88,11 +89,27 @@ asio::awaitable<void> HttpServer::State::back_off(error_code why) {
 
 void HttpServer::State::serve(StreamSocket socket) {
   auto session = std::make_shared<HttpSession>(core, std::move(socket));
-  if (serving < core->options.max_connections) {
+  if (serving < core->options.max_connections || make_room()) {
     start(session, session->run(), serving);
   } else if (turning_away < kTurnedAwayAtOnce) {
     start(session, session->turn_away(), turning_away);
   }
+}
+
+/// Or whoever opens connections and says nothing would keep everybody else out. What is given up counts until its coroutine has
+/// ended, in a moment; its descriptor is free at once.
+bool HttpServer::State::make_room() {
+  std::shared_ptr<HttpSession> least;
+  const auto goes_before = [](const HttpSession& a, const HttpSession& b) {
+    return a.idle() != b.idle() ? a.idle() : *a.waits_since() < *b.waits_since();
+  };
+  for (const auto& session : sessions) {
+    const auto since = session->waits_since();
+    if (!since || steady_clock::now() - *since < core->options.patience) continue;
+    if (!least || goes_before(*session, *least)) least = session;
+  }
+  if (least) least->give_up();
+  return least != nullptr;
 }
 
 void HttpServer::State::start(const std::shared_ptr<HttpSession>& session,

@@ -45,13 +45,16 @@ struct HttpServerOptions {
   std::chrono::milliseconds request_deadline{10'000};  ///< head + body + answer
   std::chrono::milliseconds idle{30'000};              ///< keep-alive
   unsigned max_connections = 512;
+  /// With all of them taken, the one that has kept us waiting longest makes room, if that is so long or more: idle ones first, then
+  /// half-sent requests and answers that nobody reads.
+  std::chrono::milliseconds patience{500};
   /// Told of each answer that the server gives by itself: status and code.
   std::function<void(int status, std::string_view code)> refused;
 };
 
 /// Answers itself, without calling the handler: 400 malformed, no Host, 408 too slow, 413 body too
 /// large (also chunked), 431 header too large, 415 Content-Encoding other than identity, 503 while
-/// stopping or over max_connections, 500 when the handler throws (logged, nothing revealed). Error
+/// stopping or over max_connections (where none of those makes room), 500 when the handler throws (logged, nothing revealed). Error
 /// bodies are JSON: {"error":"<code>","message":"<sentence>"}.
 class HttpServer final : public Service {
  public:

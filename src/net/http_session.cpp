@@ -101,6 +101,7 @@ asio::awaitable<void> HttpSession::run() {
   const auto& options = core_->options;
   // The first request's time begins with the connection, so that silence buys nothing.
   arm(steady_clock::now() + options.request_deadline);
+  wait_for_peer();
   bool open = co_await await_request();
   while (open) {
     const bool goes_on = co_await serve_request();
@@ -109,6 +110,7 @@ asio::awaitable<void> HttpSession::run() {
       co_return;
     }
     arm(steady_clock::now() + options.idle);
+    wait_for_peer();
     open = co_await await_request();
     arm(steady_clock::now() + options.request_deadline);
   }
@@ -127,6 +129,7 @@ asio::awaitable<bool> HttpSession::await_request() {
   const auto [ec, bytes] =
       co_await socket_.async_read_some(buffer_.prepare(kReadChunk), as_tuple(use_awaitable));
   idle_ = false;
+  wait_for_peer();
   buffer_.commit(bytes);
   co_return !ec;
 }
@@ -154,7 +157,9 @@ asio::awaitable<bool> HttpSession::serve_request() {
     co_return co_await refuse(stopping);
   }
   request.body = std::move(parser.get().body());
+  waits_since_.reset();
   auto response = co_await answer(std::move(request));
+  wait_for_peer();
   co_return co_await write(std::move(response), version, head_only, keep_alive);
 }
 
@@ -280,6 +285,17 @@ asio::awaitable<void> HttpSession::close() {
 void HttpSession::stop_if_idle() {
   error_code ignored;
   if (idle_) socket_.cancel(ignored);
+}
+
+void HttpSession::give_up() {
+  error_code ignored;
+  given_up_ = true;
+  waits_since_.reset();
+  socket_.close(ignored);
+}
+
+void HttpSession::wait_for_peer() {
+  if (!given_up_) waits_since_ = steady_clock::now();
 }
 
 void HttpSession::abort() {

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -52,6 +53,11 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::awaitable<void> turn_away();
   /// Closes the connection if no request is being read or answered.
   void stop_if_idle();
+  /// Since when the next step has been the peer's: to ask, to go on sending, to read its answer. Nullopt: it is ours.
+  std::optional<std::chrono::steady_clock::time_point> waits_since() const { return waits_since_; }
+  bool idle() const { return idle_; }
+  /// Closes the connection without a word: others need its place.
+  void give_up();
   /// Closes the connection and cancels its handler.
   void abort();
 
@@ -74,6 +80,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
                                      bool keep_alive);
   boost::asio::awaitable<void> close();
 
+  /// From now on the next step is the peer's.
+  void wait_for_peer();
   /// Replaces the deadline of whatever is pending.
   void arm(std::chrono::steady_clock::time_point deadline);
   void on_deadline();
@@ -84,6 +92,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::asio::steady_timer timer_;
   boost::asio::cancellation_signal cancel_handler_;
   bool idle_ = false;     ///< no byte of the next request has come
+  std::optional<std::chrono::steady_clock::time_point> waits_since_;
+  bool given_up_ = false;
   bool expired_ = false;  ///< the deadline passed; what was pending got operation_aborted
 };
 

@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -247,6 +248,16 @@ class Looking(FleetTest):
             self.assertLess(len(body), 100_000)
         self.assertEqual(page.get("jobs", status="failed")["jobs"][0]["job"], job)
         self.assertEqual(page.get("jobs", status="failed")["jobs"][0]["error_message"], "m" * 2000)
+
+    def test_many_browsers_that_idle_keep_nobody_out(self):
+        page = self.page()
+        port = urllib.parse.urlsplit(page.address).port
+        with contextlib.ExitStack() as idle:
+            for _ in range(64):
+                one = idle.enter_context(socket.create_connection(("127.0.0.1", port)))
+                one.sendall(b"GET /say.js HTTP/1.1\r\nHost: h\r\n\r\n")
+                self.assertIn(b" 200 ", one.recv(4096))
+            wait_for("room", lambda: page.fetch("api/fleet")[0] == 200, 5)
 
     def test_many_who_look_at_a_slow_database_read_it_once(self):
         self.db.execute("CREATE SEQUENCE public.readings")

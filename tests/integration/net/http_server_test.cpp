@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <optional>
 #include <stdexcept>
@@ -24,6 +25,7 @@ TEST_CASE("http server: connections over the limit get 503, and room comes back"
   asio::io_context io;
   auto options = small();
   options.max_connections = 2;
+  options.patience = 60s;
   RunningServer server(io, echo, options);
   const auto crowd = [&]() -> awaitable<void> {
     auto one = co_await connect_to(server.port());
@@ -37,6 +39,57 @@ TEST_CASE("http server: connections over the limit get 503, and room comes back"
       status = status_of(co_await exchange(server.port(), kGet));
     }
     CHECK(status == 200);
+  };
+  run(io, crowd());
+}
+
+TEST_CASE("http server: who takes all connections and says nothing keeps nobody out") {
+  asio::io_context io;
+  auto options = small();
+  options.max_connections = 4;
+  options.patience = 0ms;
+  options.request_deadline = 60s;
+  options.idle = 60s;
+  RunningServer server(io, echo, options);
+  const auto siege = [&]() -> awaitable<void> {
+    auto silent = co_await connect_to(server.port());
+    auto kept = co_await connect_to(server.port());  // a browser's, between two looks
+    co_await write_text(kept, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    CHECK(status_of(co_await read_head(kept)) == 200);
+    auto half = co_await connect_to(server.port());
+    co_await write_text(half, "GET / HTTP/1.1\r\nHo");
+    auto body = co_await connect_to(server.port());
+    co_await write_text(body, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx");
+    std::vector<int> statuses;
+    for (int i = 0; i < 50; ++i) statuses.push_back(status_of(co_await exchange(server.port(), kGet)));
+    CHECK(statuses == std::vector<int>(50, 200));
+    CHECK((co_await read_rest(silent)).empty());
+  };
+  run(io, siege());
+}
+
+TEST_CASE("http server: who is being answered is not put out for others") {
+  asio::io_context io;
+  auto options = small();
+  options.max_connections = 1;
+  options.patience = 0ms;
+  auto gate = std::make_shared<asio::steady_timer>(io, steady_clock::time_point::max());
+  bool inside = false;
+  RunningServer server(
+      io,
+      [&, gate](ServerRequest) -> awaitable<ServerResponse> {
+        inside = true;
+        co_await gate->async_wait(asio::as_tuple(asio::use_awaitable));
+        co_return ServerResponse(200, "text/plain", "done");
+      },
+      options);
+  const auto crowd = [&]() -> awaitable<void> {
+    auto served = co_await connect_to(server.port());
+    co_await write_text(served, kGet);
+    CHECK(co_await until([&] { return inside; }));
+    CHECK(status_of(co_await exchange(server.port(), kGet)) == 503);
+    gate->cancel();
+    CHECK(status_of(co_await read_rest(served)) == 200);
   };
   run(io, crowd());
 }
