@@ -43,6 +43,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
 
   asio::awaitable<void> accept_connections();
   asio::awaitable<void> back_off(error_code why);
+  asio::awaitable<void> keep_pace();
   void serve(StreamSocket socket);
   bool make_room();
   void start(const std::shared_ptr<HttpSession>& session, asio::awaitable<void> work,
@@ -72,6 +73,7 @@ asio::awaitable<void> HttpServer::State::accept_connections() {
       co_await back_off(ec);  // out of descriptors or memory: trying at once would fail at once
     } else {
       serve(std::move(socket));
+      co_await keep_pace();
     }
   }
 }
@@ -84,6 +86,13 @@ asio::awaitable<void> HttpServer::State::back_off(error_code why) {
                  why.message());
   }
   wake.expires_after(kAcceptBackoff);
+  co_await wake.async_wait(as_tuple(use_awaitable));
+}
+
+asio::awaitable<void> HttpServer::State::keep_pace() {
+  const auto turn = core->next_turn();
+  if (turn <= steady_clock::now()) co_return;
+  wake.expires_at(turn);
   co_await wake.async_wait(as_tuple(use_awaitable));
 }
 

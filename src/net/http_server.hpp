@@ -48,6 +48,9 @@ struct HttpServerOptions {
   /// With all of them taken, the one that has kept us waiting longest makes room, if that is so long or more: idle ones first, then
   /// half-sent requests and answers that nobody reads.
   std::chrono::milliseconds patience{500};
+  /// Connections are taken, and requests read, no faster than one in this time, whoever sends them: for a listener on a thread that
+  /// has more important things to do. 0: no bound.
+  std::chrono::milliseconds pace{0};
   /// Told of each answer that the server gives by itself: status and code.
   std::function<void(int status, std::string_view code)> refused;
 };

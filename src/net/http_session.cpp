@@ -92,7 +92,8 @@ HttpSession::HttpSession(std::shared_ptr<HttpServerCore> core, StreamSocket sock
     : core_(std::move(core)),
       socket_(std::move(socket)),
       buffer_(core_->options.max_header_bytes + 2 * kReadChunk),
-      timer_(socket_.get_executor()) {
+      timer_(socket_.get_executor()),
+      turn_(socket_.get_executor()) {
   error_code ignored;  // a unix socket knows no such option
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
 }
@@ -104,6 +105,7 @@ asio::awaitable<void> HttpSession::run() {
   wait_for_peer();
   bool open = co_await await_request();
   while (open) {
+    co_await take_turn();
     const bool goes_on = co_await serve_request();
     if (!goes_on) {
       co_await close();
@@ -180,9 +182,10 @@ asio::awaitable<error_code> HttpSession::read_piece(Parser& parser) {
   error_code ec = http::error::need_more;
   if (buffer_.size() > 0) buffer_.consume(parser.put(buffer_.data(), ec));
   if (ec != http::error::need_more) co_return ec;
-  if (expired_) co_return asio::error::timed_out;
   const std::size_t room = beast::read_size(buffer_, kMostAtOnce);
   if (room == 0) co_return http::error::buffer_overflow;
+  co_await take_turn();
+  if (expired_) co_return asio::error::timed_out;
   const auto [failed, bytes] =
       co_await socket_.async_read_some(buffer_.prepare(room), as_tuple(use_awaitable));
   buffer_.commit(bytes);
@@ -274,12 +277,21 @@ asio::awaitable<void> HttpSession::close() {
   arm(steady_clock::now() + kLastWords);
   while (!failed && !expired_) {
     buffer_.clear();
+    co_await take_turn();
+    if (expired_) break;
     const auto [ec, bytes] =
         co_await socket_.async_read_some(buffer_.prepare(kReadChunk), as_tuple(use_awaitable));
     failed = ec;
   }
   timer_.cancel();
   socket_.close(failed);
+}
+
+asio::awaitable<void> HttpSession::take_turn() {
+  const auto turn = core_->next_turn();
+  if (turn <= steady_clock::now()) co_return;
+  turn_.expires_at(turn);
+  co_await turn_.async_wait(as_tuple(use_awaitable));
 }
 
 void HttpSession::stop_if_idle() {

@@ -1,6 +1,7 @@
 // One connection of the HTTP server: requests in turn, each under one deadline.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -32,10 +33,21 @@ struct HttpServerCore {
     if (log != nullptr && log->enabled(level)) log->write(level, event, fields, message);
   }
 
+  /// When whoever asks may take the next step: all take turns, new connections too, so that there are never more of them than
+  /// can be answered. At once without a pace.
+  std::chrono::steady_clock::time_point next_turn() {
+    const auto turn = std::max(std::chrono::steady_clock::now(), free_from_);
+    if (options.pace > options.pace.zero()) free_from_ = turn + options.pace;
+    return turn;
+  }
+
   const HttpServerOptions options;
   const HttpServer::Handler handler;
   Log* log;
   bool stopping = false;
+
+ private:
+  std::chrono::steady_clock::time_point free_from_;
 };
 
 /// Reads and writes piece by piece, with a look at the deadline before each: Beast's reads of a whole
@@ -80,6 +92,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
                                      bool keep_alive);
   boost::asio::awaitable<void> close();
 
+  /// Waits until the pace allows one more read.
+  boost::asio::awaitable<void> take_turn();
   /// From now on the next step is the peer's.
   void wait_for_peer();
   /// Replaces the deadline of whatever is pending.
@@ -90,6 +104,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   StreamSocket socket_;
   boost::beast::flat_buffer buffer_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer turn_;
   boost::asio::cancellation_signal cancel_handler_;
   bool idle_ = false;     ///< no byte of the next request has come
   std::optional<std::chrono::steady_clock::time_point> waits_since_;

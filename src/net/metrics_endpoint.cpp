@@ -51,6 +51,7 @@ std::unique_ptr<HttpServer> make_metrics_server(boost::asio::any_io_executor exe
   options.max_body_bytes = 1024;
   options.request_deadline = 2s;  // a stop waits so long for whoever has sent half a request
   options.max_connections = 32;
+  options.pace = 2ms;  // the event thread has jobs to run, whoever asks here and how often
   auto answer = [answers = std::move(answers)](ServerRequest request) -> boost::asio::awaitable<ServerResponse> {
     co_return answer_scrape(request.method, request.path, answers);
   };

@@ -94,6 +94,36 @@ TEST_CASE("http server: who is being answered is not put out for others") {
   run(io, crowd());
 }
 
+TEST_CASE("http server: with a pace, many who ask all the time get no more than one turn in it") {
+  asio::io_context io;
+  auto options = small();
+  options.pace = 5ms;
+  options.request_deadline = 60s;
+  int answered = 0;
+  RunningServer server(
+      io,
+      [&](ServerRequest) -> awaitable<ServerResponse> {
+        ++answered;
+        co_return ServerResponse(200, "text/plain", "done");
+      },
+      options);
+  const auto crowd = [&]() -> awaitable<void> {
+    const auto start = steady_clock::now();
+    std::string many;
+    for (int i = 0; i < 40; ++i) many += "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    auto one = co_await connect_to(server.port());
+    auto two = co_await connect_to(server.port());
+    co_await write_text(one, many);
+    co_await write_text(two, many);
+    CHECK(co_await until([&] { return answered == 80; }));
+    CHECK(since(start) >= 79 * 5ms);
+    for (int i = 0; i < 20; ++i) co_await connect_to(server.port());
+    CHECK(status_of(co_await exchange(server.port(), kGet)) == 200);  // the last of them
+    CHECK(since(start) >= 95 * 5ms);
+  };
+  run(io, crowd());
+}
+
 TEST_CASE("http server: what it answers by itself is told, what the handler answers is not") {
   asio::io_context io;
   std::vector<std::pair<int, std::string>> told;
