@@ -135,7 +135,8 @@ awaitable<ServerResponse> WebHandler::look_at_fleet() {
   if (reading) {
     co_await reading->ended.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
   } else {
-    reading = reading_ = std::make_shared<Reading>(co_await boost::asio::this_coro::executor);
+    auto executor = co_await boost::asio::this_coro::executor;
+    reading = reading_ = std::make_shared<Reading>(executor);
     auto work = read_fleet(reading);
     co_await std::move(work);
   }
