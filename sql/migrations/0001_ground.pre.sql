@@ -27,6 +27,8 @@ CREATE FUNCTION rowcrew.uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE
   SELECT (lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
           || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid
 $$;
+COMMENT ON FUNCTION rowcrew.uuid7() IS
+  'The default id of a job: a UUID of version 7 (RFC 9562), which begins with the time. For ids that an application makes itself.';
 
 -- The least id of that moment: a bound on ids is one on time that the primary key knows, also below a view that keeps roles
 -- apart, into which no ORDER BY reaches.
