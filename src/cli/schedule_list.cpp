@@ -70,6 +70,17 @@ std::string due_text(const Schedule& s) {
   }
 }
 
+std::optional<milliseconds> overdue_by(const Schedule& s) {
+  try {
+    if (!due_of(s).over) return std::nullopt;
+    const Cron::Moment first = s.every.count() > 0 ? s.since + s.every - s.since.time_since_epoch() % s.every
+                                                   : Cron::parse(s.cron, s.zone).next_after(s.since).value_or(s.now);
+    return s.now - first;
+  } catch (const ConfigError&) {
+    return std::nullopt;
+  }
+}
+
 ordered_json to_json(const Schedule& s) {
   const auto time = [](std::optional<Cron::Moment> at) { return at ? ordered_json(format_moment("{:%Y-%m-%dT%H:%M:%S}Z", *at)) : ordered_json(); };
   const auto text = [](const std::string& value) { return value.empty() ? ordered_json() : ordered_json(value); };

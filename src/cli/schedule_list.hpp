@@ -26,6 +26,8 @@ struct Schedule {
 std::vector<Schedule> read_schedules(const Rows& rows);
 /// "2026-05-01 12:00:00 UTC", with ", overdue" behind it where nobody has seen to it; "off", "never", or what is wrong.
 std::string due_text(const Schedule& schedule);
+/// Since when nobody has seen to it: from the first moment that was missed. Nullopt: it is not overdue, or nobody here can tell.
+std::optional<std::chrono::milliseconds> overdue_by(const Schedule& schedule);
 nlohmann::ordered_json to_json(const Schedule& schedule);
 
 }  // namespace rowcrew::cli
