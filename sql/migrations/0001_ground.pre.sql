@@ -83,6 +83,8 @@ DECLARE
   v_id uuid := gen_random_uuid();
   v record;
 BEGIN
+  -- Whoever emptied the table by hand has lost no more than an identity, which is made anew here.
+  INSERT INTO rowcrew.meta (schema_version) SELECT max(m.version) FROM rowcrew.schema_migration m ON CONFLICT DO NOTHING;
   UPDATE rowcrew.meta m SET installation_id = v_id, home_system = h.system, home_database = h.database,
          taken_over_at = rowcrew.clock(), taken_over_by = p_by
   FROM rowcrew.here() h;

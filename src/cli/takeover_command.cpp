@@ -24,7 +24,7 @@ constexpr std::string_view kText =
     "tables will run: look at it first. Needs the rights of rowcrew_owner.";
 
 struct Found {
-  std::string installation;
+  std::string installation;  ///< empty: the row that tells it was removed
   bool home = false;
   std::string database;
   std::string server;
@@ -35,10 +35,10 @@ Found look(const PoolOptions& connection) {
   Found found;
   run_once(connection, TxMode::transaction, [&](Tx& tx) {
     const Rows meta = tx.exec(sql::node_installation, Params{});
-    if (meta.empty())
-      throw ConfigError("rowcrew.meta: empty, expected its one row: run: rowcrew migrate");
-    found.installation = meta.text(0, 0);
-    found.home = meta.is_null(0, 3) || meta.boolean(0, 3);
+    if (!meta.empty()) {
+      found.installation = meta.text(0, 0);
+      found.home = meta.is_null(0, 3) || meta.boolean(0, 3);
+    }
     const Rows place = tx.exec(sql::cli_takeover_found, Params{});
     found.database = place.text(0, 0);
     found.server = place.text(0, 1);
@@ -48,6 +48,10 @@ Found look(const PoolOptions& connection) {
 }
 
 void describe(const Found& found, std::ostream& out) {
+  if (found.installation.empty()) {
+    out << fmt::format("database {} on {}: which installation this is nobody knows, rowcrew.meta is empty\n", found.database, found.server);
+    return;
+  }
   out << fmt::format("database {} on {}: installation {}, {}\n", found.database, found.server,
                      found.installation,
                      found.home ? "at home here" : "which belongs to another server or database");

@@ -11,8 +11,9 @@ boost::asio::awaitable<Installation> read_installation(Db& db) {
   const Rows present = co_await db.query(sql::node_schema_present, Params{});
   if (!present.boolean(0, 0)) co_return found;
   const Rows rows = co_await db.query(sql::node_installation, Params{});
-  if (rows.empty()) co_return found;
   found.schema_present = true;
+  found.row_present = !rows.empty();
+  if (rows.empty()) co_return found;
   found.id = rows.text(0, 0);
   found.schema_version = static_cast<int>(rows.integer(0, 1));
   found.min_binary = static_cast<int>(rows.integer(0, 2));
@@ -22,6 +23,7 @@ boost::asio::awaitable<Installation> read_installation(Db& db) {
 
 std::optional<std::string> refusal(const Installation& found, int built_for) {
   if (!found.schema_present) return "schema rowcrew: not found in this database: run \"rowcrew migrate\"";
+  if (!found.row_present) return "rowcrew.meta: empty, expected its one row: run \"rowcrew takeover\"";
   if (found.schema_version < built_for) {
     return fmt::format("schema rowcrew: at version {}, this program needs {}: run \"rowcrew migrate\"", found.schema_version, built_for);
   }

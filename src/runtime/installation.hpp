@@ -11,6 +11,7 @@ namespace rowcrew {
 
 struct Installation {
   bool schema_present = false;
+  bool row_present = true;  ///< false: somebody has emptied the table
   std::string id;
   int schema_version = 0;
   int min_binary = 0;

@@ -257,6 +257,18 @@ TEST_CASE("takeover shows what it found, asks, changes the home and writes it do
   CHECK(db.value("SELECT count(*) FROM rowcrew.audit_logs") == "2");
 }
 
+TEST_CASE("an emptied table of the installation: takeover leads out, where migrate finds nothing to do") {
+  const TempDatabase db;
+  const std::string version = db.value("SELECT schema_version FROM rowcrew.meta");
+  db.exec("TRUNCATE rowcrew.meta");
+  CliBench cli(db.url());
+  CHECK(cli.run({"takeover", "--yes"}) == 0);
+  CHECK(cli.out().find("rowcrew.meta is empty") != std::string::npos);
+  CHECK(db.value("SELECT schema_version FROM rowcrew.meta") == version);
+  CHECK(cli.run({"takeover", "--yes"}) == 0);
+  CHECK(cli.out().find("at home here") != std::string::npos);
+}
+
 TEST_CASE("what a role may not do is 1 and says so" * with_roles()) {
   const TempDatabase db;
   const LoginRole viewer(db, "rowcrew_viewer");

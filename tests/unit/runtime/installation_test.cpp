@@ -32,6 +32,13 @@ TEST_CASE("installation: without a schema the sentence names the command") {
         "schema rowcrew: not found in this database: run \"rowcrew migrate\"");
 }
 
+TEST_CASE("installation: where somebody has emptied the table of the installation, the command that fills it is named") {
+  Installation found;
+  found.schema_present = true;
+  found.row_present = false;
+  CHECK(said(found, 4) == "rowcrew.meta: empty, expected its one row: run \"rowcrew takeover\"");
+}
+
 TEST_CASE("installation: an older schema is to be migrated first") {
   CHECK(said(fitting(), 5) ==
         "schema rowcrew: at version 4, this program needs 5: run \"rowcrew migrate\"");
