@@ -24,7 +24,7 @@ WebRefusal judge(const DbError& error, bool looking) {
   if (error.outcome_unknown() && !looking) {
     return {503, "outcome_unknown", "the answer of the database was lost: it may have been done, look before you repeat it"};
   }
-  if (state == "22023") return {400, "bad_value", sentence_of(error)};
+  if (state == "22023" || state == "22021") return {400, "bad_value", sentence_of(error)};
   if (state == "42501") return {403, "forbidden", "the role of this page may not: " + sentence_of(error)};
   if (state == "57014") return {503, "too_slow", "the database took too long: ask for less, by type, queue or time"};
   if (cli::is_unknown_name(state)) {

@@ -193,7 +193,8 @@ class Looking(FleetTest):
                 ("api/job", None, (400, "bad_value")), ("api/job?job=5", None, (400, "bad_value")), (f"api/job?job={NOBODY}", None, (404, "not_found")),
                 ("api/jobs?limit=0", None, (400, "bad_value")), ("api/jobs?limit=501", None, (400, "bad_value")), ("api/jobs?colour=red", None, (400, "bad_value")),
                 ("api/jobs?status=asleep", None, (400, "bad_value")), ("api/jobs?created_after=soon", None, (400, "bad_value")), ("api/jobs?type=%00", None, (400, "bad_query")),
-                ("api/limit?name=nobody", None, (400, "bad_value")), ("api/cancel", {"job": "x"}, (400, "bad_value")), ("api/cancel", {"job": NOBODY}, (404, "not_found")),
+                ("api/limit?name=nobody", None, (400, "bad_value")), ("api/limit?name=%ff", None, (400, "bad_value")),
+                ("api/pause", {"scope": "queue", "name": "x", "reason": "a\0b"}, (400, "bad_value")), ("api/cancel", {"job": "x"}, (400, "bad_value")), ("api/cancel", {"job": NOBODY}, (404, "not_found")),
                 ("api/cancel", [], (400, "bad_body")), ("api/pause", {"scope": "planet", "name": "x"}, (400, "bad_value")),
                 ("api/cancel", {"job": NOBODY, "reason": "x" * 20000}, (413, "body_too_large"))):
             self.assertEqual(page.refused(path, body), expected, (path, body))

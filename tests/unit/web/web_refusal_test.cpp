@@ -23,6 +23,7 @@ WebRefusal judged(const char* sqlstate, bool looking = true, bool outcome_unknow
 
 TEST_CASE("web refusal: what the database refuses is told by whose fault it is") {
   CHECK(judged("22023").status == 400);
+  CHECK(judged("22021").status == 400);  // a NUL, or no UTF-8
   CHECK(judged("42501").status == 403);
   CHECK(judged("57014").code() == "too_slow");
   CHECK(judged("42P01").code() == "schema");
