@@ -199,3 +199,7 @@ GRANT SELECT (job_table, job_id, percent, note, updated_at) ON rowcrew.job_progr
 GRANT SELECT (name, cron, every_ms, zone, job_type, queue, priority, enabled, overlap, app, created_at, changed_at) ON rowcrew.schedule TO rowcrew_viewer;
 GRANT SELECT (schema_version) ON rowcrew.meta TO rowcrew_viewer;  -- is it as new as the command that was called?
 GRANT EXECUTE ON FUNCTION rowcrew.clock(), rowcrew.clock_now(), rowcrew.why(uuid), rowcrew.say_time(timestamptz) TO rowcrew_viewer;
+-- "rowcrew doctor": is this database at home, which endpoints fail (a URL may hold a password), what is wrong with an adopted table.
+GRANT SELECT (installation_id, min_binary, home_system, home_database) ON rowcrew.meta TO rowcrew_viewer;
+GRANT SELECT (endpoint_id, enabled, disabled_reason, failing_since) ON rowcrew.webhook_endpoints TO rowcrew_viewer;
+GRANT EXECUTE ON FUNCTION rowcrew.here(), rowcrew.system_identifier(), rowcrew.adopted_fault(text) TO rowcrew_operator, rowcrew_viewer;

@@ -7,6 +7,7 @@ namespace rowcrew::cli {
 
 Command adopt_command();
 Command cancel_command();
+Command doctor_command();
 Command enqueue_command();
 Command jobs_command();
 Command key_command();

@@ -89,7 +89,7 @@ columns: {status: state, job_type: kind, tenant: customer, scheduled_at: due}
             connection.autocommit = True
             cursor = connection.cursor()
             for path in sorted((SOURCE / "sql/queries").rglob("*.sql")):
-                if "adopted" in path.parts or path.parent.name in ("cli", "ingest", "web") or path.stem in ("issue", "acks"):
+                if "adopted" in path.parts or path.parent.name in ("cli", "doctor", "ingest", "web") or path.stem in ("issue", "acks"):
                     continue  # other tables', other programs' and operators'
                 text = re.sub(r"\{port:(\w+)\}", r"rowcrew.\1", path.read_text()).replace("{{", "\0")
                 text = re.sub(r"\{(\w+)\}", lambda found: NAMES[found[1]], text).replace("\0", "{")
