@@ -21,8 +21,9 @@ constexpr std::string_view kText =
     "server and its settings, the schema with its indexes and triggers, roles, nodes, what is paused\n"
     "or overdue. Each finding says what is wrong, what that costs and what mends it; worst first.\n"
     "Changes nothing. With --config of a node it looks at that node's way to the database. Exit code:\n"
-    "0 nothing wrong, or warnings only; 1 a problem, with --strict a warning, too; 69 no database.\n"
-    "Needs the rights of rowcrew_viewer; what these do not show it says.";
+    "0 nothing wrong, or warnings only; 1 a problem, with --strict a warning, too, or hardly anything\n"
+    "could be looked at; 69 no database. Needs the rights of rowcrew_viewer; what these do not show it\n"
+    "says.";
 
 std::vector<std::string> split_names(const std::string& list) {
   std::vector<std::string> names;
@@ -63,7 +64,7 @@ int run_doctor(Invocation& call) {
   const std::vector<std::string> skip = checked_names(args.get("skip", ""));
   const doctor::Diagnosis diagnosis = doctor::diagnose(doctor::read_facts(args.connection()), skip);
   call.out << (args.has("json") ? doctor::diagnosis_json(diagnosis) : doctor::diagnosis_text(diagnosis, args.has("quiet")));
-  const bool ill = diagnosis.has(doctor::Severity::problem) || (args.has("strict") && !diagnosis.findings.empty());
+  const bool ill = diagnosis.sees_little() || diagnosis.has(doctor::Severity::problem) || (args.has("strict") && !diagnosis.findings.empty());
   return ill ? kExitFailure : kExitOk;
 }
 

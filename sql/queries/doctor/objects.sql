@@ -11,7 +11,7 @@ WITH indexes (of, kind, shape) AS (VALUES
     ('api_key', 'u', '(key_hash)'),
     ('app', 'p', '(name)'),
     ('app', 'u', '(schema_name)'),
-    ('archive', 'p', '(archive_id)'),
+    ('archive', '', '(id)'),
     ('audit_logs', 'p', '(id)'),
     ('audit_pass', 'p', '(job_table)'),
     ('cancel_request', 'p', '(job_table, job_id)'),

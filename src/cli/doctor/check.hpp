@@ -68,14 +68,17 @@ struct Diagnosis {
   std::vector<Unchecked> unchecked;
   std::size_t checks = 0;
   std::size_t fine = 0;  ///< looked at, and nothing found
+  std::size_t blind = 0;  ///< of which nothing could be looked at
 
   bool has(Severity severity) const;
+  /// Whoever sees so little must not take it for health.
+  bool sees_little() const { return blind * 2 > checks; }
 };
 
 /// `skip`: names of checks that are left out and not counted.
 Diagnosis diagnose(const Facts& facts, const std::vector<std::string>& skip);
 
-/// Findings, then what was not checked, then a line "27 checks, 25 fine"; `quiet`: findings alone.
+/// Findings, then what was not checked, then a line "27 checks, 25 fine"; `quiet`: findings alone, unless it sees little.
 std::string diagnosis_text(const Diagnosis& diagnosis, bool quiet);
 /// One object, with a line end.
 std::string diagnosis_json(const Diagnosis& diagnosis);

@@ -30,6 +30,7 @@ void examine(const Check& check, const Facts& facts, Diagnosis& diagnosis) {
   const std::string reason = missing(check, facts);
   if (!reason.empty()) {
     chart.unchecked(reason);
+    ++diagnosis.blind;
   } else {
     check.judge(facts, chart);
   }
@@ -97,7 +98,7 @@ std::string diagnosis_text(const Diagnosis& diagnosis, bool quiet) {
   for (const auto& [check, count] : told) {
     if (count > kMostTold) text += fmt::format("{}: {} more, which --json tells\n", check, count - kMostTold);
   }
-  if (quiet) return text;
+  if (quiet && !diagnosis.sees_little()) return text;
   append_unchecked(text, diagnosis.unchecked);
   return text + fmt::format("{} checks, {} fine\n", diagnosis.checks, diagnosis.fine);
 }

@@ -331,3 +331,20 @@ TEST_CASE("doctor: a hundred of one kind are twenty and a count, names of strang
   CHECK(says(text, "fleet.queues: 80 more, which --json tells\n"));
   CHECK(json::parse(diagnosis_json(diagnose(facts, {}))).at("findings").size() == 100);
 }
+
+TEST_CASE("doctor: who may look at hardly anything is not told that all is well") {
+  Facts facts = healthy();
+  for (const char* reading : {"installation", "objects", "tables", "rights", "fleet", "queues", "schedules"}) {
+    facts.read.erase(reading);
+    facts.unread[reading] = "needs the rights of rowcrew_viewer";
+  }
+  const Diagnosis diagnosis = diagnose(facts, {});
+  CHECK(diagnosis.findings.empty());
+  CHECK(diagnosis.sees_little());
+  CHECK(says(diagnosis_text(diagnosis, true), "needs the rights of rowcrew_viewer"));
+  facts = healthy();
+  facts.read.erase("horizon");
+  facts.unread["horizon"] = "needs pg_read_all_stats";
+  CHECK_FALSE(diagnose(facts, {}).sees_little());
+  CHECK(diagnosis_text(diagnose(facts, {}), true).empty());
+}
