@@ -37,6 +37,14 @@ class Scheduled(FleetTest):
         print(f"ended {took:.1f} s after its commit")
         self.assertLess(took, WITHIN_S)
 
+    def test_retention_that_has_waited_for_hours_comes_first(self):
+        job = self.db.value("SELECT rowcrew.enqueue('retention', p_unique_key => 'schedule:rowcrew.retention', p_priority => 9)")
+        self.db.execute("UPDATE rowcrew.job_queue SET scheduled_at = clock_timestamp() - interval '7 hours'")
+        self.node("one", node={"audit_every": "500ms"}, queues={"mail": 1}).ready()  # as if every slot were taken
+        wait_for("it to be first", lambda: self.db.value("SELECT priority FROM rowcrew.job_queue WHERE id = %s", (job,)) == 0)
+        self.node("two").ready()
+        self.ended(job, 30)
+
     def test_a_job_that_a_death_has_met_runs_again_when_its_delay_is_over(self):
         self.db.execute("INSERT INTO rowcrew.job_type (name, retry_delays_ms) VALUES ('throw', '{400}')")
         node = self.node("one").ready()
