@@ -112,6 +112,7 @@ DECLARE
   v_more boolean;
   v_page text := 'true';
   v_means text;
+  v_lock text;
   v_remove text;
   v_rows tid[];
   v_row tid;
@@ -166,13 +167,17 @@ BEGIN
                        ' INSERT INTO rowcrew.archive (policy, source, id, row) SELECT %L, %L, key, old FROM gone',
                        v_remove, v.key, p_policy.name, p_policy.target);
   END IF;
-  EXECUTE format('SELECT ARRAY(SELECT r.ctid FROM %s r WHERE %s FOR UPDATE SKIP LOCKED)', v.relation, v_means) INTO v_rows;
+  v_lock := format('SELECT ARRAY(SELECT r.ctid FROM %s r WHERE %s FOR UPDATE SKIP LOCKED)', v.relation, v_means);
   SET CONSTRAINTS ALL IMMEDIATE;
+  -- Locked and deleted by one subtransaction: of a row that two have marked no scan of an index knows for sure that it is dead, and
+  -- each walk would look at all of them anew until vacuum comes.
   BEGIN
+    EXECUTE v_lock INTO v_rows;
     EXECUTE v_remove USING v_rows;
     GET DIAGNOSTICS removed = ROW_COUNT;
   EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
     removed := 0;
+    EXECUTE v_lock INTO v_rows;
     FOREACH v_row IN ARRAY v_rows LOOP
       BEGIN
         EXECUTE v_remove USING ARRAY[v_row];
