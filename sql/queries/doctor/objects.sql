@@ -99,6 +99,7 @@ WITH indexes (of, kind, shape) AS (VALUES
     ('processing_jobs_ready', 'rowcrew_wake', 'A', 'AFTER INSERT ON @ FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.wake(''processing_jobs'')'),
     ('queue', 'announce', 'O', 'AFTER INSERT OR DELETE OR UPDATE ON @ FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.announce_command()'),
     ('queue', 'rowcrew_audit', 'O', 'AFTER INSERT OR DELETE OR UPDATE ON @ FOR EACH ROW EXECUTE FUNCTION rowcrew.audit_setting(''name'')'),
+    ('retention_policy', 'changed', 'O', 'BEFORE UPDATE ON @ FOR EACH ROW WHEN (((((((old.target IS DISTINCT FROM new.target) OR (old.job_types IS DISTINCT FROM new.job_types)) OR (old.statuses IS DISTINCT FROM new.statuses)) OR (old.age IS DISTINCT FROM new.age)) OR (old.dry_run IS DISTINCT FROM new.dry_run)) OR (old.enabled IS DISTINCT FROM new.enabled))) EXECUTE FUNCTION rowcrew.retention_changed()'),
     ('retention_policy', 'rowcrew_audit', 'O', 'AFTER INSERT OR DELETE OR UPDATE OF name, target, job_types, statuses, age, action, dry_run, enabled, batch, note ON @ FOR EACH ROW EXECUTE FUNCTION rowcrew.audit_setting(''name'')'),
     ('retry_rule', 'announce', 'O', 'AFTER INSERT OR DELETE OR UPDATE ON @ FOR EACH STATEMENT EXECUTE FUNCTION rowcrew.announce_policies()'),
     ('retry_rule', 'rowcrew_audit', 'O', 'AFTER INSERT OR DELETE OR UPDATE ON @ FOR EACH ROW EXECUTE FUNCTION rowcrew.audit_setting(''job_type'', ''error_code'')'),

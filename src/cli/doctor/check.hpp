@@ -78,7 +78,7 @@ struct Diagnosis {
 /// `skip`: names of checks that are left out and not counted.
 Diagnosis diagnose(const Facts& facts, const std::vector<std::string>& skip);
 
-/// Findings, then what was not checked, then a line "27 checks, 25 fine"; `quiet`: findings alone, unless it sees little.
+/// Findings, then what was not checked, then a line "27 checks, 25 fine"; `quiet`: findings alone, unless there is none because it sees little.
 std::string diagnosis_text(const Diagnosis& diagnosis, bool quiet);
 /// One object, with a line end.
 std::string diagnosis_json(const Diagnosis& diagnosis);

@@ -98,7 +98,7 @@ std::string diagnosis_text(const Diagnosis& diagnosis, bool quiet) {
   for (const auto& [check, count] : told) {
     if (count > kMostTold) text += fmt::format("{}: {} more, which --json tells\n", check, count - kMostTold);
   }
-  if (quiet && !diagnosis.sees_little()) return text;
+  if (quiet && (!text.empty() || !diagnosis.sees_little())) return text;
   append_unchecked(text, diagnosis.unchecked);
   return text + fmt::format("{} checks, {} fine\n", diagnosis.checks, diagnosis.fine);
 }
