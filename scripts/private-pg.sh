@@ -94,7 +94,7 @@ write_config() {
       # killed server process loses nothing either way.
       printf '%s\n' 'fsync = off' 'full_page_writes = off' 'synchronous_commit = on' \
         "shared_preload_libraries = 'pg_stat_statements'" 'pg_stat_statements.track = top' \
-        'pg_stat_statements.max = 450000' 'max_prepared_transactions = 10'
+        'pg_stat_statements.max = 600000' 'max_prepared_transactions = 10'
     fi
   } | as_owner tee "$data/rowcrew.conf" >/dev/null
   as_owner grep -qx "include 'rowcrew.conf'" "$data/postgresql.conf" ||
