@@ -19,7 +19,8 @@ SELECT json_build_object(
   'retention', (SELECT json_build_object(
     'scheduled', (SELECT floor(extract(epoch FROM rowcrew.clock() - max(greatest(s.created_at, s.changed_at))))::bigint FROM rowcrew.schedule s WHERE s.enabled AND s.job_type = 'retention'),
     'policies', (SELECT coalesce(json_agg(x), '[]') FROM (
-      SELECT p.name, floor(extract(epoch FROM rowcrew.clock() - p.last_run_at))::bigint AS seconds FROM rowcrew.retention_policy p WHERE p.enabled ORDER BY p.name) x))),
+      SELECT p.name, floor(extract(epoch FROM rowcrew.clock() - greatest(p.last_run_at, p.changed_at)))::bigint AS seconds  -- as cli/status_retention
+      FROM rowcrew.retention_policy p WHERE p.enabled AND NOT p.dry_run ORDER BY p.name) x))),
   'endpoints', (SELECT coalesce(json_agg(x), '[]') FROM (
     SELECT e.endpoint_id AS id, e.enabled, floor(extract(epoch FROM rowcrew.clock() - e.failing_since))::bigint AS failing, coalesce(e.disabled_reason, '') AS reason,
            format('UPDATE rowcrew.webhook_endpoints SET enabled = true WHERE endpoint_id = %L', e.endpoint_id) AS mend

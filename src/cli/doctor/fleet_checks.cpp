@@ -122,13 +122,9 @@ void retention(const Facts& facts, Chart& chart) {
     return chart.warning("no enabled schedule enqueues jobs of type retention: what has ended is kept for ever, whatever the policies say", "switch schedule rowcrew.retention on: enabled = true");
   }
   if (number(found, "scheduled") < 2 * kDay) return;
-  const auto late = [](const json& policy) { return policy.at("seconds").is_null() || number(policy, "seconds") > 2 * kDay; };
-  const json& policies = found.at("policies");
-  const bool all = std::all_of(policies.begin(), policies.end(), late);
-  for (const json& policy : policies) {
-    const bool ever = !policy.at("seconds").is_null();
-    if (!late(policy) || (!ever && !all)) continue;  // one that was just made has its first night before it
-    chart.warning(fmt::format("retention policy {} has {}: what it should remove stays", text(policy, "name"), ever ? "come to an end " + span(number(policy, "seconds")) + " ago, last" : "never come to an end"),
+  for (const json& policy : found.at("policies")) {
+    if (number(policy, "seconds") < 2 * kDay) continue;
+    chart.warning(fmt::format("retention policy {} has not come to an end for {}: what it should remove stays", text(policy, "name"), span(number(policy, "seconds"))),
                   "rowcrew jobs --type retention, and why of the last one");
   }
 }

@@ -327,13 +327,17 @@ TEST_CASE("doctor: rules, schedules and policies that nobody sees to") {
                "INSERT INTO rowcrew.schedule (name, cron, job_type, created_at, enabled) VALUES ('off', '* * * * *', 'email', now() - interval '1 hour', false)");
   CHECK(ward.tells("problem fleet.schedules: schedule late is overdue by 59m"));
   ward.db.exec("DELETE FROM rowcrew.schedule WHERE name = 'late'");
-  ward.db.exec("UPDATE rowcrew.retention_policy SET last_run_at = now() - interval '3 days' WHERE name = 'jobs'");
+  ward.db.exec("UPDATE rowcrew.retention_policy SET changed_at = now() - interval '3 days', last_run_at = now() - interval '4 days'");
   CHECK(ward.findings().empty());  // the schedule has just been changed
   ward.db.exec("UPDATE rowcrew.schedule SET changed_at = NULL, created_at = now() - interval '4 days' WHERE name LIKE 'rowcrew.%';"
                "INSERT INTO rowcrew.tick (schedule, due_at, job_id) SELECT name, date_trunc('minute', now()), gen_random_uuid() FROM rowcrew.schedule");
   CHECK(ward.findings().size() == 8);  // no policy has come to an end
   ward.db.exec("UPDATE rowcrew.retention_policy SET last_run_at = now() WHERE name <> 'jobs'");
-  CHECK(ward.tells("warning fleet.retention: retention policy jobs has come to an end 3d ago, last"));
+  CHECK(ward.tells("warning fleet.retention: retention policy jobs has not come to an end for 3d"));
+  ward.db.exec("UPDATE rowcrew.retention_policy SET dry_run = true WHERE name = 'jobs'");
+  CHECK(ward.findings().empty());  // it is not carried out
+  ward.db.exec("UPDATE rowcrew.retention_policy SET dry_run = false WHERE name = 'jobs'");
+  CHECK(ward.findings().empty());  // its first night is before it
   ward.db.exec("UPDATE rowcrew.schedule SET enabled = false");
   CHECK(ward.tells("warning fleet.retention: no enabled schedule enqueues jobs of type retention"));
 }
