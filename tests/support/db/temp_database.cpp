@@ -110,8 +110,12 @@ void make_template(const std::string& name) {
 /// Its name once it is there. Several test programs may ask at once: the first one makes it.
 const std::string& template_database() {
   static const std::string kName = [] {
-    const std::string name = "rowcrew_tpl_" + schema_hash() + (as_bare_owner() ? "_bare" : "");
+    std::string name = "rowcrew_tpl_" + schema_hash() + (as_bare_owner() ? "_bare_" : "_");
     auto work = [&](Tx& tx) {
+      // A new installation has the partitions of this week and this month: so must a copy of it, on a
+      // server that the tests of last week have used.
+      static constexpr Statement kNow{"now", "SELECT to_char(now() AT TIME ZONE 'UTC', 'IYYY\"w\"IW\"m\"MM')"};
+      name += tx.exec(kNow, Params{}).text(0, 0);
       static constexpr Statement kLock{
           "lock", "SELECT pg_advisory_xact_lock(hashtextextended('rowcrew.test_template', 0))"};
       tx.exec(kLock, Params{});
