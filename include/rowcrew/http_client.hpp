@@ -22,6 +22,13 @@ struct HttpRequest {
   std::string url;     ///< http or https, absolute, without user information
   HttpHeaders headers;
   std::string body;
+  /// A file whose bytes follow `body`, as long as it is when the request begins; `tail` follows them. So
+  /// many megabytes pass through without being held in memory. Empty: none.
+  std::string file;
+  std::string tail;
+  /// Where the body of an answer of 2xx goes, instead of HttpResponse::body: a path that names nothing yet,
+  /// made with the node's umask. Gone again when send() throws. Empty: no file.
+  std::string save_to;
   /// From DNS to the last byte. Clip it to what is left of the job's deadline.
   std::chrono::milliseconds timeout{std::chrono::seconds{30}};
   /// A longer body ends the transfer with PermanentError("http_body_too_large").
@@ -47,7 +54,8 @@ class HttpClient {
   /// Throws TransientError ("http_dns", "http_connect", "http_tls", "http_timeout",
   /// "http_transfer"); PermanentError ("http_bad_url", "http_bad_method", "http_bad_header",
   /// "egress_refused", "http_body_too_large"); boost::system::system_error (operation_aborted) when
-  /// cancelled, with the transfer dropped.
+  /// cancelled, with the transfer dropped. With files also PermanentError("http_file": `file` cannot be read,
+  /// `save_to` cannot be made) and TransientError("http_disk": reading or writing one failed midway).
   ///
   /// Methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS. Host, Content-Length,
   /// Transfer-Encoding, TE, Trailer, Connection, Upgrade and Expect are the client's to set.

@@ -53,8 +53,31 @@ COMMENT ON TABLE rowcrew.archive IS
 COMMENT ON COLUMN rowcrew.archive.source IS 'The table it was in.';
 COMMENT ON COLUMN rowcrew.archive.id IS 'Its key there.';
 
--- Creates the weekly partitions from this week to p_ahead weeks on, and this month's and the next one's of the archive; returns
--- how many. The archive is kept for years and looked into by id, which opens each of its partitions: 12 a year, not 52. A default
+CREATE TABLE rowcrew.provider_call (
+  at          timestamptz NOT NULL DEFAULT rowcrew.clock_now(),
+  job_table   text        NOT NULL,
+  job_id      text        NOT NULL,
+  job_type    text        NOT NULL,
+  attempt     smallint    NOT NULL,
+  provider    text        NOT NULL,
+  model       text        NOT NULL DEFAULT '',
+  external_id text,
+  outcome     text        NOT NULL CHECK (outcome IN ('done', 'blocked', 'lost')),
+  units       jsonb       NOT NULL DEFAULT '{}',
+  cost_micros bigint      NOT NULL DEFAULT 0 CHECK (cost_micros >= 0),
+  estimated   boolean     NOT NULL DEFAULT false
+) PARTITION BY RANGE (at);
+CREATE INDEX ON rowcrew.provider_call (job_id);
+COMMENT ON TABLE rowcrew.provider_call IS 'One row per call of a model provider that costs money, whatever became of its job.';
+COMMENT ON COLUMN rowcrew.provider_call.external_id IS 'The provider''s own name of the call: for questions to its support.';
+COMMENT ON COLUMN rowcrew.provider_call.outcome IS
+  'done: it gave what was asked for; blocked: it refused after the work, and bills it; lost: sent, and no whole answer came.';
+COMMENT ON COLUMN rowcrew.provider_call.units IS 'What the provider says that it used (tokens, images, seconds), in its own words.';
+COMMENT ON COLUMN rowcrew.provider_call.cost_micros IS 'Millionths of the account''s currency, by the configured prices; 0 where there are none.';
+COMMENT ON COLUMN rowcrew.provider_call.estimated IS 'The provider told no units: the cost is the configured estimate.';
+
+-- Creates the weekly partitions from this week to p_ahead weeks on, and this month's and the next one's of the archive and of
+-- provider calls; returns how many. The archive is kept for years and looked into by id, which opens each of its partitions: 12 a year, not 52. A default
 -- partition takes what falls beside them, so that a late maintainer never makes a finish fail. Bounds are
 -- written as text: "IST" of a session's own DateStyle would be read as another zone's. They lie where their parent does: our owner
 -- may have no right on a tablespace that is the node's own default.
@@ -68,7 +91,7 @@ DECLARE
 BEGIN
   PERFORM set_config('lock_timeout', '200ms', true);
   FOR p IN SELECT * FROM (VALUES ('job_attempt', 'week', interval '7 days', 'IYYY"w"IW', p_ahead), ('job_event', 'week', '7 days', 'IYYY"w"IW', p_ahead),
-                                 ('archive', 'month', '1 month', 'YYYY"m"MM', 1)) AS x (parent, unit, step, form, ahead) LOOP
+                                 ('archive', 'month', '1 month', 'YYYY"m"MM', 1), ('provider_call', 'month', '1 month', 'YYYY"m"MM', 1)) AS x (parent, unit, step, form, ahead) LOOP
     IF to_regclass(format('rowcrew.%I', p.parent || '_default')) IS NULL THEN
       EXECUTE format('CREATE TABLE rowcrew.%1$I PARTITION OF rowcrew.%2$I DEFAULT; ALTER TABLE rowcrew.%1$I REPLICA IDENTITY FULL',
                      p.parent || '_default', p.parent);

@@ -11,7 +11,7 @@ CREATE TABLE rowcrew.retention_policy (
   name         text        COLLATE "C" PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9_.-]{0,62}$'),
   target       text        NOT NULL
                CHECK (target IN ('job_queue', 'processing_jobs', 'job_attempt', 'job_event', 'webhook_deliveries',
-                                 'email_notifications', 'node_stat', 'audit_logs', 'archive')),
+                                 'email_notifications', 'node_stat', 'audit_logs', 'provider_call', 'archive')),
   job_types    text[]      CHECK (cardinality(job_types) > 0),
   statuses     text[]      CHECK (cardinality(statuses) > 0 AND statuses <@ ARRAY['completed', 'failed', 'cancelled']),
   age          interval    NOT NULL CHECK (age > interval '1 minute'),
@@ -28,7 +28,7 @@ CREATE TABLE rowcrew.retention_policy (
   begun_at     timestamptz,
   whole_at     timestamptz,
   CHECK ((job_types IS NULL AND statuses IS NULL) OR target IN ('job_queue', 'processing_jobs')),
-  CHECK (action = 'delete' OR target NOT IN ('job_attempt', 'job_event', 'node_stat', 'archive'))
+  CHECK (action = 'delete' OR target NOT IN ('job_attempt', 'job_event', 'node_stat', 'provider_call', 'archive'))
 );
 COMMENT ON TABLE rowcrew.retention_policy IS
   'What the job type retention removes. Only what has ended, and ended longer than `age` ago, is ever touched.';
@@ -36,9 +36,9 @@ COMMENT ON COLUMN rowcrew.retention_policy.job_types IS 'Job tables only. Null: 
 COMMENT ON COLUMN rowcrew.retention_policy.statuses IS 'Job tables only. Null: completed, failed and cancelled ones.';
 COMMENT ON COLUMN rowcrew.retention_policy.age IS
   'Counted from the end: of the job, the delivery, the mail; from the writing of anything else. Attempts and events go '
-  'by whole weeks, the archive by whole months, when the last row of the week or month is that old.';
+  'by whole weeks, provider calls and the archive by whole months, when the last row of the week or month is that old.';
 COMMENT ON COLUMN rowcrew.retention_policy.action IS
-  '''archive'' moves the row into rowcrew.archive, in the statement that deletes it; not for attempts, events, node_stat and the archive itself.';
+  '''archive'' moves the row into rowcrew.archive, in the statement that deletes it; not for attempts, events, node_stat, provider calls and the archive itself.';
 COMMENT ON COLUMN rowcrew.retention_policy.dry_run IS 'Counts what would go and changes nothing.';
 COMMENT ON COLUMN rowcrew.retention_policy.enabled IS 'False: runs only when a job names it and asks for a dry run.';
 COMMENT ON COLUMN rowcrew.retention_policy.batch IS 'Rows looked at, and so removed at most, in one transaction.';
@@ -80,6 +80,7 @@ CREATE FUNCTION rowcrew.retention_rules(
      'r.status IN (''sent'', ''failed'', ''cancelled'', ''suppressed'')'),
     ('audit_logs', 'id', 'bigint', 'r.created_at', 'true'),
     ('archive', NULL, NULL, 'r.archived_at', 'true'),
+    ('provider_call', NULL, NULL, 'r.at', 'true'),
     ('node_stat', NULL, NULL, 'r.minute', 'true'),
     ('job_attempt', NULL, NULL, 'r.ended_at', 'true'),
     ('job_event', NULL, NULL, 'r.at', 'true')
@@ -313,7 +314,7 @@ BEGIN
     SELECT 0, 0, 0, NULL INTO looked_at, removed, archived, next;
   ELSIF v_policy.target = 'node_stat' THEN
     SELECT * INTO looked_at, removed, archived, next FROM rowcrew.retention_minutes(v_policy, v_dry, p_after);
-  ELSIF v_policy.target IN ('job_attempt', 'job_event', 'archive') THEN
+  ELSIF v_policy.target IN ('job_attempt', 'job_event', 'provider_call', 'archive') THEN
     SELECT * INTO looked_at, removed, archived, next, kept FROM rowcrew.retention_parts(v_policy, v_dry, p_after);
   ELSE
     SELECT * INTO looked_at, removed, archived, next, kept, v_whole FROM rowcrew.retention_keyed(v_policy, v_dry, p_after);
@@ -348,6 +349,7 @@ INSERT INTO rowcrew.retention_policy (name, target, job_types, statuses, age, ac
   ('generations', 'processing_jobs', NULL, NULL, '90 days', 'archive', false, 'Applications show generations and may refer to them.'),
   ('emails', 'email_notifications', NULL, NULL, '90 days', 'delete', false, 'Proof that a mail was sent; holds addresses.'),
   ('audit', 'audit_logs', NULL, NULL, '7 years', 'archive', false, 'How long audits are kept is for the law to say.'),
+  ('provider_calls', 'provider_call', NULL, NULL, '2 years', 'delete', false, 'What was spent on whom: books may have to keep it.'),
   ('archive', 'archive', NULL, NULL, '1 year', 'delete', false, 'The last copy: somebody has to decide.');
 
 INSERT INTO rowcrew.job_type (name, max_attempts, timeout_ms, backoff_base_ms, backoff_cap_ms) VALUES

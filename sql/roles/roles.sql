@@ -115,6 +115,9 @@ GRANT EXECUTE ON FUNCTION rowcrew.make_keys(text[]), rowcrew.lock_keys(text[], i
 GRANT EXECUTE ON FUNCTION rowcrew.drive_folder(text), rowcrew.drive_files_found(text, jsonb), rowcrew.email_allowed(text, text),
       rowcrew.usage_reset(), rowcrew.generation_input(uuid), rowcrew.emit(text, jsonb, text, uuid, text), rowcrew.port_job(text, text) TO rowcrew_worker;
 
+-- Model providers: what their calls cost.
+GRANT EXECUTE ON FUNCTION rowcrew.book_call(text, text, bigint, text, smallint, text, text, text, text, jsonb, bigint, boolean) TO rowcrew_worker;
+
 -- Webhooks: what is to be sent, and the keys to sign it with. The rest is done by triggers and the port.
 GRANT SELECT ON rowcrew.webhook_endpoints, rowcrew.webhook_deliveries TO rowcrew_worker;
 GRANT EXECUTE ON FUNCTION rowcrew.webhook_ended(uuid, jsonb) TO rowcrew_worker;
@@ -191,8 +194,8 @@ GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowc
 -- Viewers: the state of the fleet, no payloads and no keys.
 GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_queue_claim,
       rowcrew.processing_jobs_ready, rowcrew.processing_jobs_parked, rowcrew.processing_jobs_claim,
-      rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.tick, rowcrew.job_attempt,
-      rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
+      rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.tick, rowcrew.job_attempt, rowcrew.provider_call,
+      rowcrew.spend, rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
 GRANT SELECT ON rowcrew.pause, rowcrew.cancel_request, rowcrew.retry_rule, rowcrew.adopted_table, rowcrew.adopted_conflict TO rowcrew_viewer;
 GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited, rowcrew.job_limit, rowcrew.limit_key TO rowcrew_viewer;
 GRANT SELECT (job_table, job_id, percent, note, updated_at) ON rowcrew.job_progress TO rowcrew_viewer;

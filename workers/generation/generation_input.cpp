@@ -57,7 +57,8 @@ std::variant<Work, Outcome> parse_input(std::optional<std::string_view> answer) 
   if (parsed.contains("refuse")) return refused(parsed["refuse"]);
   if (parsed.contains("wait_ms")) return waits(parsed);
   Work work;
-  work.source = path_of(parsed, "source");
+  const auto source = parsed.find("source");
+  if (source != parsed.end() && !source->is_null()) work.source = path_of(parsed, "source");
   work.target = path_of(parsed, "target");
   const auto preset = parsed.find("preset");
   if (preset == parsed.end() || !preset->is_object() || !preset->contains("workflow")) {
@@ -65,6 +66,7 @@ std::variant<Work, Outcome> parse_input(std::optional<std::string_view> answer) 
   }
   work.preset = text_of(*preset, "name", "");
   work.workflow = preset->at("workflow").dump();
+  work.prompt = text_of(parsed, "prompt", "");
   return work;
 }
 

@@ -10,13 +10,14 @@
 
 namespace rowcrew::generation {
 
-/// What the port asks for, checked: both paths are absolute and name something.
+/// What the port asks for, checked: paths are absolute and name something.
 struct Work {
   Work() = default;
-  std::string source;
+  std::string source;    ///< empty: the picture is made of words alone
   std::string target;
   std::string preset;    ///< for logs
   std::string workflow;  ///< JSON text, as the preset has it
+  std::string prompt;    ///< the job's own words; never for logs
 };
 
 class Provider {
@@ -24,8 +25,8 @@ class Provider {
   virtual ~Provider() = default;
 
   /// Leaves the finished picture at work.target, whole or not at all, and says so in Completed's
-  /// JSON {"target", "format", "width", "height", "sha256", "bytes", "took_ms"}. May be repeated
-  /// after a crash at any point. Event thread; cancellation passes as operation_aborted.
+  /// JSON {"target", "format", "width", "height", "sha256", "bytes", "took_ms"}, to which it may add. May
+  /// be repeated after a crash at any point. Event thread; cancellation passes as operation_aborted.
   virtual boost::asio::awaitable<Outcome> generate(JobContext& context, Work work) = 0;
 };
 
