@@ -12,10 +12,12 @@
 #include "sql/generation.hpp"
 
 #include "generation_input.hpp"
-#include "presets_provider.hpp"
 
 namespace rowcrew::generation {
 namespace {
+
+// Another node may have what this one lacks, or somebody adds it: the job costs no attempt until then.
+constexpr std::chrono::seconds kUnconfigured{30};
 
 std::string provider_of(const nlohmann::json& payload) {
   const auto at = payload.find("provider");
@@ -29,15 +31,18 @@ std::optional<std::string_view> only_cell(const Rows& rows) {
 
 }  // namespace
 
-GenerationHandler::GenerationHandler(const Deps& deps) : db_(deps.db), ports_(deps.ports) {
-  providers_.emplace("presets", std::make_unique<PresetsProvider>(deps));
-}
+GenerationHandler::GenerationHandler(const Deps& deps)
+    : db_(deps.db), ports_(deps.ports), providers_(make_providers(deps)) {}
 
 boost::asio::awaitable<Outcome> GenerationHandler::run(JobContext& context) {
-  const auto provider = providers_.find(provider_of(context.payload()));
+  const std::string name = provider_of(context.payload());
+  const auto provider = providers_.find(name);
   if (provider == providers_.end()) {
-    co_return Outcome(
-        Failed("provider_unknown", "provider: this fleet has none of that name, expected presets"));
+    co_return Outcome(Failed("provider_unknown", "provider: there is none of that name, expected one of " +
+                                                     names_of(providers_)));
+  }
+  if (provider->second == nullptr) {
+    co_return Outcome(Snooze(kUnconfigured, "provider " + name + ": this node has no configuration for it"));
   }
   const Statement statement = ports_.bind(sql::input, context.job().app);
   Params params;

@@ -1,13 +1,9 @@
 // Kind `generation`: makes one picture of another, by the provider that the job names.
 #pragma once
 
-#include <map>
-#include <memory>
-#include <string>
-
 #include <rowcrew/handler.hpp>
 
-#include "provider.hpp"
+#include "providers.hpp"
 
 namespace rowcrew {
 class Db;
@@ -30,7 +26,7 @@ class GenerationHandler final : public Handler {
  private:
   Db& db_;
   Ports& ports_;
-  std::map<std::string, std::unique_ptr<Provider>, std::less<>> providers_;
+  Providers providers_;
 };
 
 }  // namespace rowcrew::generation

@@ -9,7 +9,7 @@
 #include "generation_handler.hpp"
 #include "generation_input.hpp"
 #include "image_verdict.hpp"
-#include "presets_provider.hpp"
+#include "image_program.hpp"
 #include "support/fake_db.hpp"
 #include "support/kind_bench.hpp"
 
@@ -71,13 +71,6 @@ struct Scene {
             bench.clock, bench.random, bench.log,  bench.kinds};
 };
 
-Work work() {
-  Work some;
-  some.source = "/in/cat.jpg";
-  some.target = "/out/cat.jpg";
-  return some;
-}
-
 std::string failed_code(const Outcome& outcome) {
   const Failed* failed = std::get_if<Failed>(&outcome);
   return failed == nullptr ? "" : failed->code;
@@ -125,7 +118,7 @@ TEST_CASE("generation: the timeout ends with the job's deadline") {
 }
 
 TEST_CASE("generation: another provider is refused before the port is asked") {
-  for (const char* payload : {R"({})", R"({"provider":null})", R"({"provider":"comfyui"})"}) {
+  for (const char* payload : {R"({})", R"({"provider":null})", R"({"provider":"nobody"})"}) {
     Scene scene(kInput);
     CHECK(failed_code(scene.run(payload)) == "provider_unknown");
     CHECK(scene.db.asked.empty());
@@ -163,7 +156,7 @@ TEST_CASE(
   for (const char* paths :
        {R"({"source":"a/b","target":"/a/c")", R"({"source":"/a/b","target":"")",
         R"({"source":"/a/b","target":"/a/")", R"({"source":"/a/b","target":null)",
-        R"({"source":"/a\u0000/b","target":"/a/c")", R"({"target":"/a/c")"}) {
+        R"({"source":"/a\u0000/b","target":"/a/c")", R"({"source":7,"target":"/a/c")", R"({"source":"/a/b")"}) {
     CAPTURE(paths);
     CHECK(code(paths + preset) == "bad_payload");
   }
@@ -175,7 +168,7 @@ TEST_CASE(
 }
 
 TEST_CASE("generation: the end of the program decides, with a code for every cause") {
-  const auto verdict = [](const ChildResult& result) { return judge(result, work(), 12ms); };
+  const auto verdict = [](const ChildResult& result) { return judge(result, "/in/cat.jpg", "/out/cat.jpg", 12ms); };
   CHECK(failed_code(verdict(killed(SIGSEGV))) == "decoder_crashed");
   CHECK(failed_code(verdict(killed(SIGBUS))) == "decoder_crashed");
   CHECK(failed_code(verdict(killed(SIGABRT))) == "decoder_crashed");
@@ -211,9 +204,8 @@ TEST_CASE("generation: the end of the program decides, with a code for every cau
 }
 
 TEST_CASE("generation: a message holds the file's name, never its path, and is storable") {
-  Work odd = work();
-  odd.source = std::string("/home/ann/private/cat\n") + std::string(1, '\0') + ".jpg";
-  const Outcome outcome = judge(killed(SIGSEGV), odd, 1ms);
+  const std::string odd = std::string("/home/ann/private/cat\n") + std::string(1, '\0') + ".jpg";
+  const Outcome outcome = judge(killed(SIGSEGV), odd, "/out/cat.jpg", 1ms);
   const std::string message = std::get<Failed>(outcome).message;
   CHECK(message.starts_with("cat  .jpg: "));
   CHECK(message.find("private") == message.npos);
@@ -255,7 +247,7 @@ TEST_CASE(
         "max_pixels: 0", "max_side: 70000", "max_cpu: 0s", "max_bytes: 1"}) {
     CAPTURE(line);
     const auto settings = testing::settings_from("generation:\n  " + std::string(line) + "\n");
-    CHECK_THROWS_AS(read_presets_config(settings.section("generation")), ConfigError);
+    CHECK_THROWS_AS(read_image_program_config(settings.section("generation")), ConfigError);
   }
 }
 

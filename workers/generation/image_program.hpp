@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -43,9 +44,8 @@ struct Development {
   std::string pointer;  ///< where in that JSON file the base64 text of the picture is (RFC 6901); empty: it is no JSON
   bool consume = false; ///< the source is a part of ours (part_of): gone when the picture is finished
   std::string target;
-  std::string workflow = R"({"steps":[]})";  ///< no steps: re-encoded as it is, without its metadata
-  /// "jpeg", "png", "webp"; empty: as the source is. With a workflow of no steps and the source's own format
-  /// the pixels of PNG are the same.
+  std::string workflow;  ///< JSON {"steps"}; empty: re-encoded as it is, without its metadata
+  /// "jpeg", "png", "webp"; empty: as the source is. Without a workflow the pixels of a PNG stay the same.
   std::string format;
 };
 
@@ -89,6 +89,9 @@ class ImageProgram {
   boost::asio::awaitable<void> clear_away(JobContext& context, std::string target);
 
  private:
+  ChildRequest request(std::string order, std::chrono::milliseconds timeout) const;
+  boost::asio::awaitable<std::optional<ChildResult>> run(JobContext& context, ChildRequest child);
+
   ChildRunner& children_;
   Clock& clock_;
   ImageProgramConfig config_;

@@ -25,13 +25,11 @@ bool lacked_memory(const ChildResult& result) {
          says(result.errors, "failed to map");
 }
 
-Outcome crashed(const Work& work) {
-  return Failed("decoder_crashed",
-                base_name(work.source) + ": the picture cannot be decoded, it may be damaged");
+Outcome crashed(const std::string& file) {
+  return Failed("decoder_crashed", file + ": the picture cannot be decoded, it may be damaged");
 }
 
-Outcome judge_signal(const ChildResult& result, const Work& work) {
-  const std::string file = base_name(work.source);
+Outcome judge_signal(const ChildResult& result, const std::string& file) {
   if (result.timed_out || result.signal == SIGXCPU) {
     return Failed("decoder_timeout", file + ": took too long to develop and was given up");
   }
@@ -41,7 +39,7 @@ Outcome judge_signal(const ChildResult& result, const Work& work) {
   if (result.signal == SIGTERM || result.signal == SIGINT || result.signal == SIGHUP) {
     return Retry("decoder_stopped", file + ": developing the picture was interrupted");
   }
-  return crashed(work);
+  return crashed(file);
 }
 
 bool has_text(const json& object, const char* key) {
@@ -59,8 +57,8 @@ bool is_report(const json& line) {
   return true;
 }
 
-Outcome completed(const json& line, const Work& work, std::chrono::milliseconds took) {
-  json result = {{"target", work.target}, {"took_ms", took.count()}};
+Outcome completed(const json& line, const std::string& target, std::chrono::milliseconds took) {
+  json result = {{"target", target}, {"took_ms", took.count()}};
   for (const char* key : {"format", "width", "height", "sha256", "bytes"}) result[key] = line[key];
   return Completed(result.dump());
 }
@@ -96,20 +94,30 @@ bool ended_abruptly(const ChildResult& result) {
   return result.signal != 0 || result.timed_out;
 }
 
-Outcome judge(const ChildResult& result, const Work& work, std::chrono::milliseconds took) {
-  if (ended_abruptly(result)) return judge_signal(result, work);
+Outcome missing() {
+  return Retry("decoder_missing", "rowcrew-image: is not installed beside this node");
+}
+
+std::optional<json> report_of(const ChildResult& result) {
+  if (ended_abruptly(result) || result.exit_code != 0) return std::nullopt;
+  json line = json::parse(result.output, nullptr, false);
+  if (!line.is_object() || line.contains("error")) return std::nullopt;
+  return line;
+}
+
+Outcome judge(const ChildResult& result, const std::string& picture, const std::string& target,
+              std::chrono::milliseconds took) {
+  const std::string file = base_name(picture);
+  if (ended_abruptly(result)) return judge_signal(result, file);
   const json line = json::parse(result.output, nullptr, false);
   if (result.exit_code == 0 && line.is_object() && is_report(line)) {
-    return completed(line, work, took);
+    return completed(line, target, took);
   }
   const auto error = error_of(line);
   if (error && result.exit_code == kBadInput) return Failed(error->first, error->second);
   if (error && result.exit_code == kWaitingMayHelp) return Retry(error->first, error->second);
-  return lacked_memory(result)
-             ? Outcome(Failed(
-                   "decoder_memory",
-                   base_name(work.source) + ": the picture needs more memory than it may have"))
-             : crashed(work);
+  if (!lacked_memory(result)) return crashed(file);
+  return Failed("decoder_memory", file + ": the picture needs more memory than it may have");
 }
 
 }  // namespace rowcrew::generation

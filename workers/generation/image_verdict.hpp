@@ -2,18 +2,26 @@
 #pragma once
 
 #include <chrono>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include <rowcrew/child_runner.hpp>
 #include <rowcrew/outcome.hpp>
 
-#include "provider.hpp"
-
 namespace rowcrew::generation {
 
 /// Codes of our own: decoder_timeout, decoder_memory, decoder_crashed (failed), decoder_stopped
 /// (retried: somebody ended the program). All others are the program's.
-Outcome judge(const ChildResult& result, const Work& work, std::chrono::milliseconds took);
+/// `picture`: the file that was looked into, for sentences.
+Outcome judge(const ChildResult& result, const std::string& picture, const std::string& target,
+              std::chrono::milliseconds took);
+
+/// What it printed, a JSON object, when it did what was asked; else judge() tells why not.
+std::optional<nlohmann::json> report_of(const ChildResult& result);
+
+/// It is not there: decoder_missing, retried.
+Outcome missing();
 
 /// It had no chance to clear away what it had begun.
 bool ended_abruptly(const ChildResult& result);

@@ -54,7 +54,6 @@ WITH indexes (of, kind, shape) AS (VALUES
     ('processing_jobs_parked', '', '(id) WHERE (reason = ''unclaimable''::text)'),
     ('processing_jobs_ready', '', '(queue, priority, run_at)'),
     ('provider_call', '', '(job_id)'),
-    ('provider_call', '', '(job_id)'),
     ('queue', 'p', '(name)'),
     ('retention_policy', 'p', '(name)'),
     ('retry_rule', 'p', '(job_type, error_code)'),

@@ -153,7 +153,7 @@ class Requests(ImageTest):
             with self.subTest(says=says):
                 done = self.refused(source, "preset_invalid", steps)
                 self.assertIn(says, done.line["error"]["message"])
-        for workflow in ([], {}, {"steps": {}}, {"steps": [CROP], "more": 1}, None):
+        for workflow in ([], {}, {"steps": {}}, {"steps": [CROP], "more": 1}):
             self.refused(source, "preset_invalid", override={"workflow": workflow})
 
     def test_a_request_that_is_not_understood_is_refused(self):

@@ -1,8 +1,9 @@
 // rowcrew-image: reads one request from stdin, writes one line of JSON to stdout.
 //
-//   exit 0  {"format", "width", "height", "source_width", "source_height", "sha256", "bytes",
-//   "icc"} exit 3  {"error": {"code", "message"}}: repeating is pointless exit 4  the same: waiting
-//   may help
+//   exit 0  develop: {"format", "width", "height", "source_width", "source_height", "sha256", "bytes", "icc"}
+//           prepare: {"format", "width", "height", "bytes"}; skim: {"answer"}; clean: {}
+//   exit 3  {"error": {"code", "message"}}: repeating is pointless
+//   exit 4  the same: waiting may help
 //
 // It trusts no byte of the picture. Decoders for other formats are never loaded.
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 #include "develop.hpp"
 #include "failure.hpp"
 #include "image_fault.hpp"
+#include "json_answer.hpp"
 #include "load.hpp"
 #include "output_file.hpp"
 #include "picture.hpp"
@@ -70,9 +72,14 @@ void refuse_own_source(const SourceFile& source, const Request& request) {
   throw Failure("bad_request", shown(request.target) + ": source and target are the same file");
 }
 
+SourceFile source_of(const Request& request) {
+  return request.pointer.empty() ? open_source(request.source, request.limits.max_bytes)
+                                 : open_in_json(request.source, request.pointer, request.limits);
+}
+
 json make_picture(const Request& request) {
-  remove_parts_of(request.target);  // first of all: whoever wrote them must not go on
-  const SourceFile source = open_source(request.source, request.limits.max_bytes);
+  remove_parts_of(request.target, request.part);  // first of all: whoever wrote them must not go on
+  const SourceFile source = source_of(request);
   refuse_own_source(source, request);
   OutputFile output(request.part, request.target);
   start_vips();
@@ -80,12 +87,14 @@ json make_picture(const Request& request) {
   const Loaded loaded =
       load(source, shown(request.source), request.workflow.framing, request.limits);
   const Picture picture = develop(loaded.picture, request.workflow.steps);
-  const std::string bytes = encode(picture, source.format);
+  const Format format = request.format.value_or(source.format);
+  const std::string bytes = encode(opaque_for(format, picture), format);
   output.write(bytes);
   pass_image_fault("image.before_rename");
   output.publish();
   pass_image_fault("image.after_rename");
-  return {{"format", name_of(source.format)},
+  if (request.consume) ::unlink(request.source.c_str());
+  return {{"format", name_of(format)},
           {"width", picture.width()},
           {"height", picture.height()},
           {"source_width", loaded.source.width},
@@ -95,9 +104,32 @@ json make_picture(const Request& request) {
           {"icc", loaded.icc}};
 }
 
+json prepare(const Request& request) {
+  remove_parts_of(request.target, request.part);
+  const SourceFile source = open_source(request.source, request.limits.max_bytes);
+  OutputFile output(request.part, request.target);
+  start_vips();
+  const Loaded loaded =
+      load(source, shown(request.source), request.workflow.framing, request.limits);
+  const Format format = *request.format;
+  const std::string bytes = encode(opaque_for(format, loaded.picture), format);
+  const std::string& written = request.base64 ? base64(bytes) : bytes;
+  output.write(written);
+  output.keep();
+  return {{"format", name_of(format)},
+          {"width", loaded.picture.width()},
+          {"height", loaded.picture.height()},
+          {"bytes", written.size()}};
+}
+
 json answer(const std::string& input) {
   const Request request = parse_request(input);
-  if (!request.only_clean) return make_picture(request);
+  switch (request.what) {
+    case Request::What::develop: return make_picture(request);
+    case Request::What::prepare: return prepare(request);
+    case Request::What::skim: return {{"answer", skim(request.source, request.limits)}};
+    case Request::What::clean: break;
+  }
   remove_parts_of(request.target);
   return json::object();
 }

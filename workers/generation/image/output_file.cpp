@@ -64,6 +64,13 @@ bool is_part_of(std::string_view name, const std::string& target_name) {
                      [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_'; });
 }
 
+// "77" of ".a.jpg.77-answer.part".
+std::string run_of(std::string_view part_name) {
+  part_name.remove_suffix(std::min(part_name.size(), ".part"sv.size()));
+  const std::string word = std::string(part_name.substr(part_name.rfind('.') + 1));
+  return word.substr(0, word.find('-'));
+}
+
 [[noreturn]] void refuse_write(const std::string& target, int error) {
   const std::string file = shown(target);
   switch (error) {
@@ -95,13 +102,15 @@ bool is_part_of(std::string_view name, const std::string& target_name) {
 
 }  // namespace
 
-void remove_parts_of(const std::string& target) {
+void remove_parts_of(const std::string& target, const std::string& part) {
   const std::string folder = folder_of(target);
   const std::string name = name_of(target);
+  const std::string own = name_of(part);
+  const std::string run = run_of(own);
   const std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(folder.c_str()), ::closedir);
   if (!listing) return;
   while (const dirent* entry = ::readdir(listing.get())) {
-    if (is_part_of(entry->d_name, name)) ::unlink((folder + entry->d_name).c_str());
+    if (is_part_of(entry->d_name, name) && (part.empty() || entry->d_name == own || run_of(entry->d_name) != run)) ::unlink((folder + entry->d_name).c_str());
   }
 }
 
@@ -133,6 +142,11 @@ void OutputFile::write(std::string_view bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
   if (::fsync(fd_.get()) != 0) refuse_write(target_, errno);
+}
+
+void OutputFile::keep() {
+  doomed_part[0] = '\0';
+  fd_ = Descriptor();
 }
 
 void OutputFile::publish() {

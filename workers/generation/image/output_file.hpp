@@ -26,6 +26,8 @@ class OutputFile {
   void write(std::string_view bytes);
   /// Gives it its final name, which may exist. Durable when this returns.
   void publish();
+  /// Leaves it under its temporary name: for whoever made that name.
+  void keep();
 
  private:
   std::string part_;
@@ -33,7 +35,8 @@ class OutputFile {
   Descriptor fd_;
 };
 
-/// Removes the parts of earlier runs for this target. What cannot be removed stays.
-void remove_parts_of(const std::string& target);
+/// Removes the parts of earlier runs for this target; what cannot be removed stays. The others of the run of
+/// `part`, ".<name of target>.<run>[-<word>].part", stay too; without one all go.
+void remove_parts_of(const std::string& target, const std::string& part = {});
 
 }  // namespace rowcrew::image

@@ -44,6 +44,16 @@ std::string encode(const Picture& picture, Format format) {
   return only_picture({static_cast<const char*>(data), size}, format);
 }
 
+Picture opaque_for(Format format, const Picture& picture) {
+  if (format != Format::jpeg || !picture.has_alpha()) return picture;
+  VipsArrayDouble* white = vips_array_double_newv(1, 255.0);
+  const Picture flat = make([&](VipsImage** out) {
+    return vips_flatten(picture.get(), out, "background", white, nullptr);
+  });
+  vips_area_unref(VIPS_AREA(white));
+  return flat;
+}
+
 std::string sha256(std::string_view bytes) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned length = 0;

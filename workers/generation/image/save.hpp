@@ -13,6 +13,9 @@ namespace rowcrew::image {
 /// VipsError.
 std::string encode(const Picture& picture, Format format);
 
+/// As it is, or, where the format knows no transparency, on white.
+Picture opaque_for(Format format, const Picture& picture);
+
 /// 64 hexadecimal digits.
 std::string sha256(std::string_view bytes);
 

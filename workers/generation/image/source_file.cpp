@@ -74,12 +74,20 @@ std::string shown(const std::string& path) {
   return name.empty() ? "the file" : name;
 }
 
-SourceFile open_source(const std::string& path, std::uint64_t max_bytes) {
-  SourceFile file;
+Descriptor open_file(const std::string& path) {
   // Without O_NONBLOCK a pipe that nobody writes to would stop us here.
-  file.fd =
-      Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
-  if (!file.fd) refuse_open(path, errno);
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  if (!fd) refuse_open(path, errno);
+  return fd;
+}
+
+SourceFile open_source(const std::string& path, std::uint64_t max_bytes) {
+  return examine(open_file(path), path, max_bytes);
+}
+
+SourceFile examine(Descriptor fd, const std::string& path, std::uint64_t max_bytes) {
+  SourceFile file;
+  file.fd = std::move(fd);
   struct stat info {};
   if (::fstat(file.fd.get(), &info) != 0) refuse_open(path, errno);
   check_kind(path, info);

@@ -22,6 +22,12 @@ struct SourceFile {
 /// file_too_large, not_an_image.
 SourceFile open_source(const std::string& path, std::uint64_t max_bytes);
 
+/// The same of what is open already; `path` is for sentences.
+SourceFile examine(Descriptor fd, const std::string& path, std::uint64_t max_bytes);
+
+/// A regular file or whatever else has that name: opened for reading, without waiting.
+Descriptor open_file(const std::string& path);
+
 /// The last part of a path with everything unprintable replaced, 100 bytes at most: for sentences.
 std::string shown(const std::string& path);
 
