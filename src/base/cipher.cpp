@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 
 #include <array>
@@ -43,12 +44,8 @@ Digest sha256(std::string_view bytes) {
   return digest;
 }
 
-std::string to_base64(const Bytes& bytes) {
-  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes.data(),
-                                     static_cast<int>(bytes.size()));
-  text.resize(static_cast<std::size_t>(length));
-  return text;
+std::string_view text_of(const Bytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 /// Nullopt for anything that to_base64 would not have written.
@@ -61,7 +58,7 @@ std::optional<Bytes> from_base64(std::string_view text) {
   const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
   bytes.erase(bytes.end() - static_cast<std::ptrdiff_t>(padding), bytes.end());
   // OpenSSL skips blanks and ignores stray bits: two texts must not open to one value.
-  if (to_base64(bytes) != text) return std::nullopt;
+  if (to_base64(text_of(bytes)) != text) return std::nullopt;
   return bytes;
 }
 
@@ -117,7 +114,7 @@ std::string AesGcm::seal(std::string_view plain) {
       EVP_CipherFinal_ex(context.raw, text + written, &rest) == 1 &&
       EVP_CIPHER_CTX_ctrl(context.raw, EVP_CTRL_GCM_GET_TAG, kTagBytes, text + plain.size()) == 1;
   require(ok, "AES-256-GCM");
-  return prefix_ + to_base64(out);
+  return prefix_ + to_base64(text_of(out));
 }
 
 std::string AesGcm::open(std::string_view sealed) {
@@ -167,9 +164,32 @@ std::unique_ptr<Cipher> make_cipher(std::string_view key_id, std::string_view se
 }
 
 std::string sha256_hex(std::string_view bytes) {
+  const Digest digest = sha256(bytes);
+  return to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
+}
+
+std::string hmac_sha256(std::string_view key, std::string_view text) {
+  std::string mac(32, '\0');
+  unsigned length = 0;
+  require(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes_of(text), text.size(),
+               reinterpret_cast<unsigned char*>(mac.data()), &length) != nullptr &&
+              length == mac.size(),
+          "HMAC-SHA256");
+  return mac;
+}
+
+std::string to_hex(std::string_view bytes) {
   std::string hex;
-  for (const unsigned char byte : sha256(bytes)) hex += fmt::format("{:02x}", byte);
+  for (const char byte : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(byte));
   return hex;
+}
+
+std::string to_base64(std::string_view bytes) {
+  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
+  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes_of(bytes),
+                                     static_cast<int>(bytes.size()));
+  text.resize(static_cast<std::size_t>(length));
+  return text;
 }
 
 bool equal_constant_time(std::string_view a, std::string_view b) {

@@ -23,6 +23,12 @@ std::unique_ptr<Cipher> make_cipher(std::string_view key_id, std::string_view se
 
 /// Lower-case hex of SHA-256.
 std::string sha256_hex(std::string_view bytes);
+/// The 32 bytes of HMAC-SHA256 (RFC 2104).
+std::string hmac_sha256(std::string_view key, std::string_view text);
+/// Lower case.
+std::string to_hex(std::string_view bytes);
+/// RFC 4648, padded.
+std::string to_base64(std::string_view bytes);
 /// Equal in time that depends on the lengths only.
 bool equal_constant_time(std::string_view a, std::string_view b);
 

@@ -80,6 +80,7 @@ inline constexpr E kMetricsListening = "metrics.listening";
 
 // Ingest
 inline constexpr E kIngestEnqueued = "ingest.enqueued";
+inline constexpr E kIngestIgnored = "ingest.ignored";
 inline constexpr E kIngestRefused = "ingest.refused";
 inline constexpr E kIngestReady = "ingest.ready";
 inline constexpr E kIngestNotSetUp = "ingest.not_set_up";

@@ -1,7 +1,6 @@
 #include <rowcrew/webhook_signature.hpp>
 
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <algorithm>
 #include <charconv>
@@ -20,14 +19,6 @@ constexpr std::size_t kMostKeyBytes = 64;
 
 const unsigned char* bytes_of(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
-}
-
-std::string to_base64(const unsigned char* bytes, unsigned count) {
-  std::string text((count + 2) / 3 * 4 + 1, '\0');
-  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes,
-                                     static_cast<int>(count));
-  text.resize(static_cast<std::size_t>(length));
-  return text;
 }
 
 /// Nullopt for anything but padded base64 of the standard alphabet.
@@ -54,13 +45,7 @@ std::string entry(const std::string& key, std::string_view id, std::string_view 
   std::string text;
   text.reserve(id.size() + timestamp.size() + body.size() + 2);
   text.append(id).append(1, '.').append(timestamp).append(1, '.').append(body);
-  unsigned char mac[EVP_MAX_MD_SIZE];
-  unsigned length = 0;
-  if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes_of(text), text.size(), mac,
-           &length) == nullptr) {
-    throw BugError("hmac", "HMAC-SHA256: failed, expected OpenSSL to have it");
-  }
-  return std::string(kVersionPrefix) + to_base64(mac, length);
+  return std::string(kVersionPrefix) + to_base64(hmac_sha256(key, text));
 }
 
 std::optional<std::int64_t> whole_seconds(std::string_view text) {

@@ -44,6 +44,10 @@ ServerResponse accepted(std::string_view id, bool created) {
   return {202, "application/json", dump(body)};
 }
 
+ServerResponse ignored() {
+  return {200, "application/json", dump(ordered_json{{"ignored", true}})};
+}
+
 ServerResponse to_response(const Refused& refused) {
   const ordered_json body = {{"error", refused.code()}, {"message", std::string(refused.what())}};
   ServerResponse response(refused.status, "application/json", dump(body));

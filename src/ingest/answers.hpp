@@ -15,6 +15,9 @@ namespace rowcrew {
 /// after a lost answer both mean the same.
 ServerResponse accepted(std::string_view id, bool created);
 
+/// 200 {"ignored":true}: an event of a hook that nobody asked for. Anything but 2xx would make its sender repeat it.
+ServerResponse ignored();
+
 /// {"error":code,"message":sentence} with the status and headers of the refusal.
 ServerResponse to_response(const Refused& refused);
 

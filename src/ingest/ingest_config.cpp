@@ -7,6 +7,7 @@
 #include <rowcrew/error.hpp>
 
 #include "base/config.hpp"
+#include "ingest/hook_config.hpp"
 #include "net/metrics_endpoint.hpp"
 #include "pg/pool_settings.hpp"
 
@@ -50,6 +51,7 @@ IngestConfig read_ingest_config(const Settings& root) {
                                   ingest.full("database_wait"), format_duration(wait),
                                   ingest.full("request_deadline"), format_duration(deadline)));
   }
+  config.hooks = read_hooks(root);
   config.metrics_listen = read_metrics_listen(root);
   config.database = read_pool_options(root, "rowcrew-ingest");
   config.database.wait = wait;

@@ -6,6 +6,7 @@
 #include <rowcrew/settings.hpp>
 
 #include "base/log_setup.hpp"
+#include "ingest/hook.hpp"
 #include "net/http_server.hpp"
 #include "pg/pool.hpp"
 
@@ -15,6 +16,7 @@ struct IngestConfig {
   LogOptions log;          ///< log.format, log.level
   PoolOptions database;    ///< database.*
   HttpServerOptions http;  ///< ingest.listen, max_body, request_deadline, max_connections
+  Hooks hooks;             ///< hooks.*
   std::string metrics_listen;  ///< metrics.listen; empty: nothing is opened or counted
 };
 

@@ -1,5 +1,6 @@
 #include "ingest/ingest_handler.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -36,11 +37,15 @@ boost::asio::awaitable<ServerResponse> IngestHandler::answer(ServerRequest reque
         co_return health(true);
       case Route::ready:
         co_return health(probe_.ready());
+      case Route::hook: {
+        auto taken = take_hook(std::move(request), caller);
+        co_return co_await std::move(taken);
+      }
       case Route::enqueue:
         break;
     }
-    auto enqueued = enqueue(std::move(request), caller);
-    co_return co_await std::move(enqueued);
+    auto done = enqueue(std::move(request), caller);
+    co_return co_await std::move(done);
   } catch (const Refused& refused) {
     co_return refuse(refused, caller);
   }
@@ -56,13 +61,60 @@ boost::asio::awaitable<ServerResponse> IngestHandler::enqueue(ServerRequest requ
   caller.job_type = job.job_type;
   auto insertion = insert(key_hash, std::move(job), std::move(once));
   const Enqueued done = co_await std::move(insertion);
-  log_.info(event::kIngestEnqueued, {{"job", done.id},
-                                     {"job_type", caller.job_type},
-                                     {"key", caller.key_name},
-                                     {"created", done.created ? "true" : "false"},
-                                     {"peer", caller.peer}});
+  co_return enqueued(done, caller);
+}
+
+const Hook& IngestHandler::find_hook(std::string_view path) const {
+  if (inbound_ != nullptr) {
+    const auto found = inbound_->hooks.find(hook_name(path));
+    if (found != inbound_->hooks.end()) return found->second;
+  }
+  throw Refused(404, "not_found", "no such hook");
+}
+
+boost::asio::awaitable<ServerResponse> IngestHandler::take_hook(ServerRequest request, Caller& caller) {
+  const Hook& hook = find_hook(request.path);
+  caller.hook = hook.name;
+  const auto now = std::chrono::floor<std::chrono::seconds>(inbound_->clock.wall());
+  const HookEvent told = verify_hook(hook, request, now.time_since_epoch().count());
+  caller.event = told.type;
+  if (!hook.events.empty() && std::find(hook.events.begin(), hook.events.end(), told.type) == hook.events.end()) {
+    log_.debug(event::kIngestIgnored, {{"hook", hook.name}, {"event_type", told.type}, {"peer", caller.peer}});
+    co_return ignored();
+  }
+  caller.job_type = hook.job_type;
+  JobRequest job;
+  job.job_type = hook.job_type;
+  job.payload = hook_payload(hook, told, request.body);
+  if (!hook.queue.empty()) job.queue = hook.queue;
+  auto insertion = insert(hook.key_hash, std::move(job), std::optional(told.id));
+  try {
+    const Enqueued done = co_await std::move(insertion);
+    co_return enqueued(done, caller);
+  } catch (Refused& refused) {
+    if (refused.status != 401 && refused.status != 403) throw;
+    // It is our key that is at fault: the sender is to come again once that is mended.
+    Refused ours(503, "hook_unusable", "hook " + hook.name + ": its api_key may not enqueue jobs of type " + hook.job_type,
+                 {{"Retry-After", "60"}});
+    ours.cause = refused.cause;
+    throw ours;
+  }
+}
+
+ServerResponse IngestHandler::enqueued(const Enqueued& done, const Caller& caller) {
+  std::vector<LogField> fields = {{"job", done.id}, {"job_type", caller.job_type}};
+  add_origin(fields, caller);
+  fields.emplace_back("created", done.created ? "true" : "false");
+  fields.emplace_back("peer", caller.peer);
+  log_.info(event::kIngestEnqueued, fields);
   if (metrics_ != nullptr) metrics_->accepted(done.created);
-  co_return accepted(done.id, done.created);
+  return accepted(done.id, done.created);
+}
+
+void IngestHandler::add_origin(std::vector<LogField>& fields, const Caller& caller) {
+  if (!caller.key_name.empty()) fields.emplace_back("key", caller.key_name);
+  if (!caller.hook.empty()) fields.emplace_back("hook", caller.hook);
+  if (!caller.event.empty()) fields.emplace_back("event_type", caller.event);
 }
 
 boost::asio::awaitable<std::string> IngestHandler::find_key_name(std::string key_hash) {
@@ -105,7 +157,7 @@ boost::asio::awaitable<IngestHandler::Enqueued> IngestHandler::insert(
 
 ServerResponse IngestHandler::refuse(const Refused& refused, const Caller& caller) {
   std::vector<LogField> fields = {{"status", refused.status}, {"reason", refused.code()}};
-  if (!caller.key_name.empty()) fields.emplace_back("key", caller.key_name);
+  add_origin(fields, caller);
   if (!caller.job_type.empty()) fields.emplace_back("job_type", caller.job_type);
   fields.emplace_back("peer", caller.peer);
   fields.insert(fields.end(), refused.cause.begin(), refused.cause.end());

@@ -65,7 +65,8 @@ class Ingest {
         pool_(counted(config.database, config.metrics_listen), *log_),
         probe_(
             pool_, [this] { return pool_.reachable(); }, clock_, *log_),
-        handler_(pool_, probe_, *log_, config.metrics_listen.empty() ? nullptr : &metrics_),
+        hooks_(config.hooks),
+        handler_(pool_, probe_, *log_, config.metrics_listen.empty() ? nullptr : &metrics_, &inbound_),
         server_(make_server(config.http)),
         watchdog_(clock_),
         loop_lag_(clock_),
@@ -95,6 +96,8 @@ class Ingest {
   Pool pool_;
   DatabaseProbe probe_;
   IngestMetrics metrics_;
+  const Hooks hooks_;
+  const IngestHandler::Inbound inbound_{hooks_, clock_};
   IngestHandler handler_;
   std::string address_;
   std::unique_ptr<HttpServer> server_;

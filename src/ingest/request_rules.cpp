@@ -6,6 +6,7 @@
 namespace rowcrew {
 namespace {
 
+constexpr std::string_view kHooks = "/v1/hooks/";
 constexpr std::size_t kMaxKey = 256;
 constexpr std::size_t kMaxIdempotencyKey = 200;
 
@@ -53,11 +54,19 @@ Route find_route(std::string_view method, std::string_view path) {
     if (method != "POST") refuse_method(path, "POST");
     return Route::enqueue;
   }
+  if (path.starts_with(kHooks)) {
+    if (method != "POST") refuse_method("a hook", "POST");
+    return Route::hook;
+  }
   if (path != "/healthz" && path != "/readyz") {
     throw Refused(404, "not_found", "no such path, expected /v1/jobs, /healthz or /readyz");
   }
   if (!reads) refuse_method(path, "GET, HEAD");
   return path == "/healthz" ? Route::health : Route::ready;
+}
+
+std::string_view hook_name(std::string_view path) {
+  return path.substr(kHooks.size());
 }
 
 Refused unauthorized() {

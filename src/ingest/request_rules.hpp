@@ -10,11 +10,14 @@
 
 namespace rowcrew {
 
-enum class Route { enqueue, health, ready };
+enum class Route { enqueue, hook, health, ready };
 
-/// POST /v1/jobs, GET /healthz, GET /readyz (HEAD counts as GET). Throws Refused: 404, or 405 with
+/// POST /v1/jobs, POST /v1/hooks/<name>, GET /healthz, GET /readyz (HEAD counts as GET). Throws Refused: 404, or 405 with
 /// Allow.
 Route find_route(std::string_view method, std::string_view path);
+
+/// <name> of /v1/hooks/<name>.
+std::string_view hook_name(std::string_view path);
 
 /// The API key of "Authorization: Bearer <key>". Throws Refused 401 when there is none.
 std::string bearer_key(const ServerRequest& request);

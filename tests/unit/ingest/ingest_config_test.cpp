@@ -74,3 +74,43 @@ TEST_CASE("a missing or malformed database URL is told without quoting it") {
   CHECK(sentence.starts_with("database url"));
   CHECK(sentence.find("hush") == std::string::npos);
 }
+
+namespace {
+
+std::map<std::string, std::string> hook_with(std::map<std::string, std::string> more) {
+  std::map<std::string, std::string> flags = {{"hooks.pay.scheme", "stripe"}, {"hooks.pay.secret", "whsec_x"},
+                                              {"hooks.pay.api_key", "rc_key"}, {"hooks.pay.job_type", "sql"}};
+  for (auto& [key, value] : more) flags["hooks." + key] = value;
+  std::erase_if(flags, [](const auto& flag) { return flag.second == "-"; });
+  return flags;
+}
+
+}  // namespace
+
+TEST_CASE("a hook has a scheme, a secret, a key of ours and a job type") {
+  CHECK(read({}).hooks.empty());
+  const auto hooks = read(hook_with({{"pay.previous_secret", "whsec_y"}, {"pay.entry", "stripe"}, {"pay.tolerance", "10m"}})).hooks;
+  REQUIRE(hooks.size() == 1);
+  const rowcrew::Hook& hook = hooks.at("pay");
+  CHECK(hook.scheme == rowcrew::HookScheme::stripe);
+  CHECK(hook.secrets == std::vector<std::string>{"whsec_x", "whsec_y"});
+  CHECK(hook.job_type == "sql");
+  CHECK(hook.entry == "stripe");
+  CHECK(hook.tolerance == 10min);
+  CHECK(hook.key_hash.size() == 64);
+  CHECK(hook.key_hash.find("rc_key") == std::string::npos);
+}
+
+TEST_CASE("a hook that could never work is refused at start, without telling its secrets") {
+  const auto says = [](std::map<std::string, std::string> more) { return complaint(hook_with(std::move(more))); };
+  CHECK(says({{"pay.scheme", "-"}}).find("hooks.pay.scheme") == 0);
+  CHECK(says({{"pay.scheme", "slack"}}).find("hooks.pay.scheme") == 0);
+  CHECK(says({{"pay.secret", "-"}}).find("hooks.pay.secret") == 0);
+  CHECK(says({{"pay.api_key", "-"}}).find("hooks.pay.api_key") == 0);
+  CHECK(says({{"pay.job_type", "-"}}).find("hooks.pay.job_type") == 0);
+  CHECK(says({{"pay.tolerance", "2h"}}).find("hooks.pay.tolerance") == 0);
+  CHECK(says({{"pay.tolerence", "2m"}}).find("hooks.pay.tolerence") != std::string::npos);
+  const std::string weak = says({{"pay.scheme", "standard"}, {"pay.secret", "hunter2"}});
+  CHECK(weak.find("hooks.pay.secret") == 0);
+  CHECK(weak.find("hunter2") == std::string::npos);
+}

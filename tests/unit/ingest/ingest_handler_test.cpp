@@ -49,7 +49,9 @@ struct Bench {
   bool reachable = true;
   DatabaseProbe probe{db, [this] { return reachable; }, clock, log};
   IngestMetrics metrics;
-  IngestHandler handler{db, probe, log, &metrics};
+  Hooks hooks;
+  IngestHandler::Inbound inbound{hooks, clock};
+  IngestHandler handler{db, probe, log, &metrics, &inbound};
 };
 
 Rows known_key_then(const Statement& statement, const std::function<Rows()>& enqueue) {
@@ -250,6 +252,79 @@ TEST_CASE("health is always well, readiness follows the database") {
   request.path = "/readyz";
   CHECK(bench.answer(request).status == 503);
   CHECK(bench.log.lines("ingest.not_set_up").size() == 1);
+}
+
+namespace {
+
+/// A bench with the hook "pay" whose sender signs bodies alone, and a delivery of it.
+struct HookBench : Bench {
+  explicit HookBench(ScriptedDb::Answer answer) : Bench(std::move(answer)) {
+    Hook hook;
+    hook.name = "pay";
+    hook.scheme = HookScheme::github;
+    hook.secrets = {"s"};
+    hook.key_hash = "00ff";
+    hook.job_type = "sql";
+    hook.entry = "paid";
+    hooks.emplace("pay", hook);
+  }
+  static ServerRequest delivery(const std::string& path = "/v1/hooks/pay", const std::string& secret = "s") {
+    ServerRequest request;
+    request.method = "POST";
+    request.path = path;
+    request.body = R"({"n":1e400})";
+    request.headers = {{"X-Hub-Signature-256", "sha256=" + to_hex(hmac_sha256(secret, request.body))}, {"X-GitHub-Event", "push"}};
+    return request;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a signed event becomes one job in one statement, under the hook's own key") {
+  HookBench bench([](const Statement&, const Params&) { return row({"id-1", "t"}); });
+  const auto response = bench.answer(HookBench::delivery());
+  CHECK(response.status == 202);
+  REQUIRE(bench.db.calls().size() == 1);
+  const auto& params = bench.db.calls()[0].params;
+  CHECK(params[0] == "00ff");
+  CHECK(params[1] == "sql");
+  const std::string id = "sha256:" + sha256_hex(R"({"n":1e400})");
+  CHECK(params[2] == R"({"entry":"paid","args":{"id":")" + id + R"(","type":"push","event":{"n":1e400}}})");
+  CHECK(params[3] == id);
+  const auto lines = bench.log.lines("ingest.enqueued");
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].field("hook") == "pay");
+  CHECK(lines[0].field("event_type") == "push");
+}
+
+TEST_CASE("what nobody of ours signed does not reach the database") {
+  HookBench bench([](const Statement&, const Params&) { return row({"id-1", "t"}); });
+  CHECK(bench.answer(HookBench::delivery("/v1/hooks/pay", "other")).status == 401);
+  CHECK(bench.answer(HookBench::delivery("/v1/hooks/")).status == 404);
+  CHECK(bench.answer(HookBench::delivery("/v1/hooks/pay/x")).status == 404);
+  CHECK(bench.db.calls().empty());
+}
+
+TEST_CASE("an event that a hook does not want is taken and dropped, or its sender would repeat it for days") {
+  HookBench bench([](const Statement&, const Params&) { return row({"id-1", "t"}); });
+  bench.hooks.at("pay").events = {"ping", "pull"};
+  const auto response = bench.answer(HookBench::delivery());
+  CHECK(response.status == 200);
+  CHECK(bench.db.calls().empty());
+  bench.hooks.at("pay").events.push_back("push");
+  CHECK(bench.answer(HookBench::delivery()).status == 202);
+}
+
+TEST_CASE("a hook whose own key is refused makes its sender come again, and says so to us") {
+  for (const char* sqlstate : {"28000", "42501"}) {
+    HookBench bench([&](const Statement&, const Params&) -> Rows { fail(sqlstate); });
+    const auto response = bench.answer(HookBench::delivery());
+    CHECK(response.status == 503);
+    const auto lines = bench.log.lines("ingest.refused");
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].level == LogLevel::warning);
+    CHECK(lines[0].message.find("api_key") != std::string::npos);
+  }
 }
 
 }  // namespace rowcrew::testing

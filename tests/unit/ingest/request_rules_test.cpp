@@ -35,7 +35,12 @@ ServerRequest with(std::string name, std::string value) {
 
 }  // namespace
 
-TEST_CASE("three paths are served") {
+TEST_CASE("four paths are served") {
+  CHECK(rowcrew::find_route("POST", "/v1/hooks/stripe") == Route::hook);
+  CHECK(rowcrew::hook_name("/v1/hooks/stripe") == "stripe");
+  CHECK(rowcrew::hook_name("/v1/hooks/") == "");
+  CHECK(status_of([] { rowcrew::find_route("GET", "/v1/hooks/stripe"); }) == 405);
+  CHECK(status_of([] { rowcrew::find_route("POST", "/v1/hooks"); }) == 404);
   CHECK(rowcrew::find_route("POST", "/v1/jobs") == Route::enqueue);
   CHECK(rowcrew::find_route("GET", "/healthz") == Route::health);
   CHECK(rowcrew::find_route("HEAD", "/readyz") == Route::ready);
