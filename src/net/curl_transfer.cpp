@@ -67,6 +67,7 @@ CurlTransfer::CurlTransfer(const EgressGuard& guard, HttpRequest request)
   set_method();
   set_headers();
   set_limits();
+  if (!request_.save_to.empty()) saved_.emplace(request_.save_to);
   require(socket_.attach(easy_.get()), CURLOPT_OPENSOCKETFUNCTION);
   set(CURLOPT_WRITEFUNCTION, &CurlTransfer::on_body);
   set(CURLOPT_WRITEDATA, this);
@@ -90,13 +91,27 @@ void CurlTransfer::set_method() {
     set(CURLOPT_NOBODY, 1L);
   } else if (carries_body(method) || !request_.body.empty()) {
     set(CURLOPT_POST, 1L);
-    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
-    set(CURLOPT_POSTFIELDS, request_.body.data());  // not copied: request_ stays
+    set_body();
     set(CURLOPT_CUSTOMREQUEST, method.c_str());
   } else {
     set(CURLOPT_HTTPGET, 1L);
     if (method != "GET") set(CURLOPT_CUSTOMREQUEST, method.c_str());
   }
+}
+
+void CurlTransfer::set_body() {
+  if (request_.file.empty() && request_.tail.empty()) {
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+    set(CURLOPT_POSTFIELDS, request_.body.data());  // not copied: request_ stays
+    return;
+  }
+  sent_.emplace(request_);
+  set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(sent_->size()));
+  set(CURLOPT_READFUNCTION, &CurlTransfer::on_read);
+  set(CURLOPT_READDATA, this);
+  // libcurl goes back to the beginning before it asks on_request() whether it may send again.
+  set(CURLOPT_SEEKFUNCTION, &CurlTransfer::on_rewind);
+  set(CURLOPT_SEEKDATA, this);
 }
 
 void CurlTransfer::set_headers() {
@@ -153,13 +168,25 @@ std::size_t CurlTransfer::on_body(const char* data, std::size_t size, std::size_
                                   void* self) noexcept {
   auto& transfer = *static_cast<CurlTransfer*>(self);
   const std::size_t bytes = size * count;
-  auto& body = transfer.response_.body;
-  if (bytes > transfer.request_.max_response_bytes - body.size()) {
+  if (bytes > transfer.request_.max_response_bytes - transfer.body_bytes_) {
     transfer.body_too_large_ = true;
     return 0;
   }
-  body.append(data, bytes);
+  transfer.body_bytes_ += bytes;
+  if (transfer.is_kept()) return transfer.saved_->append(data, bytes) ? bytes : 0;
+  transfer.response_.body.append(data, bytes);
   return bytes;
+}
+
+std::size_t CurlTransfer::on_read(char* into, std::size_t size, std::size_t count,
+                                  void* self) noexcept {
+  return static_cast<CurlTransfer*>(self)->sent_->read(into, size * count).value_or(CURL_READFUNC_ABORT);
+}
+
+int CurlTransfer::on_rewind(void* self, curl_off_t offset, int origin) noexcept {
+  if (offset != 0 || origin != SEEK_SET) return CURL_SEEKFUNC_FAIL;
+  static_cast<CurlTransfer*>(self)->sent_->rewind();
+  return CURL_SEEKFUNC_OK;
 }
 
 std::size_t CurlTransfer::on_header(const char* data, std::size_t size, std::size_t count,
@@ -195,7 +222,15 @@ HttpResponse CurlTransfer::finish(std::optional<CURLcode> code) {
   curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   response_.status = static_cast<int>(status);
   read_headers();
+  if (is_kept() && !saved_->keep()) fail(CURLE_WRITE_ERROR);
+  saved_.reset();
   return std::move(response_);
+}
+
+bool CurlTransfer::is_kept() const {
+  long status = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+  return saved_ && status / 100 == 2;
 }
 
 void CurlTransfer::read_headers() {
@@ -210,6 +245,9 @@ void CurlTransfer::fail(CURLcode code) const {
     throw PermanentError("http_body_too_large",
                          fmt::format("http: the answer of host \"{}\" is longer than {} bytes",
                                      host_, request_.max_response_bytes));
+  }
+  for (const std::string& trouble : {sent_ ? sent_->trouble() : "", saved_ ? saved_->trouble() : ""}) {
+    if (!trouble.empty()) throw TransientError("http_disk", "http: " + trouble);
   }
   // A line of more than 100 KiB, for which libcurl has no room, it calls a lack of memory.
   const bool endless_line = code == CURLE_OUT_OF_MEMORY && head_bytes_ > 0 && !head_complete_;

@@ -10,14 +10,15 @@
 #include <string>
 
 #include "net/guarded_socket.hpp"
+#include "net/transfer_files.hpp"
 
 namespace rowcrew {
 
 /// libcurl keeps pointers into this object: it stays where it was built.
 class CurlTransfer {
  public:
-  /// Throws PermanentError ("http_bad_url", "http_bad_method", "http_bad_header"). The guard must
-  /// outlive this.
+  /// Throws PermanentError ("http_bad_url", "http_bad_method", "http_bad_header", "http_file"). The guard
+  /// must outlive this.
   CurlTransfer(const EgressGuard& guard, HttpRequest request);
   CurlTransfer(const CurlTransfer&) = delete;
   CurlTransfer& operator=(const CurlTransfer&) = delete;
@@ -41,20 +42,27 @@ class CurlTransfer {
                              void* self) noexcept;
   static std::size_t on_header(const char* data, std::size_t size, std::size_t count,
                                void* self) noexcept;
+  static std::size_t on_read(char* into, std::size_t size, std::size_t count, void* self) noexcept;
+  static int on_rewind(void* self, curl_off_t offset, int origin) noexcept;
   static int on_request(void* self, char*, char*, int, int) noexcept;
 
   template <class T>
   void set(CURLoption option, T value);
   void set_method();
+  void set_body();
   void set_headers();
   void set_limits();
   void add_header(const std::string& line);
   void read_headers();
+  bool is_kept() const;
   [[noreturn]] void fail(CURLcode code) const;
 
   GuardedSocket socket_;
   HttpRequest request_;
   HttpResponse response_;
+  std::optional<RequestBody> sent_;  ///< where it is more than request_.body
+  std::optional<AnswerFile> saved_;
+  std::size_t body_bytes_ = 0;  ///< of the answer, wherever they went
   std::string host_;  ///< as the URL names it, for messages
   std::size_t head_bytes_ = 0;
   bool head_complete_ = false;  ///< the empty line behind the final head has come

@@ -74,6 +74,10 @@ void check_method(const HttpRequest& request) {
   if (request.method == "HEAD" && !request.body.empty()) {
     throw PermanentError("http_bad_method", "http: a HEAD request has a body, expected none");
   }
+  const bool uploads = request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
+  if (!uploads && (!request.file.empty() || !request.tail.empty())) {
+    throw PermanentError("http_bad_method", "http: a file is sent by POST, PUT and PATCH only");
+  }
 }
 
 void check_header(const std::string& name, const std::string& value) {
