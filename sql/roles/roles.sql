@@ -187,6 +187,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(t
 GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowcrew.pause(text, text, text, interval), rowcrew.resume(text, text),
       rowcrew.limit_set(text, text, text, text, integer, integer, interval, integer, text), rowcrew.limit_remove(text),
       rowcrew.cancel(uuid, text), rowcrew.redrive(uuid, text), rowcrew.adopted_cancel(text, text, text), rowcrew.write_audit(text, text, jsonb), rowcrew.preview(text, jsonb), rowcrew.act_begin(text, jsonb, text), rowcrew.act_page(bigint, integer),
+      rowcrew.erase_begin(jsonb, text), rowcrew.erase_page(bigint, jsonb, text),
       rowcrew.adopted_act_preview(text, jsonb), rowcrew.act_step(bigint, integer), rowcrew.adopted_act_page(bigint, integer), rowcrew.act_turn(bigint),
       rowcrew.act_note(bigint, boolean, text, bigint, bigint, bigint, text, text), rowcrew.adopted_request_cancel(text, text[], text),
       rowcrew.adopted_set_anew(rowcrew.adopted_table) TO rowcrew_operator;

@@ -9,6 +9,7 @@ Command adopt_command();
 Command cancel_command();
 Command doctor_command();
 Command enqueue_command();
+Command erase_command();
 Command jobs_command();
 Command key_command();
 Command listen_command();

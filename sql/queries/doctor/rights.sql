@@ -4,7 +4,7 @@ WITH wanted (role, on_tables, on_columns, on_functions) AS (VALUES
     ('rowcrew_app', 4, 44, 10),
     ('rowcrew_worker', 105, 0, 62),
     ('rowcrew_ingest', 0, 0, 2),
-    ('rowcrew_operator', 78, 46, 55),
+    ('rowcrew_operator', 78, 46, 57),
     ('rowcrew_viewer', 25, 26, 32)
 ), adopted AS MATERIALIZED (
   SELECT array_agg(z.name || w) AS names
