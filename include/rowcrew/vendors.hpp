@@ -23,4 +23,9 @@ ProviderVerdict judge_openai(const HttpResponse& response, std::chrono::system_c
 /// gemini_bad_request, gemini_http_<status> (fail).
 ProviderVerdict judge_google(const HttpResponse& response, std::chrono::system_clock::time_point now);
 
+/// Anthropic: anthropic_refuses_us, anthropic_quota (until the month ends where it says so), anthropic_model_unknown, anthropic_http_404
+/// (shut); anthropic_rate_limited, anthropic_overloaded (wait); anthropic_http_<status> (again); anthropic_bad_request, anthropic_too_large,
+/// anthropic_http_<status> (fail). Its x-should-retry is obeyed where nobody but this call is meant.
+ProviderVerdict judge_anthropic(const HttpResponse& response, std::chrono::system_clock::time_point now);
+
 }  // namespace rowcrew
