@@ -68,6 +68,7 @@ CREATE TABLE rowcrew.provider_call (
   estimated   boolean     NOT NULL DEFAULT false
 ) PARTITION BY RANGE (at);
 CREATE INDEX ON rowcrew.provider_call (job_id);
+CREATE INDEX ON rowcrew.provider_call (provider, at) INCLUDE (cost_micros);
 COMMENT ON TABLE rowcrew.provider_call IS 'One row per call of a model provider that costs money, whatever became of its job.';
 COMMENT ON COLUMN rowcrew.provider_call.external_id IS 'The provider''s own name of the call: for questions to its support.';
 COMMENT ON COLUMN rowcrew.provider_call.outcome IS

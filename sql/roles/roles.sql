@@ -116,7 +116,9 @@ GRANT EXECUTE ON FUNCTION rowcrew.drive_folder(text), rowcrew.drive_files_found(
       rowcrew.usage_reset(), rowcrew.generation_input(uuid), rowcrew.emit(text, jsonb, text, uuid, text), rowcrew.port_job(text, text) TO rowcrew_worker;
 
 -- Model providers: what their calls cost.
-GRANT EXECUTE ON FUNCTION rowcrew.book_call(text, text, bigint, text, smallint, text, text, text, text, jsonb, bigint, boolean) TO rowcrew_worker;
+GRANT EXECUTE ON FUNCTION rowcrew.book_call(text, text, bigint, text, smallint, text, text, text, text, jsonb, bigint, boolean),
+      rowcrew.budget_left(text, text, text, text) TO rowcrew_worker;
+GRANT SELECT ON rowcrew.provider_call TO rowcrew_worker;
 
 -- Webhooks: what is to be sent, and the keys to sign it with. The rest is done by triggers and the port.
 GRANT SELECT ON rowcrew.webhook_endpoints, rowcrew.webhook_deliveries TO rowcrew_worker;
@@ -173,7 +175,7 @@ GRANT INSERT, UPDATE, DELETE ON rowcrew.queue, rowcrew.job_type, rowcrew.schedul
 GRANT INSERT, UPDATE, DELETE ON rowcrew.retention_policy TO rowcrew_operator;
 GRANT EXECUTE ON FUNCTION rowcrew.enqueue(text, jsonb, text, integer, timestamptz, integer, text, text, text, text),
       rowcrew.enqueue_many(jsonb), rowcrew.clock(), rowcrew.clock_now(), rowcrew.uuid7(), rowcrew.id_at(timestamptz) TO rowcrew_operator;
-GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule TO rowcrew_operator;
+GRANT INSERT, UPDATE, DELETE ON rowcrew.preset, rowcrew.retry_rule, rowcrew.provider_budget TO rowcrew_operator;
 -- Of adopted tables they ask with their own rights on those.
 GRANT EXECUTE ON FUNCTION rowcrew.adopted_why(text, text), rowcrew.adopted_job(text, text), rowcrew.adopted_is_cancelled(jsonb), rowcrew.adopted_fill(text, jsonb),
       rowcrew.because(rowcrew.any_job, text, text, timestamptz, jsonb), rowcrew.why_of(rowcrew.any_job, text, jsonb),
@@ -196,7 +198,7 @@ GRANT EXECUTE ON FUNCTION rowcrew.why(uuid), rowcrew.say_time(timestamptz), rowc
 GRANT SELECT ON rowcrew.job_queue_ready, rowcrew.job_queue_parked, rowcrew.job_queue_claim,
       rowcrew.processing_jobs_ready, rowcrew.processing_jobs_parked, rowcrew.processing_jobs_claim,
       rowcrew.node, rowcrew.node_stat, rowcrew.queue, rowcrew.job_type, rowcrew.tick, rowcrew.job_attempt, rowcrew.provider_call,
-      rowcrew.spend, rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
+      rowcrew.provider_budget, rowcrew.spend, rowcrew.retention_policy, rowcrew.preset TO rowcrew_viewer;
 GRANT SELECT ON rowcrew.pause, rowcrew.cancel_request, rowcrew.retry_rule, rowcrew.adopted_table, rowcrew.adopted_conflict TO rowcrew_viewer;
 GRANT SELECT ON rowcrew.job_queue_limited, rowcrew.processing_jobs_limited, rowcrew.job_limit, rowcrew.limit_key TO rowcrew_viewer;
 GRANT SELECT (job_table, job_id, percent, note, updated_at) ON rowcrew.job_progress TO rowcrew_viewer;

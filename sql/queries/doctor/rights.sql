@@ -2,10 +2,10 @@
 -- with what the migrations give; adopted tables have rights of their own, which are not counted.
 WITH wanted (role, on_tables, on_columns, on_functions) AS (VALUES
     ('rowcrew_app', 4, 44, 10),
-    ('rowcrew_worker', 105, 0, 62),
+    ('rowcrew_worker', 106, 0, 63),
     ('rowcrew_ingest', 0, 0, 2),
-    ('rowcrew_operator', 78, 46, 57),
-    ('rowcrew_viewer', 25, 26, 32)
+    ('rowcrew_operator', 82, 46, 57),
+    ('rowcrew_viewer', 26, 26, 32)
 ), adopted AS MATERIALIZED (
   SELECT array_agg(z.name || w) AS names
   FROM rowcrew.adopted_table z, unnest(ARRAY['_ready', '_parked', '_limited', '_claim', '_job', '_take']) w
