@@ -13,6 +13,7 @@
   KIND(drive_poll)          \
   KIND(retention)           \
   KIND(sql)                 \
+  KIND(text)                \
   KIND(usage_reset)
 
 namespace rowcrew {
