@@ -19,6 +19,7 @@ Command pause_command();
 Command redrive_command();
 Command resume_command();
 Command schedules_command();
+Command spend_command();
 Command status_command();
 Command tail_command();
 Command takeover_command();
