@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bitset>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -16,9 +17,30 @@ using nlohmann::json;
 constexpr std::size_t kMostMessages = 1000;
 constexpr std::size_t kMostStops = 4;
 constexpr std::size_t kQuoted = 20;
+constexpr std::size_t kShortest = 8;  // a prompt of less says nothing that must not be seen
+constexpr std::size_t kFilter = 65'521;
 
 constexpr std::string_view kKeys[] = {"provider", "model",       "system",      "prompt", "messages",
                                       "max_tokens", "temperature", "json_schema", "stop"};
+
+/// Calls `found` with a hash of each kQuoted bytes running, until it says true. One look per byte: a prompt may have megabytes.
+template <class Found>
+bool roll(std::string_view text, Found found) {
+  constexpr std::uint64_t kBase = 1'099'511'628'211U;
+  if (text.size() < kQuoted) return false;
+  const auto byte = [text](std::size_t at) { return static_cast<std::uint64_t>(static_cast<unsigned char>(text[at])) + 1; };
+  std::uint64_t hash = 0;
+  std::uint64_t first = 1;  // what the first byte of a window counts
+  for (std::size_t at = 0; at < kQuoted; ++at) {
+    hash = hash * kBase + byte(at);
+    if (at > 0) first *= kBase;
+  }
+  for (std::size_t next = kQuoted;; ++next) {
+    if (found(hash)) return true;
+    if (next == text.size()) return false;
+    hash = (hash - byte(next - kQuoted) * first) * kBase + byte(next);
+  }
+}
 
 /// The payload of a row of processing_jobs as that of a job of job_queue.
 json of_columns(const json& row) {
@@ -103,18 +125,22 @@ std::size_t Order::bytes() const {
 }
 
 bool Order::is_quoted_in(std::string_view words) const {
-  const auto quotes = [words](std::string_view sent) {
-    if (sent.size() < kQuoted) return !sent.empty() && sent.size() >= 8 && words.find(sent) != words.npos;
-    for (std::size_t i = 0; i + kQuoted <= words.size(); ++i) {
-      if (sent.find(words.substr(i, kQuoted)) != sent.npos) return true;
-    }
-    return false;
+  std::vector<std::uint64_t> windows;
+  roll(words, [&](std::uint64_t hash) { windows.push_back(hash); return false; });
+  std::sort(windows.begin(), windows.end());
+  std::bitset<kFilter> filter;
+  for (const std::uint64_t hash : windows) filter.set(hash % kFilter);
+  const auto quotes = [&](std::string_view sent) {
+    if (sent.size() < kQuoted) return sent.size() >= kShortest && words.find(sent) != words.npos;
+    return roll(sent, [&](std::uint64_t hash) { return filter.test(hash % kFilter) && std::binary_search(windows.begin(), windows.end(), hash); });
   };
   return quotes(system) || std::any_of(messages.begin(), messages.end(), [&](const Message& m) { return quotes(m.content); });
 }
 
 Order parse_order(const json& given, bool columns) {
-  const json payload = columns ? of_columns(given) : given;
+  json merged;
+  if (columns) merged = of_columns(given);
+  const json& payload = columns ? std::as_const(merged) : given;
   check_keys(payload, columns ? "inputs." : "");
   Order order;
   order.provider = text_of(payload, "provider", "expected openai or anthropic");

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include <rowcrew/error.hpp>
@@ -128,6 +129,25 @@ TEST_CASE("text order: words of a provider that quote the prompt are known") {
   CHECK_FALSE(order.is_quoted_in("messages.0.content: text is too long"));
   CHECK_FALSE(order.is_quoted_in(""));
   CHECK_FALSE(parse_order(least(), false).is_quoted_in("Hello? That is no model."));
+  payload["prompt"] = "0123456789abcdefghij";
+  const Order edges = parse_order(payload, false);
+  CHECK(edges.is_quoted_in("0123456789abcdefghij"));
+  CHECK(edges.is_quoted_in("x 0123456789abcdefghij"));
+  CHECK(edges.is_quoted_in("0123456789abcdefghij x"));
+  CHECK_FALSE(edges.is_quoted_in("0123456789abcdefghiJ"));
+  CHECK_FALSE(edges.is_quoted_in("0123456789abcdefghi"));
+}
+
+TEST_CASE("text order: whether words quote a prompt of megabytes is seen in a moment") {
+  json payload = least();
+  payload["prompt"] = std::string(10'000'000, 'a') + "the merger of Acme and Initech";
+  const Order order = parse_order(payload, false);
+  const std::string near = std::string(280, 'a').replace(19, 1, "b").replace(39, 1, "b");  // many windows that almost are
+  const auto began = std::chrono::steady_clock::now();
+  CHECK_FALSE(order.is_quoted_in("prompt is too long: 210000 tokens > 200000 maximum"));
+  CHECK(order.is_quoted_in("near: the merger of Acme and"));
+  CHECK(order.is_quoted_in(near));
+  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(1));
 }
 
 }  // namespace
