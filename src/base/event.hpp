@@ -69,6 +69,11 @@ inline constexpr E kTickEnqueued = "tick.enqueued";
 inline constexpr E kTickSkipped = "tick.skipped";
 inline constexpr E kCommandDone = "command.done";
 
+// Model providers, whichever kind calls them
+inline constexpr E kProviderClosed = "provider.closed";
+inline constexpr E kProviderOpened = "provider.opened";
+inline constexpr E kProviderNotBooked = "provider.not_booked";
+
 // Child programs
 inline constexpr E kChildEnded = "child.ended";
 inline constexpr E kChildLost = "child.lost";

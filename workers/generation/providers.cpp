@@ -1,11 +1,15 @@
 #include "providers.hpp"
 
+#include "gemini_provider.hpp"
+#include "openai_provider.hpp"
 #include "presets_provider.hpp"
 
 namespace rowcrew::generation {
 
 Providers make_providers(const Deps& deps) {
   Providers all;
+  all.emplace("gemini", make_gemini_provider(deps));
+  all.emplace("openai", make_openai_provider(deps));
   all.emplace("presets", make_presets_provider(deps));
   return all;
 }
