@@ -20,7 +20,7 @@ struct ProviderCall {
   ProviderCall() = default;
   std::string provider;
   std::string model;
-  std::string external_id;  ///< the provider's own name of the call; empty: none
+  std::string external_id;  ///< the provider's own name of the call: booked once per job; empty: none
   Outcome outcome = Outcome::done;
   std::string units = "{}";  ///< a JSON object: what the provider says that it used
   std::int64_t cost_micros = 0;  ///< by the configured prices; not negative

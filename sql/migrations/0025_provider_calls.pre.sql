@@ -1,12 +1,17 @@
 -- 0025: what calls of model providers cost, and who caused it.
 
 -- A call is booked under its claim: a late worker's call was made and is billed all the same, so it is kept, but the job's own sum and
--- external_id are those of whoever holds it.
+-- external_id are those of whoever holds it. What the provider has a name for is booked once per job: whoever goes on after a crash books
+-- what it finds, and cannot know whether that was done.
 CREATE FUNCTION rowcrew.book_call(
   p_table text, p_id text, p_token bigint, p_type text, p_attempt smallint, p_provider text, p_model text,
   p_external_id text, p_outcome text, p_units jsonb, p_cost_micros bigint, p_estimated boolean
 ) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  IF EXISTS (SELECT FROM rowcrew.provider_call c
+             WHERE c.job_id = p_id AND c.job_table = p_table AND c.provider = p_provider AND c.external_id = p_external_id) THEN
+    RETURN;
+  END IF;
   INSERT INTO rowcrew.provider_call (job_table, job_id, job_type, attempt, provider, model, external_id, outcome, units, cost_micros, estimated)
   VALUES (p_table, p_id, p_type, p_attempt, p_provider, p_model, p_external_id, p_outcome, p_units, p_cost_micros, p_estimated);
   IF p_table = 'processing_jobs' THEN
@@ -16,7 +21,7 @@ BEGIN
   END IF;
 END $$;
 COMMENT ON FUNCTION rowcrew.book_call(text, text, bigint, text, smallint, text, text, text, text, jsonb, bigint, boolean) IS
-  'Writes one row of provider_call, and for a row of processing_jobs its cost_micros and external_id while the claim stands.';
+  'Writes one row of provider_call (one per external_id of a job), and for a row of processing_jobs its cost_micros and external_id while the claim stands.';
 
 CREATE VIEW rowcrew.spend AS
   SELECT (c.at AT TIME ZONE 'UTC')::date AS day, c.provider, c.model, c.job_type, count(*) AS calls,

@@ -69,6 +69,18 @@ TEST_CASE("provider calls: each is a row, and the job carries their sum and the 
         "openai gpt-image-2 generation 2 1 125100 f");
 }
 
+TEST_CASE("provider calls: what is booked again after a crash is one row, and costs once") {
+  Scene scene;
+  scene.call();
+  scene.call();
+  CHECK(scene.job() == "125050 req_1");
+  CHECK(scene.db.value("SELECT count(*) FROM rowcrew.provider_call") == "1");
+  scene.caller.call.external_id.clear();  // without a name nobody can tell
+  scene.call();
+  scene.call();
+  CHECK(scene.db.value("SELECT count(*) FROM rowcrew.provider_call") == "3");
+}
+
 TEST_CASE("provider calls: one of a late worker is kept, and leaves the job alone") {
   Scene scene;
   scene.db.exec("UPDATE rowcrew.processing_jobs SET claim_token = 78");
