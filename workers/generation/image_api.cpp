@@ -28,16 +28,25 @@ std::optional<ImageApiConfig> read_image_api_config(const Settings& provider, co
     return std::nullopt;
   }
   config.api_key = *key;
-  const auto ends = config.base_url.find_last_not_of('/');
-  config.base_url.resize(ends == std::string::npos ? 0 : ends + 1);
-  if (!config.base_url.starts_with("https://") && !config.base_url.starts_with("http://")) {
-    throw ConfigError(provider.full("base_url") + ": " + config.base_url + " found, expected an http or https URL");
-  }
-  if (key->empty() || std::any_of(key->begin(), key->end(), [](unsigned char c) { return c <= ' ' || c > '~'; })) {
-    throw ConfigError(provider.full("api_key") + ": expected one word of printable characters");
-  }
+  check_api_key(*key, provider);
+  config.base_url = checked_base_url(config.base_url, provider);
   config.models = read_models(provider);
   return config;
+}
+
+void check_api_key(const std::string& key, const Settings& provider) {
+  if (key.empty() || std::any_of(key.begin(), key.end(), [](unsigned char c) { return c <= ' ' || c > '~'; })) {
+    throw ConfigError(provider.full("api_key") + ": expected one word of printable characters");
+  }
+}
+
+std::string checked_base_url(std::string url, const Settings& provider) {
+  const auto ends = url.find_last_not_of('/');
+  url.resize(ends == std::string::npos ? 0 : ends + 1);
+  if (!url.starts_with("https://") && !url.starts_with("http://")) {
+    throw ConfigError(provider.full("base_url") + ": " + url + " found, expected an http or https URL");
+  }
+  return url;
 }
 
 std::string header_of(const HttpHeaders& headers, std::string_view lower_name) {

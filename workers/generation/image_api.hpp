@@ -30,6 +30,11 @@ struct ImageApiConfig {
 std::optional<ImageApiConfig> read_image_api_config(const Settings& provider, const std::string& base_url,
                                                     std::chrono::milliseconds timeout);
 
+/// Throws ConfigError unless the key fits into a header.
+void check_api_key(const std::string& key, const Settings& provider);
+/// Without slashes at its end. Throws ConfigError.
+std::string checked_base_url(std::string url, const Settings& provider);
+
 /// What a preset and a job's words ask for, checked.
 struct PictureOrder {
   PictureOrder() = default;
@@ -54,7 +59,7 @@ struct PictureAnswer {
   std::string code;         ///< and why not
   std::string message;
   int repeats = 0;          ///< how many calls for this job may end so before it fails
-  std::string external_id;  ///< empty: the body names none
+  std::string external_id;  ///< as the body has it, so that it is the same whenever that is read; empty: none
   Tokens tokens;
 };
 
@@ -73,7 +78,7 @@ class ImageApi {
   virtual ProviderVerdict judge(const HttpResponse& response, std::chrono::system_clock::time_point now) const = 0;
   /// It refused after the work was done, which is billed.
   virtual bool refused_after_work(const HttpResponse&) const { return false; }
-  /// How the provider calls this exchange; empty: it does not say.
+  /// How the provider calls this exchange, for questions to its support; empty: it does not say.
   virtual std::string request_id(const HttpHeaders&) const { return {}; }
   virtual PictureAnswer read(const nlohmann::json& answer) const = 0;
 

@@ -1,12 +1,12 @@
 #include "image_api_provider.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <filesystem>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
+#include <exception>
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <system_error>
 
 #include <rowcrew/clock.hpp>
 #include <rowcrew/deps.hpp>
@@ -18,6 +18,7 @@
 
 #include "image_verdict.hpp"
 #include "paid_calls.hpp"
+#include "part_files.hpp"
 #include "preset_fields.hpp"
 
 namespace rowcrew::generation {
@@ -29,6 +30,7 @@ using std::chrono::milliseconds;
 using Act = ProviderVerdict::Act;
 
 constexpr milliseconds kUnreachable = 30s;
+constexpr milliseconds kTimeToBook = 3s;
 
 template <std::size_t N>
 bool is_one_of(std::string_view word, const std::string_view (&words)[N]) {
@@ -40,39 +42,6 @@ std::uint32_t hash_of(std::string_view text) {
   std::uint32_t hash = 2166136261U;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
   return hash;
-}
-
-std::string fit_for_a_header(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c <= ' ' || c > '~'; }, '_');
-  return text.substr(0, 200);
-}
-
-void remove_file(const std::string& path) {
-  std::error_code ignored;  // it may not be there
-  std::filesystem::remove(path, ignored);
-}
-
-/// Removes a file when its block is left, also by cancellation.
-class Temporary {
- public:
-  explicit Temporary(const std::string& path) : path_(path) {}
-  ~Temporary() { remove_file(path_); }
-  Temporary(const Temporary&) = delete;
-  Temporary& operator=(const Temporary&) = delete;
-
- private:
-  const std::string& path_;
-};
-
-bool rename_file(const std::string& from, const std::string& to) {
-  std::error_code error;
-  std::filesystem::rename(from, to, error);
-  return !error;
-}
-
-bool can_be_written_beside(const std::string& target) {
-  return ::access(target.substr(0, target.rfind('/') + 1).c_str(), W_OK | X_OK) == 0;
 }
 
 }  // namespace
@@ -101,16 +70,22 @@ class ImageApiProvider::Execution {
   }
 
  private:
+  Next check_steps();
   Next no_answer(AccountLanes::Leave& leave, const Error& error);
   Next refused(AccountLanes::Leave& leave, const HttpResponse& response, ProviderVerdict verdict);
   Next finish();
   Next develop(const PictureAnswer& answer);
   std::optional<Outcome> in_vain(const PictureAnswer& answer);
   Next lose();
+  boost::asio::awaitable<void> count_lost();
+  std::optional<Outcome> may_repeat();
+  Outcome give_up(const std::string& code, const std::string& message);
   boost::asio::awaitable<void> book_call(ProviderCall::Outcome outcome, Tokens tokens, std::string external_id);
 
   void keep() { context_.checkpoint(calls_.to_json()); }
   std::string own_name() const { return fit_for_a_header(context_.idempotency_key() + ":" + std::to_string(calls_.sent)); }
+  /// Only what a later execution can find out as well: a call is booked once by it.
+  std::string external_id(const PictureAnswer& answer) const { return answer.external_id.empty() ? own_name() : answer.external_id; }
   CallName call_name();
   milliseconds time_left() const { return std::chrono::duration_cast<milliseconds>(context_.deadline() - own_.clock_.mono()); }
   std::string told(const std::string& message) const { return without_words(message, order_.prompt, work_.prompt); }
@@ -129,7 +104,7 @@ class ImageApiProvider::Execution {
 // What earlier executions left: an answer that was paid for is used, and a call without one is counted.
 ImageApiProvider::Execution::Next ImageApiProvider::Execution::take_up() {
   const PaidCalls::Past past = calls_.past(job_);
-  if (past == PaidCalls::Past::nothing) co_return std::nullopt;
+  if (past == PaidCalls::Past::nothing) co_return may_repeat();
   std::optional<Outcome> outcome;
   if (past == PaidCalls::Past::unknown) ++calls_.sent;
   const std::string left = ImageProgram::part_of(work_.target, calls_.claim, "answer");
@@ -154,7 +129,8 @@ CallName ImageApiProvider::Execution::call_name() {
 }
 
 ImageApiProvider::Execution::Next ImageApiProvider::Execution::call() {
-  std::optional<Outcome> outcome = own_.lanes_.closed(order_.model);
+  std::optional<Outcome> outcome = co_await check_steps();
+  if (!outcome) outcome = own_.lanes_.closed(order_.model);
   if (outcome) co_return outcome;
   AccountLanes::Leave leave(own_.lanes_, order_.model);
   const Temporary source(source_);
@@ -181,10 +157,19 @@ ImageApiProvider::Execution::Next ImageApiProvider::Execution::call() {
   ROWCREW_FAULT_POINT("generation.calling");
   HttpResponse response;
   std::optional<Error> failure;
+  std::exception_ptr cancelled;
   try {
     response = co_await own_.http_.send(std::move(request));
   } catch (const Error& error) {
     failure = error;
+  } catch (const boost::system::system_error&) {
+    cancelled = std::current_exception();
+  }
+  if (cancelled) {
+    // Nobody may run this job again and find the call open: it is booked now, if there is time for that.
+    co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
+    if (context_.lease_until() - own_.clock_.mono() > kTimeToBook) co_await count_lost();
+    std::rethrow_exception(cancelled);
   }
   if (failure) {
     outcome = co_await no_answer(leave, *failure);
@@ -201,6 +186,19 @@ ImageApiProvider::Execution::Next ImageApiProvider::Execution::call() {
   ROWCREW_FAULT_POINT("generation.answered");
   context_.progress(80, "answered");
   outcome = co_await finish();
+  co_return outcome;
+}
+
+// Steps that are wrong have to be found before a picture is paid for that they cannot finish.
+ImageApiProvider::Execution::Next ImageApiProvider::Execution::check_steps() {
+  constexpr std::size_t kMost = 1000;
+  if (order_.steps.empty() || own_.sound_.count(order_.steps) > 0) co_return std::nullopt;
+  std::string steps = order_.steps;
+  std::optional<Outcome> outcome = co_await own_.images_.check(context_, std::move(steps), work_.target);
+  if (!outcome) {
+    if (own_.sound_.size() >= kMost) own_.sound_.clear();
+    own_.sound_.insert(order_.steps);
+  }
   co_return outcome;
 }
 
@@ -233,9 +231,9 @@ ImageApiProvider::Execution::Next ImageApiProvider::Execution::refused(AccountLa
                                                                        ProviderVerdict verdict) {
   verdict.message = told(verdict.message);
   const bool after_work = verdict.act == Act::fail && api_.refused_after_work(response);
-  std::string id = provider_words(api_.request_id(response.headers));
   if (after_work) {
     Tokens none;
+    std::string id = own_name();
     co_await book_call(ProviderCall::Outcome::blocked, none, std::move(id));
     ++calls_.in_vain;
   }
@@ -256,10 +254,9 @@ ImageApiProvider::Execution::Next ImageApiProvider::Execution::finish() {
     co_return outcome;
   }
   const PictureAnswer answer = api_.read(std::get<json>(skimmed));
-  if (!answer.external_id.empty()) calls_.external_id = answer.external_id;
   if (!calls_.booked) {
     const auto what = answer.pointer.empty() ? ProviderCall::Outcome::blocked : ProviderCall::Outcome::done;
-    std::string id = calls_.external_id;
+    std::string id = external_id(answer);
     co_await book_call(what, answer.tokens, std::move(id));
     calls_.booked = true;
     keep();
@@ -277,7 +274,7 @@ std::optional<Outcome> ImageApiProvider::Execution::in_vain(const PictureAnswer&
   keep();
   context_.log().info("generation.in_vain", {{"provider", api_.name()}, {"model", order_.model}, {"code", answer.code}});
   if (calls_.in_vain <= answer.repeats) return std::nullopt;
-  return Outcome(Failed(answer.code, told(answer.message)));
+  return give_up(answer.code, answer.message);
 }
 
 ImageApiProvider::Execution::Next ImageApiProvider::Execution::develop(const PictureAnswer& answer) {
@@ -291,14 +288,32 @@ ImageApiProvider::Execution::Next ImageApiProvider::Execution::develop(const Pic
   if (auto* done = std::get_if<Completed>(&outcome)) {
     json result = json::parse(done->result);
     result["model"] = order_.model;
-    if (!calls_.external_id.empty()) result["external_id"] = calls_.external_id;
+    result["external_id"] = external_id(answer);
+    if (!calls_.request_id.empty()) result["request_id"] = calls_.request_id;
     done->result = result.dump();
   }
   co_return std::move(outcome);
 }
 
-// A call that is billed, perhaps, without an answer that anybody can use. Nullopt: it may be repeated.
 ImageApiProvider::Execution::Next ImageApiProvider::Execution::lose() {
+  co_await count_lost();
+  co_return may_repeat();
+}
+
+std::optional<Outcome> ImageApiProvider::Execution::may_repeat() {
+  if (calls_.lost <= PaidCalls::kMostLost) return std::nullopt;
+  return give_up(api_.name() + "_lost", api_.name() + ": two calls were sent and gave no answer that can be used; both may be billed");
+}
+
+// Should somebody let the job run again, that begins anew.
+Outcome ImageApiProvider::Execution::give_up(const std::string& code, const std::string& message) {
+  calls_.lost = calls_.in_vain = 0;
+  keep();
+  return Failed(code, told(message));
+}
+
+// A call that is billed, perhaps, without an answer that anybody can use.
+boost::asio::awaitable<void> ImageApiProvider::Execution::count_lost() {
   if (!calls_.booked) {
     Tokens none;
     std::string id = own_name();
@@ -309,8 +324,6 @@ ImageApiProvider::Execution::Next ImageApiProvider::Execution::lose() {
   keep();
   context_.log().warning("generation.call_lost", {{"provider", api_.name()}, {"model", order_.model}, {"lost", calls_.lost}},
                          "sent, and no answer that can be used: it may be billed");
-  if (calls_.lost <= PaidCalls::kMostLost) co_return std::nullopt;
-  co_return Outcome(Failed(api_.name() + "_lost", api_.name() + ": two calls were sent and gave no answer that can be used; both may be billed"));
 }
 
 boost::asio::awaitable<void> ImageApiProvider::Execution::book_call(ProviderCall::Outcome outcome, Tokens tokens, std::string external_id) {
@@ -318,7 +331,7 @@ boost::asio::awaitable<void> ImageApiProvider::Execution::book_call(ProviderCall
   ProviderCall entry;
   entry.provider = api_.name();
   entry.model = order_.model;
-  entry.external_id = external_id.empty() ? own_name() : std::move(external_id);
+  entry.external_id = std::move(external_id);
   entry.outcome = outcome;
   entry.units = bill.units;
   entry.cost_micros = bill.cost_micros;
@@ -343,7 +356,8 @@ boost::asio::awaitable<Outcome> ImageApiProvider::generate(JobContext& context, 
   Execution execution(*this, context, std::move(work), std::move(order), std::move(calls));
   std::optional<Outcome> outcome = co_await execution.take_up();
   while (!outcome) outcome = co_await execution.call();
-  if (std::holds_alternative<Failed>(*outcome)) {
+  const bool last = std::holds_alternative<Retry>(*outcome) && context.job().attempt >= context.job().max_attempts;
+  if (last || std::holds_alternative<Failed>(*outcome)) {  // nobody comes for what lies there
     execution.remove_parts();
     if (context.job().crashes > 0) co_await images_.clear_away(context, target);
   }

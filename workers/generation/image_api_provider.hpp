@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <set>
+#include <string>
 
 #include "account_lanes.hpp"
 #include "image_api.hpp"
@@ -36,6 +38,7 @@ class ImageApiProvider final : public Provider {
   Random& random_;
   ImageProgram images_;
   AccountLanes lanes_;
+  std::set<std::string> sound_;  ///< workflows that rowcrew-image takes, as far as they came by
 };
 
 }  // namespace rowcrew::generation

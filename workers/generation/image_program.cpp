@@ -175,6 +175,15 @@ boost::asio::awaitable<std::variant<json, Outcome>> ImageProgram::skim(JobContex
   co_return Answer(std::move((*report)["answer"]));
 }
 
+boost::asio::awaitable<std::optional<Outcome>> ImageProgram::check(JobContext& context, std::string workflow, std::string target) {
+  const json whole = {{"check", true}, {"workflow", json::parse(workflow)}};
+  ChildRequest child = request(whole.dump(), config_.timeout);
+  const std::optional<ChildResult> result = co_await run(context, std::move(child));
+  if (!result) co_return missing();
+  if (report_of(*result)) co_return std::nullopt;
+  co_return judge(*result, target, target, 0ms);
+}
+
 // A program that was killed left its temporary file; what it was about to tell is known already.
 boost::asio::awaitable<void> ImageProgram::clear_away(JobContext& context, std::string target) {
   const json whole = {{"clean", true}, {"target", target}};

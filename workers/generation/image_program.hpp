@@ -85,6 +85,8 @@ class ImageProgram {
   /// what a provider said, without the picture in it. Failed("provider_answer") where it is no JSON object.
   boost::asio::awaitable<std::variant<nlohmann::json, Outcome>> skim(JobContext& context, std::string file,
                                                                      std::string target);
+  /// Nullopt: develop() will take this workflow. Ask before a picture is paid for.
+  boost::asio::awaitable<std::optional<Outcome>> check(JobContext& context, std::string workflow, std::string target);
   /// Removes whatever parts of this target any execution has left. Never throws but for cancellation.
   boost::asio::awaitable<void> clear_away(JobContext& context, std::string target);
 

@@ -28,14 +28,14 @@ PaidCalls::PaidCalls(const std::string& name, const std::string& checkpoint) : p
   crashes = static_cast<int>(number(kept, "crashes"));
   state = text(kept, "state");
   claim = number(kept, "claim");
-  external_id = text(kept, "external_id");
+  request_id = text(kept, "request_id");
   booked = kept.value("booked", json(false)) == json(true);
 }
 
 std::string PaidCalls::to_json() const {
   json kept = {{"provider", provider}, {"sent", sent},   {"lost", lost},   {"in_vain", in_vain},
                {"crashes", crashes},   {"state", state}, {"claim", claim}, {"booked", booked}};
-  if (!external_id.empty()) kept["external_id"] = external_id;
+  if (!request_id.empty()) kept["request_id"] = request_id;
   return kept.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -50,7 +50,7 @@ void PaidCalls::send(const Job& job) {
   state = "sent";
   claim = job.claim_token;
   crashes = job.crashes;
-  external_id.clear();
+  request_id.clear();
   booked = false;
   ++sent;
 }
@@ -58,7 +58,7 @@ void PaidCalls::send(const Job& job) {
 void PaidCalls::close(const Job& job) {
   state = "closed";
   crashes = job.crashes;
-  external_id.clear();
+  request_id.clear();
   booked = false;
 }
 
@@ -66,7 +66,7 @@ void PaidCalls::answer(const Job& job, std::string id) {
   state = "answered";
   claim = job.claim_token;
   crashes = job.crashes;
-  external_id = std::move(id);
+  request_id = std::move(id);
 }
 
 void PaidCalls::lose(const Job& job) {

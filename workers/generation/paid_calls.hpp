@@ -31,8 +31,8 @@ class PaidCalls {
   void send(const Job& job);
   /// It was answered with no picture to pay for, or was never sent.
   void close(const Job& job);
-  /// Its answer is in the part of this claim. `external_id`: how the provider calls it.
-  void answer(const Job& job, std::string external_id);
+  /// Its answer is in the part of this claim. `request_id`: how the provider calls the exchange.
+  void answer(const Job& job, std::string request_id);
   /// The same for an answer of an earlier execution, which this one has taken over.
   void take_over(const Job& job) { claim = job.claim_token; }
   void lose(const Job& job);
@@ -44,7 +44,7 @@ class PaidCalls {
   int crashes = 0;   ///< of the job, when this was written
   std::string state = "closed";  ///< "closed", "sent" or "answered"
   std::int64_t claim = 0;        ///< whose part the answer is in
-  std::string external_id;
+  std::string request_id;
   bool booked = false;
 };
 

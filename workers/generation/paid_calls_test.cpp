@@ -38,7 +38,7 @@ TEST_CASE("paid calls: an answer is kept with its name and whether it was booked
   calls.booked = true;
   const PaidCalls found = again(calls);
   CHECK(found.past(job(78)) == Past::answered);
-  CHECK(found.external_id == "req_1");
+  CHECK(found.request_id == "req_1");
   CHECK(found.booked);
 }
 

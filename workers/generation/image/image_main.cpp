@@ -1,7 +1,7 @@
 // rowcrew-image: reads one request from stdin, writes one line of JSON to stdout.
 //
 //   exit 0  develop: {"format", "width", "height", "source_width", "source_height", "sha256", "bytes", "icc"}
-//           prepare: {"format", "width", "height", "bytes"}; skim: {"answer"}; clean: {}
+//           prepare: {"format", "width", "height", "bytes"}; skim: {"answer"}; check, clean: {}
 //   exit 3  {"error": {"code", "message"}}: repeating is pointless
 //   exit 4  the same: waiting may help
 //
@@ -127,6 +127,7 @@ json answer(const std::string& input) {
   switch (request.what) {
     case Request::What::develop: return make_picture(request);
     case Request::What::prepare: return prepare(request);
+    case Request::What::check: return json::object();  // it was parsed
     case Request::What::skim: return {{"answer", skim(request.source, request.limits)}};
     case Request::What::clean: break;
   }

@@ -77,6 +77,13 @@ Request parse_request(std::string_view json_text) {
     fields.finish();
     return request;
   }
+  if (const json* check = fields.find("check"); check != nullptr && says_yes(*check)) {
+    request.what = Request::What::check;
+    const json* workflow = fields.find("workflow");
+    request.workflow = parse_workflow(workflow == nullptr ? json() : *workflow);
+    fields.finish();
+    return request;
+  }
   request.source = path(fields, "source");
   if (fields.find("limits") != nullptr) request.limits = parse_limits(fields.object("limits"));
   if (const json* skim = fields.find("skim"); skim != nullptr && says_yes(*skim)) {

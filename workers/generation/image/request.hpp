@@ -21,6 +21,7 @@ struct Request {
   enum class What {
     develop,  ///< a finished picture of a source
     prepare,  ///< a source as it may be shown to strangers, left in `part`
+    check,    ///< look at the workflow alone
     skim,     ///< what a JSON file says beside the pictures in it
     clean,    ///< remove what earlier runs left for `target`, do nothing else
   };
