@@ -5,7 +5,7 @@
 #include <set>
 #include <string>
 
-#include "account_lanes.hpp"
+#include <rowcrew/account_lanes.hpp>
 #include "image_api.hpp"
 #include "image_program.hpp"
 #include "provider.hpp"

@@ -63,23 +63,6 @@ std::string_view request_id_of(const HttpHeaders& headers) {
   return {};
 }
 
-/// An admitted call, given up unless somebody has told what came of it.
-class Admission {
- public:
-  Admission(Lanes& lanes, const std::string& model) : lanes_(lanes), model_(model) {}
-  Admission(const Admission&) = delete;
-  Admission& operator=(const Admission&) = delete;
-  ~Admission() {
-    if (!told_) lanes_.forget(model_);
-  }
-  void told() { told_ = true; }
-
- private:
-  Lanes& lanes_;
-  const std::string& model_;
-  bool told_ = false;
-};
-
 }  // namespace
 
 struct TextHandler::Answer {
@@ -92,7 +75,7 @@ struct TextHandler::Answer {
 };
 
 TextHandler::Provider::Provider(const Deps& deps, std::string_view name)
-    : account(read_account(deps.kinds.section("text"), name)), budget(deps.db, deps.clock, deps.log, std::string(name)) {}
+    : account(read_account(deps.kinds.section("text"), name)), lanes(std::string(name), deps.clock, deps.log), budget(deps.db, deps.clock, deps.log, std::string(name)) {}
 
 TextHandler::TextHandler(const Deps& deps)
     : db_(deps.db), http_(deps.http), clock_(deps.clock), providers_{Provider(deps, "openai"), Provider(deps, "anthropic")} {}
@@ -109,8 +92,8 @@ boost::asio::awaitable<Outcome> TextHandler::run(JobContext& context) {
   if (context.job().crashes > 0) co_await book_deaths(context, provider, order, model);
   std::optional<Outcome> spent = co_await provider.budget.spent(context);
   if (spent) co_return std::move(*spent);
-  const auto left = provider.lanes.admit(order.model, clock_.mono());
-  if (left) co_return closed(provider, order, *left);
+  std::optional<Outcome> closed = provider.lanes.closed(order.model);
+  if (closed) co_return std::move(*closed);
   Outcome outcome = co_await call(context, provider, order, model);
   co_return outcome;
 }
@@ -124,10 +107,6 @@ Outcome TextHandler::without_key(JobContext& context, Provider& provider) {
     context.log().warning("provider.no_key", {{"provider", name}}, text);
   }
   return Snooze(kNoKey, text);
-}
-
-Outcome TextHandler::closed(Provider& provider, const Order& order, milliseconds left) const {
-  return Snooze(left, fmt::format("{}: no calls for now ({})", order.provider, provider.lanes.why(order.model)));
 }
 
 // A claim that its node's death ended may have called; nobody knows any more. Each death is booked once.
@@ -189,7 +168,7 @@ boost::asio::awaitable<TextHandler::Answer> TextHandler::send(JobContext& contex
 }
 
 boost::asio::awaitable<Outcome> TextHandler::call(JobContext& context, Provider& provider, const Order& order, const Model& model) {
-  Admission admission(provider.lanes, order.model);
+  AccountLanes::Leave leave(provider.lanes, order.model);
   Answer answer = co_await send(context, provider, order);
   if (answer.lost) {
     // The money is gone whoever stopped this: the entry is written all the same.
@@ -198,35 +177,24 @@ boost::asio::awaitable<Outcome> TextHandler::call(JobContext& context, Provider&
   }
   if (answer.cancelled) throw boost::system::system_error(boost::asio::error::operation_aborted);
   if (answer.instead) co_return std::move(*answer.instead);
-  admission.told();
-  if (answer.response.status < 200 || answer.response.status > 299) co_return refused(context, provider, order, answer.response);
-  const ProviderVerdict fine;
-  provider.lanes.tell(order.model, fine, clock_.mono());
+  std::optional<Outcome> refused = leave.tell(judge(context, provider, order, answer.response));
+  if (refused) co_return std::move(*refused);
   Outcome outcome = co_await answered(context, provider, order, model, std::move(answer));
   co_return outcome;
 }
 
-Outcome TextHandler::refused(JobContext& context, Provider& provider, const Order& order, const HttpResponse& response) {
+ProviderVerdict TextHandler::judge(JobContext& context, const Provider& provider, const Order& order, const HttpResponse& response) const {
+  if (response.status >= 200 && response.status <= 299) return {};
   const auto wall = clock_.wall();
   ProviderVerdict verdict = order.provider == "openai" ? judge_openai(response, wall) : judge_anthropic(response, wall);
   if (order.is_quoted_in(verdict.message) || verdict.message.find(provider.account.key) != std::string::npos) {
     verdict.message = fmt::format("{}: answered {}; its words quote what it was sent and are left out", order.provider, response.status);
   }
-  const Mono now = clock_.mono();
-  const bool news = provider.lanes.tell(order.model, verdict, now);
-  const std::string request_id = provider_words(std::string(request_id_of(response.headers)));
-  const std::vector<LogField> fields = {{"provider", order.provider}, {"model", order.model}, {"code", verdict.code},
-                                        {"status", response.status}, {"request_id", request_id}};
-  if (news) {
-    context.log().write(verdict.act == ProviderVerdict::Act::shut ? LogLevel::error : LogLevel::warning, "provider.closed", fields, verdict.message);
-  } else {
-    context.log().debug("text.refused", fields, verdict.message);
-  }
-  milliseconds left = 1s;
-  if (verdict.act == ProviderVerdict::Act::wait || verdict.act == ProviderVerdict::Act::shut) {
-    left = provider.lanes.admit(order.model, now).value_or(left);
-  }
-  return *rowcrew::outcome_of(verdict, left);
+  context.log().debug("text.refused",
+                      {{"provider", order.provider}, {"model", order.model}, {"code", verdict.code}, {"status", response.status},
+                       {"request_id", provider_words(std::string(request_id_of(response.headers)))}},
+                      verdict.message);
+  return verdict;
 }
 
 boost::asio::awaitable<Outcome> TextHandler::answered(JobContext& context, Provider& provider, const Order& order, const Model& model, Answer answer) {

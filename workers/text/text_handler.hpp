@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include <rowcrew/account_lanes.hpp>
 #include <rowcrew/clock.hpp>
 #include <rowcrew/handler.hpp>
 #include <rowcrew/http_client.hpp>
@@ -13,7 +14,6 @@
 #include <rowcrew/provider_call.hpp>
 
 #include "account.hpp"
-#include "lanes.hpp"
 #include "order.hpp"
 #include "reading.hpp"
 
@@ -35,7 +35,7 @@ class TextHandler final : public Handler {
   struct Provider {
     Provider(const Deps& deps, std::string_view name);
     Account account;
-    Lanes lanes;
+    AccountLanes lanes;
     ProviderBudget budget;
     std::optional<Mono> warned;  ///< that there is no key
   };
@@ -45,14 +45,13 @@ class TextHandler final : public Handler {
 
   Provider& provider_of(const Order& order);
   Outcome without_key(JobContext& context, Provider& provider);
-  Outcome closed(Provider& provider, const Order& order, std::chrono::milliseconds left) const;
   boost::asio::awaitable<void> book_deaths(JobContext& context, Provider& provider, const Order& order, const Model& model);
   boost::asio::awaitable<Outcome> call(JobContext& context, Provider& provider, const Order& order, const Model& model);
   boost::asio::awaitable<Answer> send(JobContext& context, Provider& provider, const Order& order);
   /// Books what may have been done and paid for.
   boost::asio::awaitable<void> book_lost(JobContext& context, Provider& provider, const Order& order, const Model& model, int crash);
   boost::asio::awaitable<void> book_call(JobContext& context, Provider& provider, ProviderCall made);
-  Outcome refused(JobContext& context, Provider& provider, const Order& order, const HttpResponse& response);
+  ProviderVerdict judge(JobContext& context, const Provider& provider, const Order& order, const HttpResponse& response) const;
   boost::asio::awaitable<Outcome> answered(JobContext& context, Provider& provider, const Order& order, const Model& model, Answer answer);
 
   Db& db_;

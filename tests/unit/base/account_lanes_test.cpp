@@ -1,11 +1,11 @@
-#include "account_lanes.hpp"
+#include <rowcrew/account_lanes.hpp>
 
 #include <doctest/doctest.h>
 
 #include "support/fake_clock.hpp"
 #include "support/log_capture.hpp"
 
-namespace rowcrew::generation {
+namespace rowcrew {
 namespace {
 
 using namespace std::chrono_literals;
@@ -94,4 +94,4 @@ TEST_CASE("account lanes: a model that is closed does not use up the account's f
 }
 
 }  // namespace
-}  // namespace rowcrew::generation
+}  // namespace rowcrew

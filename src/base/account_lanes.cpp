@@ -1,6 +1,10 @@
-#include "account_lanes.hpp"
+#include <rowcrew/account_lanes.hpp>
 
-namespace rowcrew::generation {
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
+namespace rowcrew {
 namespace {
 
 using Act = ProviderVerdict::Act;
@@ -8,7 +12,8 @@ using Act = ProviderVerdict::Act;
 bool closes(const ProviderVerdict& verdict) { return verdict.act == Act::wait || verdict.act == Act::shut; }
 
 bool is_of_the_model(const ProviderVerdict& verdict) {
-  return verdict.code.ends_with("_model_unknown") || verdict.code.ends_with("_rate_limited") || verdict.code.ends_with("_day_used_up");
+  static constexpr std::string_view kOfOne[] = {"_model_unknown", "_rate_limited", "_day_used_up", "_overloaded"};
+  return std::any_of(std::begin(kOfOne), std::end(kOfOne), [&](std::string_view end) { return verdict.code.ends_with(end); });
 }
 
 }  // namespace
@@ -61,4 +66,4 @@ void AccountLanes::tell_lane(ProviderLane& lane, const std::string& model, const
   }
 }
 
-}  // namespace rowcrew::generation
+}  // namespace rowcrew

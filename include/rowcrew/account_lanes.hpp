@@ -11,9 +11,10 @@
 #include <rowcrew/outcome.hpp>
 #include <rowcrew/provider_lane.hpp>
 
-namespace rowcrew::generation {
+namespace rowcrew {
 
-/// Rates are limited by model, and models are retired one by one: neither stops the others. Says in the log when a lane closes, once
+/// Rates are limited by model, models are overloaded and retired one by one: none of it stops the others (verdicts whose code ends in
+/// _rate_limited, _day_used_up, _overloaded or _model_unknown). Says in the log when a lane closes, once
 /// per reason (`provider.closed`), and when it is open again (`provider.opened`). Event thread.
 class AccountLanes {
  public:
@@ -55,4 +56,4 @@ class AccountLanes {
   std::map<std::string, ProviderLane> models_;
 };
 
-}  // namespace rowcrew::generation
+}  // namespace rowcrew
