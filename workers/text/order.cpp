@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <rowcrew/error.hpp>
+#include <rowcrew/provider_verdict.hpp>
 
 namespace rowcrew::text {
 namespace {
@@ -57,7 +58,8 @@ json of_columns(const json& row) {
 void check_keys(const json& object, const std::string& above) {
   for (const auto& [key, value] : object.items()) {
     if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys)) {
-      refuse(above + key.substr(0, 64), "unknown, expected one of provider, model, system, prompt, messages, max_tokens, temperature, json_schema, stop");
+      refuse(above + provider_words(key.substr(0, 64)),  // a stranger's: one line of UTF-8
+             "unknown, expected one of provider, model, system, prompt, messages, max_tokens, temperature, json_schema, stop");
     }
   }
 }

@@ -101,6 +101,8 @@ TEST_CASE("text order: what does not fit is refused by the name of its field, an
     names(refusal_with("stop", value), "stop");
   }
   names(refusal_with("promt", "secret words"), "promt: unknown");
+  const std::string odd = refusal_with((std::string(63, 'x') + "\u00e4\n").c_str(), 1);
+  CHECK(odd.starts_with("text payload: " + std::string(63, 'x') + ": unknown"));  // never half a character
   json payload = least();
   payload.erase("prompt");
   names(refusal(payload), "prompt: expected it or messages");

@@ -98,7 +98,8 @@ Outcome outcome_of(const Reading& reading, const Order& order, std::int64_t cost
                                                    provider, reading.stop, order.max_tokens));
     case Reading::End::paused: return Failed(provider + "_paused", provider + ": the answer wants to be continued in another call");
     case Reading::End::unexpected:
-      return Failed(provider + "_unexpected", fmt::format("{}: the answer ended with {}, expected text", provider, reading.stop.empty() ? "no reason" : reading.stop));
+      return Failed(provider + "_unexpected",
+                    fmt::format("{}: the answer ended with {}, expected text", provider, reading.stop.empty() ? "no reason" : reading.stop));
     case Reading::End::empty: return Retry(provider + "_empty", provider + ": answered with no text");
     case Reading::End::unreadable: break;
   }

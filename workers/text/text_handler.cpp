@@ -43,8 +43,8 @@ std::string units_of(const Usage& usage) {
 const Model& model_of(const Account& account, const Order& order) {
   const auto at = account.models.find(order.model);
   if (at == account.models.end()) {
-    throw PermanentError("model_not_allowed", fmt::format("text payload: model: not one of kinds.text.{}.models, which says what may be used at which price",
-                                                          account.provider));
+    throw PermanentError("model_not_allowed",
+                         fmt::format("text payload: model: not one of kinds.text.{}.models, which says what may be used at which price", account.provider));
   }
   if (order.max_tokens > at->second.max_output) {
     refuse("max_tokens", fmt::format("{} found, expected at most {} (max_output of the model)", order.max_tokens, at->second.max_output));

@@ -9,8 +9,10 @@ keep a journal of what they would bill. What else they do is asked for in the pr
     <<echo>>                       a 400 that quotes the whole prompt
 
 or for the next calls of a provider, whatever they say: script("anthropic", "overloaded", "rate_limit:2"). Words of ERRORS are rows of
-the vendors' error tables; a number behind a colon is Retry-After.
+the vendors' error tables; a number behind a colon is Retry-After. With limit("openai", 2, 0.7) two requests are taken in 0.7 s: the
+third is told by the headers of the limits when there is room again, and by nothing else.
 """
+import datetime
 import hashlib
 import http.server
 import json
@@ -18,6 +20,7 @@ import re
 import socket
 import struct
 import threading
+import time
 
 ERRORS = {
     "openai": {
@@ -90,6 +93,7 @@ class TextApis:
         self.journal = []  # what was billed: provider, model, prompt, usage as the provider counts it
         self.calls = []  # (provider, what it came to)
         self.scripts = {"openai": [], "anthropic": []}
+        self.limits = {}
         self.lock = threading.Lock()
         self.held = threading.Event()
         self.released = threading.Event()
@@ -105,7 +109,11 @@ class TextApis:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            def handle_error(self, *_):
+                pass  # nodes that are killed leave broken connections behind
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -117,6 +125,9 @@ class TextApis:
 
     def script(self, provider, *steps):
         self.scripts[provider].extend(steps)
+
+    def limit(self, provider, requests, seconds):
+        self.limits[provider] = {"most": requests, "per": seconds, "left": float(requests), "at": time.monotonic()}
 
     def release(self):
         self.released.set()
@@ -142,6 +153,9 @@ class TextApis:
         said = words(prompt)
         with self.lock:
             step = self.scripts[provider].pop(0) if self.scripts[provider] else None
+        full = self.take(provider)
+        if full is not None:
+            return self.refuse(request, provider, "rate_limit", headers=full)
         if step:
             row, _, after = step.partition(":")
             return self.refuse(request, provider, row, after=after, model=asked["model"])
@@ -160,6 +174,27 @@ class TextApis:
         whole = json.dumps(answer, ensure_ascii=False).encode()
         self.calls.append((provider, "200"))
         return self.send(request, 200, whole, {"Content-Type": "application/json"}, cut="truncate" in said)
+
+    def take(self, provider):
+        """A token of the bucket; without one the headers that tell of it."""
+        with self.lock:
+            bucket = self.limits.get(provider)
+            if bucket is None:
+                return None
+            now = time.monotonic()
+            rate = bucket["most"] / bucket["per"]
+            bucket["left"] = min(bucket["most"], bucket["left"] + (now - bucket["at"]) * rate)
+            bucket["at"] = now
+            if bucket["left"] >= 1:
+                bucket["left"] -= 1
+                return None
+            wait = (1 - bucket["left"]) / rate
+        if provider == "openai":
+            return {"x-ratelimit-limit-requests": str(bucket["most"]), "x-ratelimit-remaining-requests": "0",
+                    "x-ratelimit-reset-requests": f"{int(wait * 1000) + 1}ms"}
+        until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=wait + 1)
+        return {"anthropic-ratelimit-requests-limit": str(bucket["most"]), "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": until.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
     def check(self, provider, headers, body):
         if provider == "openai":
@@ -226,7 +261,7 @@ class TextApis:
                                  "written": written, "output": made, "text": text})
         return answer
 
-    def refuse(self, request, provider, row, after="", message=None, **more):
+    def refuse(self, request, provider, row, after="", message=None, headers=None, **more):
         status, kind, code, text = ERRORS[provider][row]
         text = message or text.format(**{"key": "", "model": "", **more})
         error = {"type": kind, "message": text}
@@ -237,7 +272,7 @@ class TextApis:
                 error["details"] = {"error_code": code}
             body = {"type": "error", "error": error, "request_id": "req_1"}
         self.calls.append((provider, row))
-        headers = {"Content-Type": "application/json", **({"Retry-After": after} if after else {})}
+        headers = {"Content-Type": "application/json", **(headers or {}), **({"Retry-After": after} if after else {})}
         self.send(request, status, json.dumps(body).encode(), headers)
 
     def send(self, request, status, body, headers, cut=False):

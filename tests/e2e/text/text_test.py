@@ -172,6 +172,13 @@ class Text(FleetTest):
         self.assertEqual(sorted((line["provider"], line["code"], line["level"]) for line in closed),
                          [("anthropic", "anthropic_overloaded", "warning"), ("openai", "openai_rate_limited", "warning")])
         self.assertEqual(len(self.ledger()), 6)
+        # A bucket that is filled at its own pace, and says so in its headers alone.
+        for provider in MODELS:
+            self.apis.limit(provider, 2, 1.5)
+        jobs = [self.ask(provider) for provider in MODELS for _ in range(3)]
+        for row in self.ended(*jobs):
+            self.assertEqual((row[0], row[4]), ("completed", 1), row)
+        self.assertGreaterEqual(self.apis.calls.count(("openai", "rate_limit")), 2)  # that of the script, too
 
     def test_a_key_that_is_refused_costs_no_attempt_and_one_that_is_right_ends_it(self):
         wrong = self.text_node("wrong", keys={"openai": "sk-wrong-key"})
