@@ -26,8 +26,10 @@ kinds:
       models: {haiku: {input: 1, output: 5}}
 )";
 constexpr const char* kPayload = R"({"provider":"anthropic","model":"haiku","prompt":"Hello","max_tokens":100})";
-constexpr const char* kAnswer =
-    R"({"id":"msg_1","model":"haiku","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":2}})";
+std::string answer(int number) {
+  return R"({"id":"msg_)" + std::to_string(number) +
+         R"(","model":"haiku","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":2}})";
+}
 
 }  // namespace
 
@@ -42,7 +44,7 @@ TEST_CASE("text: a node with no more than its rights books calls and deaths, and
   bench.job.job_type = "text";
   bench.job.crashes = 2;
   for (int i = 0; i < 2; ++i) {  // the second time the deaths are booked already
-    bench.http.answer(200, {}, kAnswer);
+    bench.http.answer(200, {}, answer(i));
     CHECK(std::holds_alternative<Completed>(bench.run(handler, kPayload)));
   }
   CHECK(db.value("SELECT string_agg(concat_ws(' ', outcome, cost_micros, units ->> 'crash'), ', ' ORDER BY at) FROM rowcrew.provider_call") ==
