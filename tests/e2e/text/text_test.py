@@ -174,8 +174,8 @@ class Text(FleetTest):
         self.assertEqual(len(self.ledger()), 6)
         # A bucket that is filled at its own pace, and says so in its headers alone.
         for provider in MODELS:
-            self.apis.limit(provider, 2, 1.5)
-        jobs = [self.ask(provider) for provider in MODELS for _ in range(3)]
+            self.apis.limit(provider, 1, 0.8)
+        jobs = [self.ask(provider) for provider in MODELS for _ in range(2)]
         for row in self.ended(*jobs):
             self.assertEqual((row[0], row[4]), ("completed", 1), row)
         self.assertGreaterEqual(self.apis.calls.count(("openai", "rate_limit")), 2)  # that of the script, too
