@@ -62,13 +62,16 @@ class ImageChild final : public ChildRunner {
       const json failure = {{"error", {{"code", "provider_answer"}, {"message", "is no JSON object"}}}};
       const json report = {{"answer", answer}};
       result.output = answer.is_object() ? report.dump() : failure.dump();
-    } else if (order.contains("pointer")) {
+    } else if (order.contains("source")) {
       if (!develops.empty()) {
         result = develops.back();
         develops.pop_back();
         co_return result;
       }
-      std::ofstream(order["target"].get<std::string>()) << json::parse(content_of(order["source"].get<std::string>())).at(json::json_pointer(order["pointer"].get<std::string>()));
+      const std::string held = content_of(order["source"].get<std::string>());
+      const bool is_json = order.contains("pointer");
+      std::ofstream(order["target"].get<std::string>())
+          << (is_json ? json::parse(held).at(json::json_pointer(order["pointer"].get<std::string>())).get<std::string>() : held);
       fs::remove(order["source"].get<std::string>());
       result.output = R"({"format":"png","width":4,"height":5,"sha256":"ab","bytes":10})";
     }

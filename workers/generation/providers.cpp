@@ -1,6 +1,7 @@
 #include "providers.hpp"
 
 #include "gemini_provider.hpp"
+#include "magic_hour_provider.hpp"
 #include "openai_provider.hpp"
 #include "presets_provider.hpp"
 
@@ -9,6 +10,7 @@ namespace rowcrew::generation {
 Providers make_providers(const Deps& deps) {
   Providers all;
   all.emplace("gemini", make_gemini_provider(deps));
+  all.emplace("magic_hour", make_magic_hour_provider(deps));
   all.emplace("openai", make_openai_provider(deps));
   all.emplace("presets", make_presets_provider(deps));
   return all;
