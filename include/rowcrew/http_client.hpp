@@ -51,8 +51,8 @@ class HttpClient {
   /// A response of any status is a success of this call: judging 4xx and 5xx is the caller's
   /// business.
   ///
-  /// Throws TransientError ("http_dns", "http_connect", "http_tls", "http_timeout",
-  /// "http_transfer"); PermanentError ("http_bad_url", "http_bad_method", "http_bad_header",
+  /// Throws TransientError ("http_dns", "http_connect", "http_tls": nothing was sent; "http_timeout",
+  /// "http_transfer": it may have been processed); PermanentError ("http_bad_url", "http_bad_method", "http_bad_header",
   /// "egress_refused", "http_body_too_large"); boost::system::system_error (operation_aborted) when
   /// cancelled, with the transfer dropped. With files also PermanentError("http_file": `file` cannot be read,
   /// `save_to` cannot be made) and TransientError("http_disk": reading or writing one failed midway).

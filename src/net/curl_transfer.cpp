@@ -45,13 +45,18 @@ std::string_view transient_code(CURLcode code) {
   return is_tls_failure(code) ? "http_tls" : "http_transfer";
 }
 
+/// As long as a connection is waited for, looked up, made or encrypted.
+bool is_unsent(CURL* easy) {
+  long sent = 0;
+  curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+  return sent == 0;
+}
+
 /// What did not come in time: a name server that is silent is no fault of the host.
 std::string_view what_was_missing(CURL* easy) {
-  long sent = 0;
   curl_off_t looked_up = 0;
-  curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
   curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up);
-  if (sent > 0) return "gave no complete answer";
+  if (!is_unsent(easy)) return "gave no complete answer";
   return looked_up > 0 ? "let no connection come about" : "was not found, no name server answered,";
 }
 
@@ -213,7 +218,8 @@ int CurlTransfer::on_request(void* self, char*, char*, int, int) noexcept {
 
 HttpResponse CurlTransfer::finish(std::optional<CURLcode> code) {
   if (!code) {
-    throw TransientError("http_timeout", fmt::format("http: host \"{}\" {} within {} ms", host_, what_was_missing(easy_.get()),
+    throw TransientError(is_unsent(easy_.get()) ? "http_connect" : "http_timeout",
+                         fmt::format("http: host \"{}\" {} within {} ms", host_, what_was_missing(easy_.get()),
                                                      request_.timeout.count()));
   }
   if (*code != CURLE_OK) fail(*code);
@@ -265,7 +271,8 @@ void CurlTransfer::fail(CURLcode code) const {
   std::string_view why = error_[0] != '\0' ? error_.data() : curl_easy_strerror(code);
   if (unanswered_) why = "the connection ended before an answer came";
   if (code == CURLE_URL_MALFORMAT) throw bad_url(why);  // a name that IDN cannot spell
-  throw TransientError(std::string(transient_code(code)),
+  const bool no_connection = code == CURLE_OPERATION_TIMEDOUT && is_unsent(easy_.get());
+  throw TransientError(std::string(no_connection ? "http_connect" : transient_code(code)),
                        fmt::format("http: {} host \"{}\": {}", request_.method, host_, why));
 }
 
