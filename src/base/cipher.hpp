@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include <rowcrew/digest.hpp>
+
 namespace rowcrew {
 
 class Cipher {
@@ -21,8 +23,6 @@ class Cipher {
 /// hashed to the key; `key_id` is [a-z0-9_-]{1,32}. Throws ConfigError for anything else.
 std::unique_ptr<Cipher> make_cipher(std::string_view key_id, std::string_view secret);
 
-/// Lower-case hex of SHA-256.
-std::string sha256_hex(std::string_view bytes);
 /// The 32 bytes of HMAC-SHA256 (RFC 2104).
 std::string hmac_sha256(std::string_view key, std::string_view text);
 /// Lower case.
