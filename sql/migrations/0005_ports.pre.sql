@@ -23,8 +23,9 @@ INSERT INTO rowcrew.port VALUES
    'What a generation is to do: {"source", "target", "preset": {"name", "workflow"}}; or {"refuse": {"code", "message"}}; '
    'or {"wait_ms", "why"} when only time will tell.'),
   ('drive_folder', 'text', 'jsonb',
-   'A watched folder: {"backend", "path", "settle_ms", "known": [{"device", "inode", "size", "mtime_ns"}]}; null when it is '
-   'not to be polled (any more).'),
+   'A watched folder: {"backend": "folder", "path", "settle_ms", "known": [{"device", "inode", "size", "mtime_ns"}]}, or '
+   '{"backend": "google_drive", "folder_id", "account", "refresh_token", "page_token", "known": [{"id", "md5"}]}; null when it '
+   'is not to be polled (any more).'),
   ('drive_files_found', 'text, jsonb', 'integer',
    'Takes new files of a folder: [{"name", "path", "device", "inode", "size", "mtime_ns", "sha256"}] or, for one that cannot '
    'be taken, {"name", "problem", "message"}. Returns how many were new. Repeatable.'),

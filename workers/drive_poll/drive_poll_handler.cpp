@@ -10,6 +10,7 @@
 #include <rowcrew/fault.hpp>
 #include <rowcrew/registry.hpp>
 #include "folder_backend.hpp"
+#include "google_drive_backend.hpp"
 #include "sql/drive_poll.hpp"
 
 namespace rowcrew::drive_poll {
@@ -58,6 +59,7 @@ std::string result_of(const Listing& listing, std::int64_t taken) {
                  {"young", listing.young}};
   if (problems > 0) result["problems"] = problems;
   if (listing.more) result["more"] = true;
+  if (listing.position && !listing.position->empty()) result["page_token"] = *listing.position;
   return result.dump();
 }
 
@@ -67,6 +69,7 @@ Backends make_backends(const Deps& deps) {
   Backends backends;
   backends.emplace("folder", std::make_unique<FolderBackend>(deps.children, deps.clock,
                                                              deps.kinds.section("drive_poll")));
+  if (auto google = make_google_drive_backend(deps)) backends.emplace("google_drive", std::move(google));
   return backends;
 }
 
@@ -82,6 +85,7 @@ WatchedFolder DrivePollHandler::folder_of(const Rows& rows) const {
   folder.path = rows.text(0, 1);
   folder.settle = rows.is_null(0, 2) ? settle_ : settle_of(rows.text(0, 2));
   folder.known = rows.text(0, 3);
+  if (!rows.is_null(0, 4)) folder.description = rows.text(0, 4);
   return folder;
 }
 
@@ -93,6 +97,8 @@ boost::asio::awaitable<Outcome> DrivePollHandler::run(JobContext& context) {
   const Rows rows = co_await db_.query(statement, std::move(params));
   if (rows.empty()) co_return Completed(R"({"skipped":"the folder is not watched any more"})");
   WatchedFolder folder = folder_of(rows);
+  folder.app = context.job().app;
+  folder.id = id;
   co_return co_await poll(context, std::move(id), std::move(folder));
 }
 
@@ -104,6 +110,7 @@ boost::asio::awaitable<Outcome> DrivePollHandler::poll(JobContext& context, std:
                          "The watched folder is on a kind of storage that is not known here.");
   }
   const Listing listing = co_await backend->second->list_new(folder, context.deadline());
+  if (listing.otherwise) co_return *listing.otherwise;
   ROWCREW_FAULT_POINT("drive_poll.listed");
   const std::int64_t taken = co_await hand_over(context, std::move(id), listing.files);
   if (taken > 0) {

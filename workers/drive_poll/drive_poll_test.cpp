@@ -30,7 +30,7 @@ class FakeBackend final : public DriveBackend {
 struct Bench : KindBench {
   explicit Bench(const std::string& yaml = "{}") : KindBench(yaml) {
     database.answer = [this](const FakeDb::Asked& asked) {
-      if (asked.name == "drive_poll_folder") return folder ? testing::one_row(*folder) : Rows(4);
+      if (asked.name == "drive_poll_folder") return folder ? testing::one_row(*folder) : Rows(5);
       return testing::one_row({"2"});
     };
   }
@@ -53,7 +53,7 @@ struct Bench : KindBench {
     return "";
   }
 
-  std::optional<Cells> folder = Cells{"folder", "/srv/in", "250", R"([{"inode": 1}])"};
+  std::optional<Cells> folder = Cells{"folder", "/srv/in", "250", R"([{"inode": 1}])", R"({"backend": "folder"})"};
   Listing listing;
   FakeBackend* backend = nullptr;
   FakeDb database;
@@ -116,7 +116,7 @@ TEST_CASE("drive poll: what the port says wrongly fails the job") {
     bench.folder->at(2) = settle;
     CHECK(bench.refusal() == "bad_folder");
   }
-  bench.folder = Cells{"tape", "/srv/in", std::nullopt, "[]"};
+  bench.folder = Cells{"tape", "/srv/in", std::nullopt, "[]", "{}"};
   CHECK(bench.refusal() == "unknown_backend");
   bench.folder->at(0) = std::nullopt;
   CHECK(bench.refusal() == "unknown_backend");
