@@ -36,6 +36,14 @@ class LeaseView {
   virtual Mono lease_until() const = 0;
 };
 
+/// Why an execution is being stopped. Event thread only.
+class StopView {
+ public:
+  virtual ~StopView() = default;
+  /// Somebody has cancelled the job.
+  virtual bool cancelled() const = 0;
+};
+
 /// Handed to a handler for the time of one execution. Event thread only. It outlives the
 /// handler's coroutine.
 class JobContext {
@@ -46,6 +54,7 @@ class JobContext {
     const LeaseView& lease;
     JobTransactions& transactions;
     JobProgress* progress = nullptr;
+    const StopView* stop = nullptr;
   };
   /// Without a node (tests of handlers) words are dropped and there is no checkpoint.
   JobContext(const Job& job, Log& log, Mono deadline, Mono started = {}, const Node* node = nullptr)
@@ -60,6 +69,10 @@ class JobContext {
   Mono started() const { return started_; }
   /// When the runtime stops this execution because the node's lease ends, unless it is renewed.
   Mono lease_until() const { return node_ == nullptr ? Mono::max() : node_->lease.lease_until(); }
+  /// Whether somebody has cancelled this job: no other execution goes on with it. What a handler has begun elsewhere it
+  /// ends there when operation_aborted comes and this is so (in a few seconds, with cancellation disabled); a stop of the
+  /// node and a lost lease leave it to the next execution.
+  bool cancelled() const { return node_ != nullptr && node_->stop != nullptr && node_->stop->cancelled(); }
   /// For handlers whose work is in the database: job_transactions.hpp. Throws BugError without a node.
   JobTransactions& transactions() const;
   /// The payload as a JSON object. Throws PermanentError("bad_payload") if it is anything else.

@@ -107,7 +107,7 @@ asio::awaitable<std::optional<Outcome>> Executor::run_handler(RunningJob& runnin
   Handler* handler = state_.registry.find(running.job.job_type);
   if (handler == nullptr) co_return Outcome(Retry("unserved", "no handler for this job type"));
   const std::chrono::milliseconds timeout = policy.timeout_at(running.age);
-  const JobContext::Node node{state_, state_.transactions, &progress_};
+  const JobContext::Node node{state_, state_.transactions, &progress_, &running};
   JobContext context(running.job, log, running.started + timeout, running.started, &node);
   std::exception_ptr error;
   try {

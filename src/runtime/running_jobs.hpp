@@ -26,9 +26,11 @@ enum class StopReason {
   cancelled,  ///< somebody asked for it: ends as cancelled whatever the handler says
 };
 
-struct RunningJob {
+struct RunningJob final : StopView {
   RunningJob(Job claimed, std::size_t table_index, LoopWatch& watch)
       : job(std::move(claimed)), watched{&watch, &job}, table(table_index) {}
+  bool cancelled() const override { return reason == StopReason::cancelled; }
+
   Job job;
   LoopWatch::Watched watched;
   std::size_t table;  ///< index into NodeState::tables

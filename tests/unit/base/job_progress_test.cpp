@@ -71,6 +71,22 @@ TEST_CASE("progress: a note is cut at a character, and is text that the database
   CHECK(b.said.last_note == "caf\xEF\xBF\xBD");
 }
 
+TEST_CASE("cancelled: a handler learns whether anybody goes on with its job, and without a node that somebody may") {
+  struct Stop final : StopView {
+    bool cancelled() const override { return asked; }
+    bool asked = false;
+  };
+  Bench b;
+  CHECK_FALSE(b.context.cancelled());
+  Stop stop;
+  b.node.stop = &stop;
+  CHECK_FALSE(b.context.cancelled());
+  stop.asked = true;
+  CHECK(b.context.cancelled());
+  JobContext alone(b.job, b.log, Mono{});
+  CHECK_FALSE(alone.cancelled());
+}
+
 TEST_CASE("checkpoint: is JSON of a bounded size, and comes back") {
   Bench b;
   b.context.checkpoint(R"({"page": 3})");
