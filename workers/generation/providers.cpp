@@ -3,6 +3,7 @@
 #include "gemini_provider.hpp"
 #include "magic_hour_provider.hpp"
 #include "openai_provider.hpp"
+#include "comfyui_provider.hpp"
 #include "presets_provider.hpp"
 
 namespace rowcrew::generation {
@@ -12,6 +13,7 @@ Providers make_providers(const Deps& deps) {
   all.emplace("gemini", make_gemini_provider(deps));
   all.emplace("magic_hour", make_magic_hour_provider(deps));
   all.emplace("openai", make_openai_provider(deps));
+  all.emplace("comfyui", make_comfyui_provider(deps));
   all.emplace("presets", make_presets_provider(deps));
   return all;
 }
