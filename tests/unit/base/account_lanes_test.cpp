@@ -93,5 +93,21 @@ TEST_CASE("account lanes: a model that is closed does not use up the account's f
   CHECK_FALSE(scene.lanes.closed("b"));
 }
 
+TEST_CASE("account lanes: a first call of the account that meets a limit of its model opens the account") {
+  Scene scene;
+  scene.call("a", kNoKey);
+  scene.clock.advance(30s);
+  scene.call("a", kBusy);
+  CHECK_FALSE(scene.lanes.closed("b"));
+  CHECK(scene.wait("a") == 10s);
+}
+
+TEST_CASE("account lanes: an overloaded model keeps nobody from another") {
+  Scene scene;
+  scene.call("a", ProviderVerdict(Act::wait, "anthropic_overloaded", "anthropic: overloaded", 15s));
+  CHECK(scene.wait("a") == 15s);
+  CHECK_FALSE(scene.lanes.closed("b"));
+}
+
 }  // namespace
 }  // namespace rowcrew
