@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <rowcrew/error.hpp>
 
@@ -91,8 +94,25 @@ TEST_CASE("google drive: access tokens are made anew before they end and when th
   CHECK(std::get<Snooze>(*b.look().otherwise).after == 30s);
 }
 
+/// No answer comes at once.
+class LaterHttp final : public HttpClient {
+ public:
+  explicit LaterHttp(HttpClient& inner) : inner_(inner) {}
+  boost::asio::awaitable<HttpResponse> send(HttpRequest request) override {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    for (int turn = 0; turn < 5; ++turn) co_await boost::asio::post(executor, boost::asio::use_awaitable);
+    co_return co_await inner_.send(std::move(request));
+  }
+
+ private:
+  HttpClient& inner_;
+};
+
 TEST_CASE("google drive: looks of one account that begin together make one access token") {
   Bench b;
+  LaterHttp later(b.http);
+  Deps deps{b.db, b.ports, later, b.mail, b.children, b.clock, b.random, b.log, b.kinds};
+  b.backend = make_google_drive_backend(deps);
   b.describe("8");
   b.answers_text(kToken);
   for (int i = 0; i < 3; ++i) b.changes({}, "8");
@@ -123,7 +143,7 @@ TEST_CASE("google drive: no secret reaches the log, and the configuration is che
     for (const auto& [key, value] : line.fields) CHECK(value.find("secret") == std::string::npos);
   }
   for (const char* google : {"{client_id: c}", "{client_id: c, client_secret: s, spool: in}", "{client_id: c, client_secret: s, spool: /no/such}",
-                             "{client_id: c, spool: /tmp}", "{client_id: c, client_secret: s, spool: /tmp, api: 'ftp://x'}"}) {
+                             "{client_id: c, spool: /tmp}", "{client_secret: s, spool: /tmp}", "{client_id: c, client_secret: s, spool: /tmp, api: 'ftp://x'}"}) {
     CAPTURE(google);
     KindBench bench(std::string("kinds: {drive_poll: {program: /bin/true, google_drive: ") + google + "}}");
     CHECK_THROWS_AS(make_google_drive_backend(bench.deps), ConfigError);

@@ -1,10 +1,12 @@
 #include "google_drive_backend.hpp"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <rowcrew/deps.hpp>
 #include <rowcrew/error.hpp>
+#include <rowcrew/random.hpp>
 
 #include "folder_backend.hpp"
 #include "google_drive_look.hpp"
@@ -73,7 +75,7 @@ GoogleDriveBackend::GoogleDriveBackend(const Deps& deps, GoogleSettings settings
     : clock_(deps.clock),
       settings_(std::move(settings)),
       api_(deps.http, deps.clock, deps.log, settings_.client),
-      spool_(settings_.spool) {}
+      spool_(settings_.spool, fmt::format("{:016x}", deps.random.bits())) {}
 
 boost::asio::awaitable<Listing> GoogleDriveBackend::list_new(const WatchedFolder& folder, Mono deadline) {
   const std::string key = folder.app + "\n" + folder.id;
@@ -83,13 +85,18 @@ boost::asio::awaitable<Listing> GoogleDriveBackend::list_new(const WatchedFolder
     co_return nothing;
   }
   const Looking looking(looking_, key);
+  if (!swept_ || clock_.mono() - *swept_ > GoogleSpool::kOldest) {
+    swept_ = clock_.mono();
+    co_await spool_.sweep();
+  }
   GoogleLook look(settings_, clock_, api_, spool_, folder, deadline);
   co_return co_await look.run();
 }
 
 std::unique_ptr<DriveBackend> make_google_drive_backend(const Deps& deps) {
   const Settings section = deps.kinds.section("drive_poll");
-  if (!section.section("google_drive").has("client_id")) return nullptr;
+  const Settings google = section.section("google_drive");
+  if (!google.has("client_id") && !google.has("spool")) return nullptr;
   return std::make_unique<GoogleDriveBackend>(deps, GoogleSettings(section));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -45,6 +46,7 @@ class GoogleDriveBackend final : public DriveBackend {
   const GoogleSettings settings_;
   GoogleApi api_;
   GoogleSpool spool_;
+  std::optional<Mono> swept_;
   std::set<std::string> looking_;  ///< folders that a look is at
 };
 

@@ -133,7 +133,7 @@ asio::awaitable<void> GoogleLook::take(const DriveFile& file, const std::string&
 }
 
 asio::awaitable<std::string> GoogleLook::bring(const DriveFile& file, const std::string& path) {
-  const std::string part = GoogleSpool::part_of(path);
+  const std::string part = spool_.part_of(path);
   GoogleSpool::clear(part);
   const bool whole = co_await download(file, part);
   if (!whole) co_return "";
@@ -171,7 +171,7 @@ asio::awaitable<bool> GoogleLook::download(const DriveFile& file, const std::str
   } catch (const Error& error) {
     code = error.code();
     message = error.what();
-    if (code == "http_file") throw TransientError("drive_spool", message);  // a look of another node has it, or nobody can
+    if (code == "http_file") throw TransientError("drive_spool", message);
     if (code == "http_disk" || code == "egress_refused") throw;
   }
   held_ = true;

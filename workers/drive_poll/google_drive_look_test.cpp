@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
+#include <fstream>
 
 #include <rowcrew/error.hpp>
 
@@ -85,6 +86,26 @@ TEST_CASE("google drive: what was not finished keeps the position before it") {
   listing = b.look();
   CHECK(names_of(listing) == Names{"c.jpg"});
   CHECK(listing.position == "10");
+}
+
+TEST_CASE("google drive: a list that was not finished is read again from its beginning") {
+  Bench b(", max_files: 1");
+  b.answers_text(kToken);
+  b.answers_text(kIsFolder);
+  b.answers({{"startPageToken", "8"}});
+  b.answers({{"files", {file_of("a", "a.jpg"), file_of("b", "b.jpg")}}});
+  b.answers_text("photo");
+  Listing listing = b.look();
+  CHECK(names_of(listing) == Names{"a.jpg"});
+  CHECK(listing.more);
+  CHECK(listing.position == "");
+
+  b.describe("again:8");
+  b.answers_text(kIsFolder);
+  b.answers({{"files", {file_of("a", "a.jpg"), file_of("b", "b.jpg")}}});
+  listing = b.look();
+  CHECK(names_of(listing) == Names{"a.jpg"});
+  CHECK(listing.position == "again:8");
 }
 
 TEST_CASE("google drive: files that cannot be taken are told, and only passing troubles are looked at again") {
@@ -177,6 +198,22 @@ TEST_CASE("google drive: a full disk and a spool that is away are told as what t
   } catch (const TransientError& error) {
     CHECK(error.code() == "drive_spool");
   }
+}
+
+TEST_CASE("google drive: what dead nodes left half downloaded is removed, what is under way is not") {
+  Bench b;
+  const fs::path old = b.path / ".x-old.jpg.0000000000000001.part";
+  const fs::path young = b.path / ".x-young.jpg.0000000000000002.part";
+  const fs::path done = b.path / "x-done.jpg";
+  for (const auto& path : {old, young, done}) std::ofstream(path) << "x";
+  for (const auto& path : {old, done}) fs::last_write_time(path, fs::file_time_type::clock::now() - 2h);
+  b.describe("8");
+  b.answers_text(kToken);
+  b.changes({}, "9");
+  b.look();
+  CHECK_FALSE(fs::exists(old));
+  CHECK(fs::exists(young));
+  CHECK(fs::exists(done));
 }
 
 TEST_CASE("google drive: two looks at one folder are not side by side") {

@@ -1,7 +1,9 @@
 #include "google_drive_spool.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/asio/async_result.hpp>
@@ -10,6 +12,9 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
+#include <ctime>
+#include <memory>
+#include <string_view>
 #include <system_error>
 
 #include <rowcrew/digest.hpp>
@@ -53,8 +58,7 @@ std::string find_now(const std::string& path) {
   return digests_of(file, path).sha256;
 }
 
-std::string keep_now(const std::string& folder, const std::string& path, const std::string& wanted_md5) {
-  const std::string part = GoogleSpool::part_of(path);
+std::string keep_now(const std::string& folder, const std::string& part, const std::string& path, const std::string& wanted_md5) {
   const Descriptor file(part, O_RDWR | O_NOFOLLOW);
   if (file.get() < 0) fail(part, errno);
   const FileDigests digests = digests_of(file, part);
@@ -68,6 +72,22 @@ std::string keep_now(const std::string& folder, const std::string& path, const s
   const Descriptor directory(folder, O_RDONLY | O_DIRECTORY);
   if (directory.get() < 0 || ::fsync(directory.get()) != 0) fail(folder, errno);
   return digests.sha256;
+}
+
+bool is_part(std::string_view name) {
+  return name.starts_with('.') && name.ends_with(".part");
+}
+
+void sweep_now(const std::string& folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(folder.c_str()), &::closedir);
+  if (!listing) return;  // the first download will tell
+  const auto oldest = ::time(nullptr) - std::chrono::seconds(GoogleSpool::kOldest).count();
+  while (const dirent* entry = ::readdir(listing.get())) {
+    struct stat found {};
+    const int at = ::dirfd(listing.get());
+    if (!is_part(entry->d_name) || ::fstatat(at, entry->d_name, &found, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (found.st_mtime < oldest) ::unlinkat(at, entry->d_name, 0);
+  }
 }
 
 /// What a piece of work came to, on its way from thread to thread.
@@ -98,13 +118,22 @@ std::string GoogleSpool::path_of(const std::string& owner, const DriveFile& file
   return fmt::format("{}/{}-{}.{}", folder_, sha256_hex(owner).substr(0, 12), file.version(), extension);
 }
 
-std::string GoogleSpool::part_of(const std::string& path) {
+std::string GoogleSpool::part_of(const std::string& path) const {
   const auto slash = path.rfind('/');
-  return path.substr(0, slash + 1) + "." + path.substr(slash + 1) + ".part";
+  return fmt::format("{}.{}.{}.part", path.substr(0, slash + 1), path.substr(slash + 1), tag_);
 }
 
 void GoogleSpool::clear(const std::string& part) {
   if (::unlink(part.c_str()) != 0 && errno != ENOENT) fail(part, errno);
+}
+
+asio::awaitable<void> GoogleSpool::sweep() {
+  auto work = [folder = folder_] {
+    sweep_now(folder);
+    return std::string();
+  };
+  std::function<std::string()> job(std::move(work));
+  co_await on_thread(std::move(job));
 }
 
 asio::awaitable<std::string> GoogleSpool::find(std::string path) {
@@ -114,7 +143,7 @@ asio::awaitable<std::string> GoogleSpool::find(std::string path) {
 }
 
 asio::awaitable<std::string> GoogleSpool::keep(std::string path, DriveFile file) {
-  auto work = [folder = folder_, path, md5 = file.md5] { return keep_now(folder, path, md5); };
+  auto work = [folder = folder_, part = part_of(path), path, md5 = file.md5] { return keep_now(folder, part, path, md5); };
   std::function<std::string()> job(std::move(work));
   co_return co_await on_thread(std::move(job));
 }
