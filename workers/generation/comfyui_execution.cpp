@@ -129,6 +129,7 @@ asio::awaitable<Outcome> Execution::collect() {
   const RunEnd end = judge_run(found_.entry, preset_, asked_);
   const bool is_done = end.what == RunEnd::What::done;
   if (end.what != RunEnd::What::out_of_memory) server_->out_of_memory = 0;
+  if (is_done) server_->broken = 0;
   ProviderCall::Outcome billed = is_done ? ProviderCall::Outcome::done : ProviderCall::Outcome::blocked;
   if (end.what == RunEnd::What::interrupted) billed = ProviderCall::Outcome::lost;
   co_await book_run(billed, end.took);
@@ -145,11 +146,15 @@ asio::awaitable<Outcome> Execution::collect() {
     case RunEnd::What::interrupted:
       if (++trail_.interrupted <= kMostInterrupted) again = Retry(end.code, end.message, kSoon);
       break;
-    case RunEnd::What::broken:
-      server_->tell({Act::shut, end.code, end.message});
-      // Perhaps it is this very job that breaks it.
-      if (++trail_.broken <= kMostBroken) again = Snooze(server_->closed_for(), end.message);
+    case RunEnd::What::broken: {
+      // Who comes after the first one meets what somebody else has broken.
+      const bool is_first = ++server_->broken == 1;
+      if (is_first) ++trail_.broken;
+      const milliseconds closed = ProviderLane::kFirstShut * (1 << std::min(server_->broken - 1, 10));
+      server_->tell({Act::shut, end.code, end.message, std::min(closed, ProviderLane::kLongestShut)});
+      if (trail_.broken <= kMostBroken) again = Snooze(server_->closed_for(), end.message);
       break;
+    }
     default: break;
   }
   next_run();

@@ -84,10 +84,16 @@ Submission graph_refused(const json& body, const std::string& type, const Preset
   return result;
 }
 
-Submission judge_accepted(const json& body, const Preset& preset, const Asked& asked) {
+Submission judge_accepted(const json& body, const std::string& id, const Preset& preset, const Asked& asked) {
   Submission result;
-  if (text_in(body, "prompt_id").empty()) {
+  const std::string named = text_in(body, "prompt_id");
+  if (named.empty()) {
     result.verdict = {Act::shut, "comfyui_not_comfyui", at_server(asked) + "does not answer as ComfyUI does"};
+    return result;
+  }
+  if (named != id) {
+    result.verdict = {Act::shut, "comfyui_too_old", at_server(asked) + "gives runs names of its own, expected ComfyUI 0.8 or newer"};
+    result.queued = named;
     return result;
   }
   const json* nodes = object_in(body, "node_errors");
@@ -97,7 +103,7 @@ Submission judge_accepted(const json& body, const Preset& preset, const Asked& a
     return result;
   }
   result = graph_refused(body, "", preset, asked);
-  result.queued = true;  // for the outputs that we do not want
+  result.queued = id;  // for the outputs that we do not want
   return result;
 }
 
@@ -143,8 +149,8 @@ ProviderVerdict judge_answer(const HttpResponse& response, const Asked& asked, i
   return verdict;
 }
 
-Submission judge_submission(const HttpResponse& response, const Preset& preset, const Asked& asked, int times_away,
-                            std::chrono::system_clock::time_point now) {
+Submission judge_submission(const HttpResponse& response, const std::string& id, const Preset& preset, const Asked& asked,
+                            int times_away, std::chrono::system_clock::time_point now) {
   Submission result;
   const json body = json::parse(response.body, nullptr, false);
   if (response.status == 409) {
@@ -152,7 +158,7 @@ Submission judge_submission(const HttpResponse& response, const Preset& preset, 
     return result;
   }
   result.verdict = judge_answer(response, asked, times_away, now);
-  if (result.verdict.act == Act::answered) return judge_accepted(body, preset, asked);
+  if (result.verdict.act == Act::answered) return judge_accepted(body, id, preset, asked);
   if (response.status != 400) return result;
   if (misses_upload(body, preset)) {
     result = graph_refused(body, "", preset, asked);

@@ -47,10 +47,11 @@ struct Submission {
   Submission() = default;
   What what = What::refused;
   ProviderVerdict verdict;
-  bool queued = false;  ///< refused by us alone: it is to be taken back
+  std::string queued;  ///< refused by us alone: what is to be taken back
 };
-Submission judge_submission(const HttpResponse& response, const Preset& preset, const Asked& asked, int times_away,
-                            std::chrono::system_clock::time_point now);
+/// `id`: the name that we gave the run. A server that gives it another (comfyui_too_old) could never be asked for it again.
+Submission judge_submission(const HttpResponse& response, const std::string& id, const Preset& preset, const Asked& asked,
+                            int times_away, std::chrono::system_clock::time_point now);
 
 /// GET /queue and GET /history/{id}, without the graphs in them.
 enum class Place { absent, pending, running };

@@ -78,7 +78,7 @@ Submission refused(const std::string& type, const json& node_errors, const std::
   json body;
   body["error"] = {{"type", type}, {"message", message}, {"details", ""}};
   body["node_errors"] = node_errors;
-  return judge_submission(answered(400, body.dump()), preset(), kAsked, 1, {});
+  return judge_submission(answered(400, body.dump()), kId, preset(), kAsked, 1, {});
 }
 
 TEST_CASE("comfyui judge: a graph is refused with the nodes that are at fault") {
@@ -99,7 +99,7 @@ TEST_CASE("comfyui judge: a graph is refused with the nodes that are at fault") 
     CHECK(word_of(lacking.verdict) == "fail comfyui_node_missing");
   }
   // Both shapes of `error`, and none.
-  const auto plain = [](int status, const char* body) { return judge_submission(answered(status, body), preset(), kAsked, 1, {}); };
+  const auto plain = [](int status, const char* body) { return judge_submission(answered(status, body), kId, preset(), kAsked, 1, {}); };
   CHECK(plain(400, R"({"error": "odd"})").verdict.message == "comfyui gpu1:8188: refuses the graph: odd");
   CHECK(word_of(plain(400, "<html>").verdict) == "fail comfyui_graph_refused");
   CHECK(plain(409, R"({"error": "prompt_id already exists"})").what == Submission::What::known);
@@ -134,13 +134,20 @@ TEST_CASE("comfyui judge: errors of outputs that nobody wants are no trouble, of
   json body;
   body["prompt_id"] = kId;
   body["node_errors"] = json::object();
-  const auto judged = [&] { return judge_submission(answered(200, body.dump()), preset(), kAsked, 1, {}); };
+  const auto judged = [&] { return judge_submission(answered(200, body.dump()), kId, preset(), kAsked, 1, {}); };
   CHECK(judged().what == Submission::What::accepted);
   body["node_errors"]["12"] = node_error("bad_linked_input", "x", "x", "13");
   CHECK(judged().what == Submission::What::accepted);
   body["node_errors"]["12"] = node_error("bad_linked_input", "x", "x", "9");
   CHECK(judged().what == Submission::What::refused);
-  CHECK(judged().queued);
+  CHECK(judged().queued == kId);
+}
+
+TEST_CASE("comfyui judge: a server that names runs itself is too old to be asked for them") {
+  const Submission named = judge_submission(answered(200, R"({"prompt_id": "other", "number": 1, "node_errors": {}})"), kId, preset(), kAsked, 1, {});
+  CHECK(named.what == Submission::What::refused);
+  CHECK(word_of(named.verdict) == "shut comfyui_too_old");
+  CHECK(named.queued == "other");
 }
 
 TEST_CASE("comfyui judge: the queue tells the place, whatever else its items hold") {

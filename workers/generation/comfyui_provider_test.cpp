@@ -121,20 +121,6 @@ json ended(const char* exception = nullptr, const char* said = "m") {
   return made;
 }
 
-constexpr const char* kConfig = R"(
-kinds:
-  generation:
-    program: /bin/true
-    comfyui:
-      servers: ["http://gpu1:8188/", "https://gpu2/comfy"]
-      timeout: 5m
-      poll: 1s
-      max_side: 1024
-      price_per_second: 0.01
-      headers: {X-Team: studio}
-      headers_secret: {X-API-Key: hush}
-)";
-
 struct Scene {
   explicit Scene(const std::string& servers = R"(["http://gpu1:8188"])")
       : bench("kinds: {generation: {program: /bin/true, comfyui: {servers: " + servers + ", timeout: 5m, price_per_second: 0.01}}}"), provider(deps) {
@@ -354,8 +340,46 @@ TEST_CASE("comfyui: budgets of what ends badly") {
   using Words = std::vector<std::string>;
   CHECK(words(ended("torch.OutOfMemoryError")) == Words{"retry comfyui_out_of_memory", "retry comfyui_out_of_memory", "failed comfyui_out_of_memory"});
   CHECK(words(ended("interrupted")) == Words{"retry comfyui_interrupted", "failed comfyui_interrupted"});
-  CHECK(words(ended("RuntimeError", "CUDA error")) == Words{"snooze", "snooze", "failed comfyui_broken"});
   CHECK(words(ended("ValueError")) == Words{"failed comfyui_run_failed"});
+}
+
+TEST_CASE("comfyui: a broken server is waited for, ever longer, and nobody fails for what another has broken") {
+  Scene scene;
+  scene.http.entry = ended("RuntimeError", "CUDA error");
+  scene.clock.slept = [&] { scene.http.place = "ended"; };
+  std::vector<std::chrono::milliseconds> waits;
+  for (int i = 0; i < 7; ++i) {
+    scene.http.place.clear();
+    const auto outcome = scene.run();
+    REQUIRE(word_of(outcome) == "snooze");
+    waits.push_back(std::get<Snooze>(*outcome).after);
+    scene.clock.now += waits.back();
+  }
+  CHECK(waits == std::vector<std::chrono::milliseconds>{30s, 60s, 120s, 240s, 480s, 900s, 900s});
+}
+
+TEST_CASE("comfyui: a job that breaks the server again and again, while others succeed, fails") {
+  Scene scene;
+  scene.clock.slept = [&] { scene.http.place = "ended"; };
+  const std::string id = scene.bench.job.id;
+  std::string left;
+  std::vector<std::string> said;
+  for (int i = 0; i < 3; ++i) {
+    scene.http.place.clear();
+    scene.http.entry = ended("RuntimeError", "device-side assert triggered");
+    scene.said.last = left;
+    scene.clock.now += 1h;
+    said.push_back(word_of(scene.run()));
+    left = std::exchange(scene.said.last, "");
+    scene.bench.job.id = "018f4e2a-0000-7000-8000-00000000000" + std::to_string(i + 2);
+    scene.http.place.clear();
+    scene.http.entry = ended();
+    scene.clock.now += 1h;
+    scene.developed();
+    CHECK(word_of(scene.run()) == "completed");
+    scene.bench.job.id = id;
+  }
+  CHECK(said == std::vector<std::string>{"snooze", "snooze", "failed comfyui_broken"});
 }
 
 TEST_CASE("comfyui: a server error is tried three times") {
@@ -373,46 +397,6 @@ TEST_CASE("comfyui: a file that is gone is waited for, then the job fails and ru
   CHECK(word_of(scene.run()) == "failed comfyui_file_missing");
   CHECK(scene.count("GET /view") == 4);
   CHECK(parse_trail(scene.said.last).run == 2);
-}
-
-TEST_CASE("comfyui: a node without configuration has no such provider, and a wrong one does not start") {
-  testing::KindBench without("kinds: {generation: {program: /bin/true}}");
-  CHECK(make_comfyui_provider(without.deps) == nullptr);
-  testing::KindBench with(kConfig);
-  CHECK(make_comfyui_provider(with.deps) != nullptr);
-  CHECK_NOTHROW(read_image_program_config(with.kinds.section("generation")));
-  CHECK_NOTHROW(check_unknown(with.root));
-  const Config config = read_config(with.kinds.section("generation"));
-  CHECK(config.servers == std::vector<std::string>{"http://gpu1:8188", "https://gpu2/comfy"});
-  CHECK(config.second_micros == 10'000);
-  CHECK(config.headers == HttpHeaders{{"X-Team", "studio"}, {"X-API-Key", "hush"}});
-  CHECK(label_of(config.servers[1]) == "gpu2");
-  for (const char* line :
-       {"servers: []", "servers: [gpu1]", "servers: [\"ftp://gpu1\"]", "servers: [\"http://u:p@gpu1\"]", "servers: [\"http://gpu1?x\"]",
-        "servers: [\"http://gpu1\", \"http://gpu1/\"]", "timeout: 5", "poll: 1ms", "max_side: 8", "price_per_second: -1",
-        "headers: {Host: x}", "headers: {Origin: x}", "headers: {\"a b\": x}", "headers_secret: {X-Key_file: /no/such}"}) {
-    CAPTURE(line);
-    const std::string servers = std::string(line).starts_with("servers") ? "" : "      servers: [\"http://gpu1\"]\n";
-    const auto settings = testing::settings_from("kinds:\n  generation:\n    program: /bin/true\n    comfyui:\n" + servers + "      " + line + "\n");
-    CHECK_THROWS_AS(read_config(settings.section("kinds").section("generation")), ConfigError);
-  }
-}
-
-TEST_CASE("comfyui: looks come more rarely after a while") {
-  CHECK(poll_after(1s, 0s) == 1s);
-  CHECK(poll_after(1s, 29s) == 1s);
-  CHECK(poll_after(1s, 30s) == 3s);
-  CHECK(poll_after(2s, 10min) == 5s);
-  CHECK(poll_after(20s, 1h) == 20s);
-}
-
-TEST_CASE("comfyui: the target's name says the format") {
-  CHECK(format_of("/a.b/x.JPG") == "jpeg");
-  CHECK(format_of("/a/x.jpeg") == "jpeg");
-  CHECK(format_of("/a/x.webp") == "webp");
-  CHECK(format_of("/a/x.png") == "png");
-  CHECK(format_of("/a.png/x") == "");
-  CHECK(format_of("/a/x") == "");
 }
 
 }  // namespace

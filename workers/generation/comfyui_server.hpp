@@ -69,7 +69,8 @@ class Server {
   boost::asio::awaitable<bool> cancel(const Asked& asked, const std::string& id, Mono until);
 
   int busy = 0;          ///< executions of this node that use it
-  int out_of_memory = 0; ///< runs running, whoever's
+  int out_of_memory = 0;  ///< so many runs one after another, whoever's
+  int broken = 0;         ///< likewise
 
  private:
   HttpRequest request(const char* method, const std::string& path, std::chrono::milliseconds longest, Mono until) const;

@@ -128,7 +128,7 @@ asio::awaitable<bool> Execution::submitted(const Reply& reply) {
   if (reply.silent && reply.verdict.act == Act::fail) decide(reply.verdict);
   Submission submission;
   if (!reply.silent) {
-    submission = judge_submission(reply.response, preset_, asked_, server_->times_away(), tools_.clock.wall());
+    submission = judge_submission(reply.response, id(), preset_, asked_, server_->times_away(), tools_.clock.wall());
   }
   if (reply.silent || submission.what == Submission::What::known) {
     co_await look();
@@ -156,8 +156,8 @@ asio::awaitable<bool> Execution::submitted(const Reply& reply) {
       break;
     default: break;
   }
-  if (submission.queued) {
-    co_await server_->cancel(asked_, id(), context_.deadline());
+  if (!submission.queued.empty()) {
+    co_await server_->cancel(asked_, submission.queued, context_.deadline());
     next_run();
   }
   decide(submission.verdict);
