@@ -23,8 +23,8 @@ std::optional<ImageApiConfig> read_image_api_config(const Settings& provider, co
   config.max_side = provider.integer("max_side", 2048, 256, 8192);
   config.max_answer = provider.bytes("max_answer", 64 * kMiB, kMiB, 512 * kMiB);
   const std::optional<std::string> key = provider.secret("api_key");
-  if (!key) {
-    static_cast<void>(provider.section("models").names());
+  if (!key) {  // which comes by a credential, elsewhere: what stands here is right all the same
+    if (!provider.section("models").names().empty()) static_cast<void>(read_models(provider));
     return std::nullopt;
   }
   config.api_key = *key;

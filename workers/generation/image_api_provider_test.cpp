@@ -5,6 +5,7 @@
 #include <rowcrew/error.hpp>
 #include <rowcrew/provider_lane.hpp>
 
+#include "generation_handler.hpp"
 #include "support/image_api_scene.hpp"
 
 namespace rowcrew::generation {
@@ -158,6 +159,8 @@ TEST_CASE("image api: without a key there is no provider, a key without prices i
   rowcrew::testing::KindBench none("kinds:\n  generation:\n    program: /bin/true\n    openai: {models: {a.b: {estimate: 1}}}\n");
   CHECK(make_openai_provider(none.deps) == nullptr);
   CHECK(make_gemini_provider(none.deps) == nullptr);
+  GenerationHandler handler(none.deps);
+  CHECK_NOTHROW(check_unknown(none.root));  // a key may come by a credential that this node has not
   const auto refused = [](const std::string& openai) -> std::string {
     rowcrew::testing::KindBench bench("kinds:\n  generation:\n    program: /bin/true\n    openai: " + openai + "\n");
     try {

@@ -247,7 +247,8 @@ MagicHourProvider::Execution::Next MagicHourProvider::Execution::follow() {
   try {
     while (!shot.over && !outcome) {
       const milliseconds waited = std::chrono::duration_cast<milliseconds>(own_.clock_.mono() - began);
-      if (waited >= own_.config_.render_timeout) {
+      // Before the deadline cuts it off, which would look as if nobody came back for it.
+      if (waited >= own_.config_.render_timeout || clipped(kLazy) < kLazy) {
         co_return Outcome(Retry("magic_hour_slow", "magic_hour: is not done yet; the next attempt goes on with the same headshot"));
       }
       HttpRequest request = ask_for_state(own_.config_, run_.id);

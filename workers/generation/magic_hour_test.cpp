@@ -101,9 +101,9 @@ struct Studio {
   }
   ~Studio() { fs::remove_all(folder); }
   void start() { provider = make_magic_hour_provider(deps); }
-  Outcome run() {
+  Outcome run(std::chrono::milliseconds left = 1h) {
     Generating handler(*provider, work);
-    JobContext context(bench.job, bench.log, clock.now + 1h, clock.now, &node);
+    JobContext context(bench.job, bench.log, clock.now + left, clock.now, &node);
     Outcome outcome = Cancelled("did not run");
     auto body = [&]() -> boost::asio::awaitable<void> { outcome = co_await handler.run(context); };
     rowcrew::testing::run(bench.io, body());
@@ -239,6 +239,21 @@ TEST_CASE("magic hour: no credits and a refused key wait, a slow headshot is gon
   const Outcome slow = studio.again();
   REQUIRE(std::holds_alternative<Retry>(slow));
   CHECK(std::get<Retry>(slow).code == "magic_hour_slow");
+}
+
+TEST_CASE("magic hour: a headshot that outlasts the job's deadline is left before it, and booked when it is over") {
+  Studio studio;
+  studio.uploads();
+  studio.creates();
+  for (int i = 0; i < 7; ++i) studio.state("rendering");
+  const Outcome slow = studio.run(30s);
+  REQUIRE(std::holds_alternative<Retry>(slow));
+  CHECK(std::get<Retry>(slow).code == "magic_hour_slow");
+  CHECK(studio.booked().empty());
+  studio.completes();
+  studio.bench.http.answer(200, {}, "PICTURE");
+  CHECK(std::holds_alternative<Completed>(studio.again()));
+  CHECK(studio.booked() == Rows4{{"c1", "done", "60000", "f"}});
 }
 
 TEST_CASE("magic hour: a link that has expired is asked for anew, a headshot that is unknown is lost") {
