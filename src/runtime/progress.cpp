@@ -52,7 +52,11 @@ asio::awaitable<void> Progress::flush_one(const RunningJob& running) {
   const std::size_t table = running.table;
   const Mono until = state_.clock.mono() + kPatience;
   std::chrono::milliseconds pause = 50ms;
+  const Key key{running.job.table, running.job.id};
   for (;;) {
+    // An older word that is on its way, over another connection, could come later than this one and stay.
+    while (sending_.contains(key) && state_.clock.mono() < until) co_await state_.clock.sleep_until(state_.clock.mono() + 5ms);
+    if (!waits(running)) co_return;
     std::vector<ProgressWord> one{*find(running.job)};
     words_.erase({running.job.table, running.job.id});
     co_await write(table, std::move(one));

@@ -71,3 +71,37 @@ TEST_CASE("progress: a checkpoint whose row is locked at that moment is written 
   CHECK_FALSE(b.progress.waits(*running));
   CHECK(b.db.asked.size() == 2);
 }
+
+TEST_CASE("progress: the last checkpoint of an execution is not overtaken by an earlier one that is on its way") {
+  Bench b;
+  b.state.identity.node_id = 1;
+  b.state.lease.emplace(LeaseTimes::of(std::chrono::seconds(30)), b.clock.mono());
+  LoopWatch watch(b.clock, b.log, StuckLimits{}, [] {});
+  Job job;
+  job.table = "job_queue";
+  job.id = "a";
+  job.claim_token = 7;
+  const auto running = std::make_shared<RunningJob>(job, 0, watch);
+  b.state.running.add(running);
+  std::size_t written_meanwhile = 0;
+  b.db.answer = [&](const FakeDb::Asked&) {
+    if (written_meanwhile == 0) {  // the first one is not there yet when the execution ends
+      written_meanwhile = 1;
+      b.progress.report(job, std::nullopt, std::nullopt, "\"closed\"");
+      boost::asio::co_spawn(b.io, b.progress.flush_one(*running), [](std::exception_ptr) {});
+      b.io.poll();
+      written_meanwhile = b.db.asked.size();
+    }
+    return one_row({"a"});
+  };
+  boost::asio::co_spawn(b.io, b.progress.run(), [](std::exception_ptr) {});
+  b.io.poll();
+  b.progress.report(job, std::nullopt, std::nullopt, "\"sent\"");
+  b.io.poll();
+  CHECK(written_meanwhile == 1);
+  b.clock.advance(std::chrono::milliseconds(5));
+  b.io.poll();
+  CHECK_FALSE(b.progress.waits(*running));
+  REQUIRE(b.db.asked.size() == 2);
+  CHECK(b.db.asked[1].params.at(4)->find("closed") != std::string::npos);
+}
