@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 
+#include <rowcrew/account_lanes.hpp>
 #include <rowcrew/clock.hpp>
 #include <rowcrew/db.hpp>
 #include <rowcrew/deps.hpp>
@@ -16,7 +17,6 @@
 #include <rowcrew/fault.hpp>
 #include <rowcrew/provider_call.hpp>
 
-#include "account_lanes.hpp"
 #include "image_program.hpp"
 #include "image_verdict.hpp"
 #include "magic_hour_api.hpp"
