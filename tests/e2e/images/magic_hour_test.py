@@ -40,10 +40,15 @@ class MagicHourHeadshots(FleetTest):
         return self.db.execute("SELECT status, error_code, cost_micros FROM rowcrew.processing_jobs ORDER BY created_at DESC, id DESC LIMIT 1")[0]
 
     def tearDown(self):
+        try:
+            self.check_secrets()
+        finally:
+            super().tearDown()
+
+    def check_secrets(self):
         for node in self.nodes:
             self.assertNotIn("mh-right", node.log_path.read_text(errors="replace"))
         self.assertEqual([path.name for path in self.folder.iterdir() if path.name.endswith(".part")], [])
-        super().tearDown()
 
     def test_a_headshot_comes_out_and_costs_its_credits(self):
         self.start().ready()

@@ -67,6 +67,12 @@ class PictureApis(FleetTest):
         return [path.name for path in self.folder.iterdir() if path.name.endswith(".part")]
 
     def tearDown(self):
+        try:
+            self.check_secrets()
+        finally:
+            super().tearDown()
+
+    def check_secrets(self):
         # Whatever happened: neither words nor keys nor pictures are in any log, nor in what is kept of jobs.
         for node in self.nodes:
             log = node.log_path.read_text(errors="replace")
@@ -75,7 +81,6 @@ class PictureApis(FleetTest):
         for table in ("processing_jobs", "job_progress", "job_attempt", "job_event", "provider_call"):
             prompt = " - 'prompt'" if table == "processing_jobs" else ""
             self.assertEqual(self.db.value(f"SELECT count(*) FROM rowcrew.{table} t WHERE position(%s in (to_jsonb(t){prompt})::text) > 0", (SECRET,)), 0)
-        super().tearDown()
 
     def test_a_picture_comes_out_of_words_and_costs_what_was_billed(self):
         self.start().ready()
