@@ -262,6 +262,7 @@ class Ends(ComfyTest):
         wait_for("the server to be free", lambda: server.ended == [(mine, "interrupted")])
         self.cancel(waiting)
         self.assertEqual(self.ended(waiting)[0], "cancelled")
+        self.assertEqual(server.interrupts, [mine])  # for the waiting one an old server would end whatever runs
         wait_for("the neighbour to run alone", lambda: server.runs() not in (None, mine) and not server.waiting())
         server.hold.set()
         self.completed(neighbour)
