@@ -18,8 +18,10 @@ class ProviderLane {
   static constexpr std::chrono::milliseconds kFirstShut{std::chrono::seconds{30}};
   static constexpr std::chrono::milliseconds kLongestShut{std::chrono::minutes{15}};
   static constexpr std::chrono::milliseconds kLongestWait{std::chrono::hours{25}};
-  /// How long others wait for the call that goes first.
-  static constexpr std::chrono::milliseconds kTrial{std::chrono::seconds{5}};
+  /// How long others wait for the call that goes first. Without an answer by then another one follows it, the next
+  /// one twice as late, up to kLongestTrial: slow providers are not flooded, quick ones not kept waiting.
+  static constexpr std::chrono::milliseconds kTrial{std::chrono::seconds{1}};
+  static constexpr std::chrono::milliseconds kLongestTrial{std::chrono::seconds{16}};
 
   /// Nullopt: call now, and tell() what came of it or forget() it. Else how long not to.
   std::optional<std::chrono::milliseconds> admit(Mono now);
@@ -37,6 +39,7 @@ class ProviderLane {
   State state_ = State::open;
   Mono until_{};  ///< closed: end of the wait; trying: when the next may try
   std::chrono::milliseconds shut_{};
+  std::chrono::milliseconds trial_{};
   std::string why_;
 };
 

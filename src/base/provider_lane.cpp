@@ -11,8 +11,9 @@ std::optional<milliseconds> ProviderLane::admit(Mono now) {
   if (now < until_) {
     return std::max(milliseconds(1), std::chrono::ceil<milliseconds>(until_ - now));
   }
+  trial_ = state_ == State::trying ? std::min(2 * trial_, kLongestTrial) : kTrial;
   state_ = State::trying;
-  until_ = now + kTrial;  // should nobody tell what became of it, the next one tries
+  until_ = now + trial_;  // should nobody tell what became of it, the next one tries
   return std::nullopt;
 }
 

@@ -46,7 +46,24 @@ TEST_CASE("provider lane: the first call of a closed lane that never comes back 
   CHECK_FALSE(lane.admit(kStart + 10s));
   CHECK_FALSE(lane.admit(kStart + 10s + ProviderLane::kTrial));
   lane.forget();
-  CHECK_FALSE(lane.admit(kStart + 16s));
+  CHECK_FALSE(lane.admit(kStart + 11s));
+}
+
+TEST_CASE("provider lane: while the first call takes its time others follow it ever more slowly") {
+  ProviderLane lane;
+  lane.tell(wait_for(10s), kStart);
+  Mono now = kStart + 10s;
+  std::vector<std::chrono::milliseconds> apart;
+  for (int i = 0; i < 7; ++i) {
+    CHECK_FALSE(lane.admit(now));
+    apart.push_back(*lane.admit(now));
+    now += apart.back();
+  }
+  CHECK(apart == std::vector<std::chrono::milliseconds>{1s, 2s, 4s, 8s, 16s, 16s, 16s});
+  lane.tell(kAnswered, now);
+  lane.tell(wait_for(10s), now);
+  CHECK_FALSE(lane.admit(now + 10s));
+  CHECK(lane.admit(now + 10s) == ProviderLane::kTrial);
 }
 
 TEST_CASE("provider lane: calls that were in flight when it closed neither open it nor close it for longer") {
