@@ -141,6 +141,7 @@ struct Scene {
   std::vector<std::vector<std::string>> booked() const {
     std::vector<std::vector<std::string>> rows;
     for (const auto& asked : db.asked) {
+      if (asked.name != "provider/book_call") continue;
       const auto& p = asked.params;
       rows.push_back({*p.at(5), *p.at(6), p.at(7).value_or(""), *p.at(8), *p.at(10), *p.at(11)});
     }

@@ -130,6 +130,7 @@ CallName ImageApiProvider::Execution::call_name() {
 
 ImageApiProvider::Execution::Next ImageApiProvider::Execution::call() {
   std::optional<Outcome> outcome = co_await check_steps();
+  if (!outcome) outcome = co_await own_.budget_.spent(context_);
   if (!outcome) outcome = own_.lanes_.closed(order_.model);
   if (outcome) co_return outcome;
   AccountLanes::Leave leave(own_.lanes_, order_.model);
@@ -336,6 +337,7 @@ boost::asio::awaitable<void> ImageApiProvider::Execution::book_call(ProviderCall
   entry.units = bill.units;
   entry.cost_micros = bill.cost_micros;
   entry.estimated = bill.estimated;
+  own_.budget_.add(entry.cost_micros);
   co_await book(own_.db_, context_, std::move(entry));
 }
 
@@ -346,7 +348,8 @@ ImageApiProvider::ImageApiProvider(const Deps& deps, std::unique_ptr<ImageApi> a
       clock_(deps.clock),
       random_(deps.random),
       images_(deps),
-      lanes_(api_->name(), deps.clock, deps.log) {}
+      lanes_(api_->name(), deps.clock, deps.log),
+      budget_(deps.db, deps.clock, deps.log, api_->name()) {}
 
 boost::asio::awaitable<Outcome> ImageApiProvider::generate(JobContext& context, Work work) {
   PictureOrder order = api_->order(work);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include <rowcrew/account_lanes.hpp>
+#include <rowcrew/provider_budget.hpp>
 #include "image_api.hpp"
 #include "image_program.hpp"
 #include "provider.hpp"
@@ -38,6 +39,7 @@ class ImageApiProvider final : public Provider {
   Random& random_;
   ImageProgram images_;
   AccountLanes lanes_;
+  ProviderBudget budget_;
   std::set<std::string> sound_;  ///< workflows that rowcrew-image takes, as far as they came by
 };
 

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <csignal>
+
 #include <set>
 
 #include <rowcrew/error.hpp>
@@ -118,6 +120,34 @@ TEST_CASE("image api: a provider that cannot be reached costs neither attempts n
   REQUIRE(std::holds_alternative<Snooze>(outcome));
   CHECK(std::get<Snooze>(outcome).reason.find("egress.allow") != std::string::npos);
   CHECK(forbidden.bench.log.lines("provider.closed").at(0).level == LogLevel::error);
+}
+
+TEST_CASE("image api: a spent budget makes jobs wait without a call, and does not keep back a picture that is paid for") {
+  Scene scene;
+  bool spent = true;
+  scene.db.answer = [&](const rowcrew::testing::FakeDb::Asked& asked) {
+    if (asked.name != "provider/budget") return Rows(1);
+    CHECK(asked.params.at(0) == "openai");
+    if (spent) return rowcrew::testing::one_row({"1000", "1000", "5000", std::nullopt});
+    return rowcrew::testing::one_row({"1000", "0", std::nullopt, std::nullopt});
+  };
+  const Outcome waits = scene.run();
+  REQUIRE(std::holds_alternative<Snooze>(waits));
+  CHECK(std::get<Snooze>(waits).after == 5s);
+  CHECK(scene.calls() == 0);
+
+  spent = false;
+  scene.start();
+  scene.bench.http.answer(200, {}, R"({"data":[{"b64_json":"PICTURE"}]})");
+  ChildResult stopped;
+  stopped.signal = SIGTERM;
+  stopped.output = "";
+  scene.children.develops.push_back(stopped);
+  CHECK(std::holds_alternative<Retry>(scene.again()));
+  spent = true;
+  scene.start();
+  CHECK(std::holds_alternative<Completed>(scene.again()));
+  CHECK(scene.calls() == 1);
 }
 
 TEST_CASE("image api: a folder that cannot be written is found out before anything is paid") {

@@ -15,6 +15,7 @@
 #include <rowcrew/deps.hpp>
 #include <rowcrew/error.hpp>
 #include <rowcrew/fault.hpp>
+#include <rowcrew/provider_budget.hpp>
 #include <rowcrew/provider_call.hpp>
 
 #include "image_program.hpp"
@@ -52,7 +53,8 @@ bool is_unsent(const Error& error) {
 class MagicHourProvider final : public Provider {
  public:
   MagicHourProvider(const Deps& deps, MagicHourConfig config)
-      : config_(std::move(config)), db_(deps.db), http_(deps.http), clock_(deps.clock), images_(deps), lanes_("magic_hour", deps.clock, deps.log) {}
+      : config_(std::move(config)), db_(deps.db), http_(deps.http), clock_(deps.clock), images_(deps), lanes_("magic_hour", deps.clock, deps.log),
+        budget_(deps.db, deps.clock, deps.log, "magic_hour") {}
 
   boost::asio::awaitable<Outcome> generate(JobContext& context, Work work) override;
 
@@ -65,6 +67,7 @@ class MagicHourProvider final : public Provider {
   Clock& clock_;
   ImageProgram images_;
   AccountLanes lanes_;
+  ProviderBudget budget_;
 };
 
 /// One execution of one job.
@@ -184,6 +187,8 @@ MagicHourProvider::Execution::Next MagicHourProvider::Execution::orphaned() {
 }
 
 MagicHourProvider::Execution::Next MagicHourProvider::Execution::upload() {
+  std::optional<Outcome> spent = co_await own_.budget_.spent(context_);
+  if (spent) co_return spent;
   const Temporary source(source_);
   Preparation what;
   what.source = work_.source;
@@ -210,6 +215,8 @@ MagicHourProvider::Execution::Next MagicHourProvider::Execution::upload() {
 }
 
 MagicHourProvider::Execution::Next MagicHourProvider::Execution::create() {
+  std::optional<Outcome> spent = co_await own_.budget_.spent(context_);
+  if (spent) co_return spent;
   run_.creating = true;
   ++run_.made;
   keep();
@@ -353,6 +360,7 @@ boost::asio::awaitable<void> MagicHourProvider::Execution::book_shot(ProviderCal
   entry.cost_micros = counted * std::min<std::int64_t>(own_.config_.micros_per_credit, 1'000'000'000);
   const json units = {{"credits", credits}};
   if (credits >= 0) entry.units = units.dump();
+  own_.budget_.add(entry.cost_micros);
   co_await book(own_.db_, context_, std::move(entry));
 }
 

@@ -129,7 +129,10 @@ struct Studio {
   }
   std::vector<std::vector<std::string>> booked() const {
     std::vector<std::vector<std::string>> rows;
-    for (const auto& call : db.asked) rows.push_back({call.params.at(7).value_or(""), *call.params.at(8), *call.params.at(10), *call.params.at(11)});
+    for (const auto& call : db.asked) {
+      if (call.name != "provider/book_call") continue;
+      rows.push_back({call.params.at(7).value_or(""), *call.params.at(8), *call.params.at(10), *call.params.at(11)});
+    }
     return rows;
   }
 
@@ -148,6 +151,18 @@ struct Studio {
 };
 
 using Rows4 = std::vector<std::vector<std::string>>;
+
+TEST_CASE("magic hour: a spent budget makes jobs wait before anything is uploaded") {
+  Studio studio;
+  studio.db.answer = [](const rowcrew::testing::FakeDb::Asked& asked) {
+    if (asked.name != "provider/budget") return Rows(1);
+    return rowcrew::testing::one_row({"0", "0", "5000", std::nullopt});
+  };
+  const Outcome waits = studio.run();
+  REQUIRE(std::holds_alternative<Snooze>(waits));
+  CHECK(std::get<Snooze>(waits).after == 5s);
+  CHECK(studio.bench.http.requests.empty());
+}
 
 TEST_CASE("magic hour: a headshot from the source to the target, our key with the API alone") {
   Studio studio;
