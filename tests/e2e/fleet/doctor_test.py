@@ -53,6 +53,9 @@ class Doctor(FleetTest):
     def test_a_fleet_that_has_vanished_is_missed(self):
         node = self.node(node={"lease": "10s"}).ready()
         node.kill()
+        # A beat that it has sent would still be written.
+        wait_for("its sessions to end", lambda: self.db.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'rowcrew%'") == 0)
         self.db.execute("UPDATE rowcrew.node SET last_seen = last_seen - interval '1 hour'")  # as an hour later
         done = self.doctor("--quiet")
         self.assertEqual(done.returncode, 1)
