@@ -15,8 +15,8 @@
 #include "support/fake_db.hpp"
 #include "support/fake_job_transactions.hpp"
 #include "support/kind_bench.hpp"
-#include "workers/generation/gemini_provider.hpp"
-#include "workers/generation/openai_provider.hpp"
+#include "workers/generation/apis/gemini_provider.hpp"
+#include "workers/generation/apis/openai_provider.hpp"
 
 namespace rowcrew::generation::testing {
 

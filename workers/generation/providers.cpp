@@ -1,9 +1,9 @@
 #include "providers.hpp"
 
-#include "gemini_provider.hpp"
-#include "magic_hour_provider.hpp"
-#include "openai_provider.hpp"
-#include "comfyui_provider.hpp"
+#include "workers/generation/apis/gemini_provider.hpp"
+#include "workers/generation/apis/magic_hour_provider.hpp"
+#include "workers/generation/apis/openai_provider.hpp"
+#include "workers/generation/comfyui/provider.hpp"
 #include "presets_provider.hpp"
 
 namespace rowcrew::generation {

@@ -11,7 +11,7 @@
 #include <rowcrew/provider_verdict.hpp>
 #include <rowcrew/settings.hpp>
 
-#include "provider.hpp"
+#include "workers/generation/provider.hpp"
 
 namespace rowcrew::generation {
 

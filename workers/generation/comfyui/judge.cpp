@@ -1,4 +1,4 @@
-#include "comfyui_judge.hpp"
+#include "judge.hpp"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 
 #include <rowcrew/retry_after.hpp>
 
-#include "comfyui_words.hpp"
+#include "words.hpp"
 
 namespace rowcrew::generation::comfyui {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "provider.hpp"
+#include "workers/generation/provider.hpp"
 
 namespace rowcrew {
 struct Deps;

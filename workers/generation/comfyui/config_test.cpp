@@ -1,9 +1,9 @@
-#include "comfyui_config.hpp"
+#include "config.hpp"
 
 #include <doctest/doctest.h>
 
 #include <rowcrew/error.hpp>
-#include "comfyui_provider.hpp"
+#include "provider.hpp"
 #include "support/kind_bench.hpp"
 
 namespace rowcrew::generation {

@@ -1,4 +1,4 @@
-#include "comfyui_trail.hpp"
+#include "trail.hpp"
 
 #include <fmt/format.h>
 

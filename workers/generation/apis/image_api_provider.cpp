@@ -16,7 +16,7 @@
 #include <rowcrew/random.hpp>
 #include <rowcrew/vendors.hpp>
 
-#include "image_verdict.hpp"
+#include "workers/generation/image_verdict.hpp"
 #include "paid_calls.hpp"
 #include "part_files.hpp"
 #include "preset_fields.hpp"

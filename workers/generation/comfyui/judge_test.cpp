@@ -1,10 +1,10 @@
-#include "comfyui_judge.hpp"
+#include "judge.hpp"
 
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "comfyui_trail.hpp"
+#include "trail.hpp"
 
 namespace rowcrew::generation::comfyui {
 namespace {

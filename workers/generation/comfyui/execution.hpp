@@ -16,11 +16,11 @@
 #include <rowcrew/provider_call.hpp>
 #include <rowcrew/random.hpp>
 
-#include "comfyui_config.hpp"
-#include "comfyui_preset.hpp"
-#include "comfyui_server.hpp"
-#include "comfyui_trail.hpp"
-#include "image_program.hpp"
+#include "config.hpp"
+#include "preset.hpp"
+#include "server.hpp"
+#include "trail.hpp"
+#include "workers/generation/image_program.hpp"
 
 namespace rowcrew::generation::comfyui {
 

@@ -12,7 +12,7 @@
 #include <rowcrew/http_client.hpp>
 #include <rowcrew/provider_verdict.hpp>
 
-#include "comfyui_preset.hpp"
+#include "preset.hpp"
 
 namespace rowcrew::generation::comfyui {
 

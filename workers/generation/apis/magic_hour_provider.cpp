@@ -18,8 +18,8 @@
 #include <rowcrew/provider_budget.hpp>
 #include <rowcrew/provider_call.hpp>
 
-#include "image_program.hpp"
-#include "image_verdict.hpp"
+#include "workers/generation/image_program.hpp"
+#include "workers/generation/image_verdict.hpp"
 #include "magic_hour_api.hpp"
 #include "magic_hour_run.hpp"
 #include "part_files.hpp"

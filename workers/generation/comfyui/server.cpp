@@ -1,4 +1,4 @@
-#include "comfyui_server.hpp"
+#include "server.hpp"
 
 #include <boost/system/system_error.hpp>
 #include <algorithm>

@@ -3,10 +3,10 @@
 
 #include <memory>
 
-#include "comfyui_config.hpp"
-#include "comfyui_execution.hpp"
-#include "image_program.hpp"
-#include "provider.hpp"
+#include "config.hpp"
+#include "execution.hpp"
+#include "workers/generation/image_program.hpp"
+#include "workers/generation/provider.hpp"
 
 namespace rowcrew {
 struct Deps;

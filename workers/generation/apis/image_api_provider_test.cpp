@@ -7,7 +7,7 @@
 #include <rowcrew/error.hpp>
 #include <rowcrew/provider_lane.hpp>
 
-#include "generation_handler.hpp"
+#include "workers/generation/generation_handler.hpp"
 #include "support/image_api_scene.hpp"
 
 namespace rowcrew::generation {

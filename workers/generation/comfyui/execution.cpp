@@ -1,4 +1,4 @@
-#include "comfyui_execution.hpp"
+#include "execution.hpp"
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/error.hpp>

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "comfyui_judge.hpp"
+#include "judge.hpp"
 
 namespace rowcrew::generation::comfyui {
 

@@ -5,7 +5,7 @@
 
 #include <rowcrew/fault.hpp>
 
-#include "comfyui_execution.hpp"
+#include "execution.hpp"
 
 namespace rowcrew::generation::comfyui {
 namespace asio = boost::asio;

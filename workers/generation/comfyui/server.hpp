@@ -14,8 +14,8 @@
 #include <rowcrew/log.hpp>
 #include <rowcrew/provider_lane.hpp>
 
-#include "comfyui_config.hpp"
-#include "comfyui_judge.hpp"
+#include "config.hpp"
+#include "judge.hpp"
 
 namespace rowcrew::generation::comfyui {
 

@@ -1,4 +1,4 @@
-#include "comfyui_config.hpp"
+#include "config.hpp"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include <rowcrew/error.hpp>
 #include <rowcrew/price.hpp>
 
-#include "image_program.hpp"
+#include "workers/generation/image_program.hpp"
 
 namespace rowcrew::generation::comfyui {
 namespace {

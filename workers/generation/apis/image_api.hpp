@@ -12,7 +12,7 @@
 #include <rowcrew/settings.hpp>
 
 #include "image_bill.hpp"
-#include "provider.hpp"
+#include "workers/generation/provider.hpp"
 
 namespace rowcrew::generation {
 

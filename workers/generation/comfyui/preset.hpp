@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "provider.hpp"
+#include "workers/generation/provider.hpp"
 
 namespace rowcrew::generation::comfyui {
 

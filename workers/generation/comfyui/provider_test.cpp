@@ -1,4 +1,4 @@
-#include "comfyui_provider.hpp"
+#include "provider.hpp"
 
 #include <doctest/doctest.h>
 

@@ -8,8 +8,8 @@
 #include <rowcrew/account_lanes.hpp>
 #include <rowcrew/provider_budget.hpp>
 #include "image_api.hpp"
-#include "image_program.hpp"
-#include "provider.hpp"
+#include "workers/generation/image_program.hpp"
+#include "workers/generation/provider.hpp"
 
 namespace rowcrew {
 class Clock;

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "comfyui_judge.hpp"
-#include "comfyui_words.hpp"
+#include "judge.hpp"
+#include "words.hpp"
 
 namespace rowcrew::generation::comfyui {
 namespace {

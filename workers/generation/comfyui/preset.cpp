@@ -1,4 +1,4 @@
-#include "comfyui_preset.hpp"
+#include "preset.hpp"
 
 #include <algorithm>
 #include <array>
