@@ -5,6 +5,7 @@
 #include <rowcrew/retry_after.hpp>
 #include <rowcrew/vendors.hpp>
 
+#include <rowcrew/http_answer.hpp>
 #include "base/vendor_error.hpp"
 
 namespace rowcrew {

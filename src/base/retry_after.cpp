@@ -4,25 +4,17 @@
 #include <charconv>
 #include <cstdint>
 
+#include <rowcrew/http_answer.hpp>
+
 namespace rowcrew {
 namespace {
 
 using namespace std::chrono_literals;
 
-bool same_name(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [&](char x, char y) { return lower(x) == lower(y); });
-}
-
-std::string_view value_of(const HttpHeaders& headers, std::string_view name) {
-  for (const auto& [key, value] : headers) {
-    if (!same_name(key, name)) continue;
-    const auto first = value.find_first_not_of(" \t");
-    if (first == value.npos) return {};
-    return std::string_view(value).substr(first, value.find_last_not_of(" \t") - first + 1);
-  }
-  return {};
+std::string_view trimmed(std::string_view value) {
+  const auto first = value.find_first_not_of(" \t");
+  if (first == value.npos) return {};
+  return value.substr(first, value.find_last_not_of(" \t") - first + 1);
 }
 
 bool all_digits(std::string_view text) {
@@ -82,7 +74,7 @@ std::optional<std::chrono::milliseconds> retry_after(const HttpHeaders& headers,
                                                      std::chrono::system_clock::time_point now,
                                                      std::chrono::seconds longest) {
   const auto wait =
-      wait_of(value_of(headers, "Retry-After"), value_of(headers, "Date"), now, longest);
+      wait_of(trimmed(header_of(headers, "Retry-After")), trimmed(header_of(headers, "Date")), now, longest);
   if (!wait || *wait <= 0s) return std::nullopt;
   return std::min(*wait, longest);
 }

@@ -55,16 +55,6 @@ std::string text_at(const json& object, std::string_view key) {
   return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
 }
 
-std::string_view header_of(const HttpHeaders& headers, std::string_view lower_name) {
-  const auto same = [lower_name](const auto& header) {
-    return std::equal(header.first.begin(), header.first.end(), lower_name.begin(), lower_name.end(), [](char a, char b) {
-      return (a >= 'A' && a <= 'Z' ? static_cast<char>(a | 0x20) : a) == b;
-    });
-  };
-  const auto at = std::find_if(headers.begin(), headers.end(), same);
-  return at == headers.end() ? std::string_view() : std::string_view(at->second);
-}
-
 std::optional<milliseconds> parse_span(std::string_view text) {
   if (text.empty()) return std::nullopt;
   std::int64_t total = 0;  // millionths of a millisecond would be lost: nobody waits for them

@@ -17,9 +17,6 @@ nlohmann::json error_object(const std::string& body);
 /// A text of that object; empty where it is none.
 std::string text_at(const nlohmann::json& object, std::string_view key);
 
-/// The first header of this name (lower case); empty where there is none.
-std::string_view header_of(const HttpHeaders& headers, std::string_view lower_name);
-
 /// "12ms", "1s", "6m0s", "57.238s", "1h2m3.5s": nullopt for anything else, at most a day.
 std::optional<std::chrono::milliseconds> parse_span(std::string_view text);
 

@@ -13,6 +13,7 @@
 #include <rowcrew/deps.hpp>
 #include <rowcrew/error.hpp>
 #include <rowcrew/fault.hpp>
+#include <rowcrew/http_answer.hpp>
 #include <rowcrew/registry.hpp>
 #include <rowcrew/vendors.hpp>
 
@@ -28,9 +29,6 @@ using std::chrono::milliseconds;
 constexpr std::size_t kMostAnswer = std::size_t{16} << 20;
 constexpr milliseconds kNoKey = 1min;
 constexpr milliseconds kToBook = 2s;  // of the job's deadline, so that a call that is too slow is booked
-
-/// Of errors of the client: whether the request may have reached the provider.
-bool may_be_done(std::string_view code) { return code == "http_timeout" || code == "http_transfer" || code == "http_body_too_large"; }
 
 std::string units_of(const Usage& usage) {
   nlohmann::json units = {{"input", usage.input}, {"output", usage.output}};
@@ -52,15 +50,9 @@ const Model& model_of(const Account& account, const Order& order) {
   return at->second;
 }
 
-std::string_view request_id_of(const HttpHeaders& headers) {
-  for (const auto& [name, value] : headers) {
-    std::string lower = name;
-    for (char& c : lower) {
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
-    }
-    if (lower == "request-id" || lower == "x-request-id") return value;
-  }
-  return {};
+std::string request_id_of(const HttpHeaders& headers) {
+  const std::string_view theirs = header_of(headers, "request-id");
+  return provider_words(std::string(theirs.empty() ? header_of(headers, "x-request-id") : theirs));
 }
 
 }  // namespace
@@ -151,7 +143,7 @@ boost::asio::awaitable<TextHandler::Answer> TextHandler::send(JobContext& contex
   try {
     answer.response = co_await http_.send(std::move(request));
   } catch (const Error& error) {
-    answer.lost = may_be_done(error.code());
+    answer.lost = !is_unsent(error);
     const std::string text = fmt::format("{}: {}", order.provider, error.what());
     if (error.error_class() == ErrorClass::transient) {
       answer.instead = Retry(error.code(), text);
@@ -192,7 +184,7 @@ ProviderVerdict TextHandler::judge(JobContext& context, const Provider& provider
   }
   context.log().debug("text.refused",
                       {{"provider", order.provider}, {"model", order.model}, {"code", verdict.code}, {"status", response.status},
-                       {"request_id", provider_words(std::string(request_id_of(response.headers)))}},
+                       {"request_id", request_id_of(response.headers)}},
                       verdict.message);
   return verdict;
 }
@@ -213,7 +205,7 @@ boost::asio::awaitable<Outcome> TextHandler::answered(JobContext& context, Provi
   }
   const std::int64_t cost = made.cost_micros;
   co_await book_call(context, provider, std::move(made));
-  const std::string request_id = provider_words(std::string(request_id_of(answer.response.headers)));
+  const std::string request_id = request_id_of(answer.response.headers);
   context.log().info("text.answered", {{"provider", order.provider}, {"model", order.model}, {"request_id", request_id}, {"stop", reading.stop},
                                        {"input", reading.usage.input}, {"output", reading.usage.output}, {"cost_micros", cost},
                                        {"took_ms", answer.took.count()}});

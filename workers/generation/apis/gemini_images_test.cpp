@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <rowcrew/error.hpp>
+#include <rowcrew/http_answer.hpp>
 
 namespace rowcrew::generation {
 namespace {

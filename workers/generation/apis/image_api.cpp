@@ -49,16 +49,6 @@ std::string checked_base_url(std::string url, const Settings& provider) {
   return url;
 }
 
-std::string header_of(const HttpHeaders& headers, std::string_view lower_name) {
-  const auto same = [lower_name](const auto& header) {
-    return std::equal(header.first.begin(), header.first.end(), lower_name.begin(), lower_name.end(), [](char a, char b) {
-      return (a >= 'A' && a <= 'Z' ? static_cast<char>(a | 0x20) : a) == b;
-    });
-  };
-  const auto at = std::find_if(headers.begin(), headers.end(), same);
-  return at == headers.end() ? std::string() : at->second;
-}
-
 std::int64_t count_at(const json& object, const char* key) {
   if (!object.is_object()) return 0;
   const auto at = object.find(key);

@@ -85,8 +85,6 @@ class ImageApi {
   const ImageApiConfig config;
 };
 
-/// The first header of this name (lower case); empty where there is none.
-std::string header_of(const HttpHeaders& headers, std::string_view lower_name);
 /// A whole number at this place of an object, not negative; 0 where there is none.
 std::int64_t count_at(const nlohmann::json& object, const char* key);
 /// A text at this place of an object; empty where there is none.

@@ -5,13 +5,13 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 #include <exception>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include <rowcrew/clock.hpp>
 #include <rowcrew/deps.hpp>
 #include <rowcrew/error.hpp>
 #include <rowcrew/fault.hpp>
+#include <rowcrew/http_answer.hpp>
 #include <rowcrew/provider_call.hpp>
 #include <rowcrew/random.hpp>
 #include <rowcrew/vendors.hpp>
@@ -31,11 +31,6 @@ using Act = ProviderVerdict::Act;
 
 constexpr milliseconds kUnreachable = 30s;
 constexpr milliseconds kTimeToBook = 3s;
-
-template <std::size_t N>
-bool is_one_of(std::string_view word, const std::string_view (&words)[N]) {
-  return std::find(std::begin(words), std::end(words), word) != std::end(words);
-}
 
 // FNV-1a: the same for a job wherever it runs.
 std::uint32_t hash_of(std::string_view text) {
@@ -204,10 +199,9 @@ ImageApiProvider::Execution::Next ImageApiProvider::Execution::check_steps() {
 }
 
 ImageApiProvider::Execution::Next ImageApiProvider::Execution::no_answer(AccountLanes::Leave& leave, const Error& error) {
-  static constexpr std::string_view kAway[] = {"http_dns", "http_connect", "http_tls"};
-  static constexpr std::string_view kForbidden[] = {"egress_refused", "http_bad_url", "http_bad_method", "http_bad_header"};
-  const bool away = is_one_of(error.code(), kAway);
-  if (away || is_one_of(error.code(), kForbidden)) {
+  const bool is_ours = error.error_class() == ErrorClass::bug || error.code() == "http_file";
+  if (is_unsent(error) && !is_ours) {
+    const bool away = error.error_class() == ErrorClass::transient;
     calls_.close(job_);
     keep();
     const std::string message = api_.name() + ": cannot be reached: " + provider_words(error.what());
@@ -215,7 +209,7 @@ ImageApiProvider::Execution::Next ImageApiProvider::Execution::no_answer(Account
                                   away ? std::optional<milliseconds>(kUnreachable) : std::nullopt);
     co_return leave.tell(verdict);
   }
-  if (error.error_class() == ErrorClass::bug || error.code() == "http_file") {  // nothing was sent
+  if (is_ours) {  // nothing was sent
     calls_.close(job_);
     keep();
     if (error.error_class() == ErrorClass::bug) throw error;

@@ -14,6 +14,7 @@
 #include <rowcrew/db.hpp>
 #include <rowcrew/deps.hpp>
 #include <rowcrew/error.hpp>
+#include <rowcrew/http_answer.hpp>
 #include <rowcrew/fault.hpp>
 #include <rowcrew/provider_budget.hpp>
 #include <rowcrew/provider_call.hpp>
@@ -44,11 +45,6 @@ constexpr milliseconds kNoHeadshot = 45s;  // after 502, as its manual says
 constexpr milliseconds kTimeToBook = 3s;
 constexpr milliseconds kKeen = 2min;
 constexpr milliseconds kLazy = 10s;
-
-bool is_unsent(const Error& error) {
-  return error.error_class() == ErrorClass::bug || error.code() == "http_dns" || error.code() == "http_connect" || error.code() == "http_tls" ||
-         error.code() == "http_file" || error.code() == "egress_refused" || error.code().starts_with("http_bad_");
-}
 
 class MagicHourProvider final : public Provider {
  public:

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <rowcrew/error.hpp>
+#include <rowcrew/http_answer.hpp>
 #include <rowcrew/vendors.hpp>
 
 #include "preset_fields.hpp"
@@ -122,7 +123,7 @@ bool OpenaiImages::refused_after_work(const HttpResponse& response) const {
   return word_at(error.value("moderation_details", json()), "moderation_stage") == "output";
 }
 
-std::string OpenaiImages::request_id(const HttpHeaders& headers) const { return header_of(headers, "x-request-id"); }
+std::string OpenaiImages::request_id(const HttpHeaders& headers) const { return std::string(header_of(headers, "x-request-id")); }
 
 PictureAnswer OpenaiImages::read(const json& answer) const {
   PictureAnswer read;

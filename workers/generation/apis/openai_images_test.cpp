@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <rowcrew/error.hpp>
+#include <rowcrew/http_answer.hpp>
 
 namespace rowcrew::generation {
 namespace {
@@ -36,7 +37,7 @@ std::string refusal(const std::string& workflow, const std::string& prompt = "a 
   return "";
 }
 
-std::string header(const HttpRequest& request, const std::string& lower) { return header_of(request.headers, lower); }
+std::string header(const HttpRequest& request, const std::string& lower) { return std::string(header_of(request.headers, lower)); }
 
 CallName name() {
   CallName call;
